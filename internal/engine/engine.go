@@ -1,0 +1,116 @@
+// Package engine says what a place where sandboxes run can do. It holds the
+// interface and its plain types, and imports nothing of the house; engine/local
+// implements it on this machine. Callers are the reconcilers of package sandbox
+// and the gateway.
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Engine runs sandboxes. Every method may be called again after a crash with
+// the same arguments and then finishes what was begun: Create of an existing
+// disk, Start of a running sandbox, Stop of a stopped one and Delete of a
+// missing one succeed and change nothing. Methods for different sandboxes may
+// run at once; calls for one sandbox are serialized by the engine.
+type Engine interface {
+	// Create makes the sandbox's disk. Errors: ErrNoSpace, ErrImageMissing.
+	Create(ctx context.Context, spec Spec) error
+
+	// Start runs the sandbox on its disk and returns once its first process
+	// runs and Dial works (a request sent at once waits in the socket's
+	// backlog). Errors: ErrNotFound when there is no disk, ErrImageMissing,
+	// ErrNoSpace, ErrNoSlot.
+	Start(ctx context.Context, spec Spec) error
+
+	// Stop asks the sandbox to end, waits for grace at most and then kills
+	// everything in it. grace 0 kills at once. The disk stays.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+
+	// Delete kills what runs and frees everything the sandbox holds, its disk
+	// too.
+	Delete(ctx context.Context, id string) error
+
+	// Inspect tells what is there now. Errors: ErrNotFound.
+	Inspect(ctx context.Context, id string) (Status, error)
+
+	// List tells of every sandbox that has a disk or a process here.
+	List(ctx context.Context) ([]Status, error)
+
+	// Dial connects to the agent of a running sandbox. Errors: ErrNotRunning.
+	Dial(ctx context.Context, id string) (net.Conn, error)
+
+	// Exits delivers the end of every sandbox that ended without Stop or
+	// Delete, once per end, from the moment the engine is opened. The reader
+	// must keep up; the channel is closed by Close.
+	Exits() <-chan Exit
+
+	// Close lets go of the engine without touching any sandbox.
+	Close() error
+}
+
+// Spec is all the engine needs to know to run one sandbox.
+type Spec struct {
+	ID         string            // UUID, the key of every method
+	Hostname   string            // host name inside
+	Image      string            // digest of an image of the image store, held by the caller's lease
+	Entrypoint []string          // full command line, supervised by the agent; its end does not end the sandbox
+	Env        map[string]string // wins over the image's ENV
+	User       string            // user name or uid, optionally ":group"; "" is root
+	Resources  Resources
+	Network    Network
+}
+
+// Resources are hard limits. A zero CPU, Memory or PIDs means no limit; Disk
+// must be given.
+type Resources struct {
+	CPU    float64 // cores
+	Memory int64   // bytes
+	Disk   int64   // bytes the sandbox may write; the shared image does not count
+	PIDs   int64   // processes and threads
+}
+
+// Network is what a sandbox may reach. Other sandboxes, the host and
+// link-local addresses are never reachable.
+type Network struct {
+	BlockAll bool           // nothing outside the sandbox
+	Allow    []netip.Prefix // when not empty, only these (and the resolver)
+}
+
+// Phase is what the engine sees of a sandbox.
+type Phase string
+
+// The phases of a sandbox on an engine.
+const (
+	PhaseStopped Phase = "stopped" // it has a disk and no process
+	PhaseRunning Phase = "running" // its first process runs
+)
+
+// Status is one observation of a sandbox.
+type Status struct {
+	ID        string
+	Phase     Phase
+	DiskUsed  int64     // bytes written by the sandbox, as far as the pool counts them
+	StartedAt time.Time // zero when stopped
+	Booted    bool      // it was started since the machine booted (tells a reboot from an exit)
+}
+
+// Exit tells that a sandbox's first process ended by itself or was killed from
+// inside or by the kernel.
+type Exit struct {
+	ID        string
+	OOMKilled bool // the kernel killed for the memory limit
+}
+
+// Errors of an Engine, to be matched by errors.Is.
+var (
+	ErrNotFound     = errors.New("sandbox is not on this engine")
+	ErrNotRunning   = errors.New("sandbox is not running")
+	ErrImageMissing = errors.New("image is not on this machine")
+	ErrNoSpace      = errors.New("no space left in the disk pool")
+	ErrNoSlot       = errors.New("no network slot left")
+)

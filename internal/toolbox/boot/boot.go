@@ -1,0 +1,35 @@
+// Package boot is the contract between the engine, which starts a sandbox, and
+// the agent, which is its first process. The engine runs the agent as PID 1,
+// as root of the sandbox's user namespace, with two descriptors:
+//
+//   - ListenerFD: a listening unix stream socket made on the host. Requests may
+//     already wait in its backlog.
+//   - ConfigFD: a file that holds one JSON Config. The agent reads it to its
+//     end and closes it.
+//
+// SIGTERM asks the agent to end everything in the sandbox in an orderly way
+// and exit; the engine kills what is left after its grace period.
+// The package imports only the standard library, to keep the agent small.
+package boot
+
+// The inherited descriptors and where the agent's directory is mounted
+// read-only inside the sandbox.
+const (
+	ListenerFD = 3
+	ConfigFD   = 4
+
+	Dir  = "/.daytona"         // holds Path and, when trust was added, CABundle
+	Path = "/.daytona/toolbox" // the agent itself
+
+	CABundle = "/.daytona/ca-certificates.crt"
+)
+
+// Config tells the agent how to run the sandbox's processes.
+type Config struct {
+	SandboxID  string            `json:"sandboxId"`
+	User       string            `json:"user"`       // name or uid, optionally ":group"; "" is root
+	WorkDir    string            `json:"workDir"`    // the image's WORKDIR; "" is the user's home
+	Env        map[string]string `json:"env"`        // of every process: the image's, overridden by the sandbox's
+	Entrypoint []string          `json:"entrypoint"` // supervised; its end does not end the agent
+	Version    string            `json:"version"`    // of the server that started it
+}
