@@ -1,0 +1,86 @@
+// Package fault holds the kinds of failure that every noun shares, so that an
+// adapter can tell people what went wrong without knowing the noun. It imports
+// nothing of the house; httpapi maps a Kind to a status.
+package fault
+
+import "errors"
+
+// Kind says whose move it is after a failure.
+type Kind int
+
+// The kinds, with the HTTP status they become.
+const (
+	KindInvalid      Kind = iota + 1 // 400: the request can never work as it is
+	KindQuota                        // 400: more than the organization may have
+	KindUnauthorized                 // 401: no credential, or a bad one
+	KindForbidden                    // 403: the credential lacks a permission
+	KindNotFound                     // 404: not there, or not the caller's
+	KindConflict                     // 409: not in the present state
+	KindTooLarge                     // 413: the request body is too big
+	KindUnavailable                  // 503: would work at another time
+)
+
+// Error is a failure that may be shown to people.
+type Error struct {
+	Kind    Kind
+	Code    string // SCREAMING_SNAKE, for programs
+	Message string // one sentence that says what to do
+	Field   string // the request field to blame, "" for none
+	Err     error  // the cause, for the log only; may be nil
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Message + ": " + e.Err.Error()
+	}
+	return e.Message
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Invalid blames a request field ("" for the request as a whole).
+func Invalid(field, message string) *Error {
+	return &Error{Kind: KindInvalid, Code: "BAD_REQUEST", Field: field, Message: message}
+}
+
+// Quota says which limit would be exceeded; the message names the quota, what
+// is used and what was asked.
+func Quota(message string) *Error {
+	return &Error{Kind: KindQuota, Code: "QUOTA_EXCEEDED", Message: message}
+}
+
+// Unauthorized says that the credential is missing or bad.
+func Unauthorized(message string) *Error {
+	return &Error{Kind: KindUnauthorized, Code: "UNAUTHORIZED", Message: message}
+}
+
+// Forbidden says what the credential lacks.
+func Forbidden(code, message string) *Error {
+	return &Error{Kind: KindForbidden, Code: code, Message: message}
+}
+
+// NotFound says that something is not there, or is not the caller's.
+func NotFound(code, message string) *Error {
+	return &Error{Kind: KindNotFound, Code: code, Message: message}
+}
+
+// Conflict says that the present state does not allow it.
+func Conflict(code, message string) *Error {
+	return &Error{Kind: KindConflict, Code: code, Message: message}
+}
+
+// TooLarge says that the request body is over its limit.
+func TooLarge(message string) *Error {
+	return &Error{Kind: KindTooLarge, Code: "PAYLOAD_TOO_LARGE", Message: message}
+}
+
+// Unavailable says that it would work at another time.
+func Unavailable(code, message string) *Error {
+	return &Error{Kind: KindUnavailable, Code: code, Message: message}
+}
+
+// Is reports whether err is, or wraps, an Error of the kind.
+func Is(err error, kind Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == kind
+}

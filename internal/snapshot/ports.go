@@ -1,0 +1,89 @@
+package snapshot
+
+import (
+	"context"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// Store keeps snapshots. Every method is one transaction; a missing snapshot
+// is fault.KindNotFound.
+type Store interface {
+	// InsertSnapshot adds s if allow, given how many snapshots its
+	// organization has, permits it. Errors: allow's; fault.KindConflict when
+	// the organization has one of that name that is not being removed.
+	InsertSnapshot(ctx context.Context, s *Snapshot, allow func(count int) error) error
+	// Snapshot finds by id.
+	Snapshot(ctx context.Context, id string) (*Snapshot, error)
+	// FindSnapshot finds by id or name what organizationID may see: its own
+	// first, then general ones.
+	FindSnapshot(ctx context.Context, organizationID, idOrName string) (*Snapshot, error)
+	// ListSnapshots returns one page and the total of what matches.
+	ListSnapshots(ctx context.Context, f Filter) (page []*Snapshot, total int, err error)
+	// UpdateSnapshot reads the snapshot, lets change edit it and writes it
+	// back. Nothing is written when change fails.
+	UpdateSnapshot(ctx context.Context, id string, change func(*Snapshot) error) (*Snapshot, error)
+	// TouchSnapshot moves LastUsedAt to at.
+	TouchSnapshot(ctx context.Context, id string, at time.Time) error
+	// DeleteSnapshot forgets it; a missing one is fine.
+	DeleteSnapshot(ctx context.Context, id string) error
+	// SnapshotsIn lists those in the given states, of all organizations.
+	SnapshotsIn(ctx context.Context, states ...State) ([]*Snapshot, error)
+	// SandboxesOfImage counts the sandboxes whose rootfs stands on the image.
+	SandboxesOfImage(ctx context.Context, digest string) (int, error)
+}
+
+// Filter selects a page of snapshots. Page counts from 1.
+type Filter struct {
+	OrganizationID string // its own and the general ones
+	Name           string // substring, "" for any
+	Page, Limit    int
+	Sort           string // one of SortFields, "" for the default order
+	Descending     bool
+}
+
+// SortFields are what a list can be sorted by, as the API spells them.
+var SortFields = []string{"name", "state", "lastUsedAt", "createdAt"}
+
+// Images is the image store of this machine.
+type Images interface {
+	// ValidateReference tells what is wrong with a reference, in a sentence
+	// for people.
+	ValidateReference(ref string) error
+	// Pull brings an image here and holds it for owner. Progress gets lines
+	// for people. An error has a Message() string for people.
+	Pull(ctx context.Context, ref, owner string, progress func(line string)) (*image.Image, error)
+	// Pinned is ref with digest in place of its tag.
+	Pinned(ref, digest string) (string, error)
+	// Hold lets owner hold an image that is here, Release lets go; an image
+	// that nobody holds is freed. Release of a stranger is fine.
+	Hold(ctx context.Context, owner, digest string) error
+	Release(ctx context.Context, owner string) error
+	// Owners tells who holds which digest.
+	Owners(ctx context.Context) (map[string]string, error)
+}
+
+// Regions tells which regions there are.
+type Regions interface {
+	// DefaultRegion is the region of an organization that names none.
+	DefaultRegion(ctx context.Context, organizationID string) (string, error)
+	// CheckRegion fails with fault.KindNotFound for an unknown one.
+	CheckRegion(ctx context.Context, organizationID, regionID string) error
+}
+
+// Limits are an organization's limits on snapshots.
+type Limits interface {
+	// CheckSnapshot fails with a quota fault when a snapshot of these
+	// resources is too large, or when count others leave no room for it.
+	CheckSnapshot(ctx context.Context, organizationID string, r Resources) (allow func(count int) error, err error)
+	// DeactivateAfter is how long an unused snapshot stays active; 0 is for ever.
+	DeactivateAfter(ctx context.Context, organizationID string) (time.Duration, error)
+}
+
+// Events is told of each change after it was committed. It must not block.
+type Events interface {
+	SnapshotCreated(s *Snapshot)
+	SnapshotStateChanged(s *Snapshot, old State)
+	SnapshotRemoved(s *Snapshot)
+}

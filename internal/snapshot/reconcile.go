@@ -1,0 +1,261 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// expiryPeriod is how often unused snapshots are looked for; their age is
+// counted in days.
+const expiryPeriod = time.Minute
+
+// Run makes the snapshots what their rows say until ctx ends: it resumes what a
+// crash left unfinished, works the queue, and deactivates what is not used.
+// It returns when all its work has stopped.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for range max(s.Workers, 1) {
+		wg.Go(func() {
+			for s.work(ctx) {
+			}
+		})
+	}
+	wg.Go(func() { s.expireLoop(ctx) })
+	<-ctx.Done()
+	s.queue.ShutDown()
+	wg.Wait()
+	return nil
+}
+
+// resume queues everything that is not settled and squares the image store's
+// owners with the rows.
+func (s *Service) resume(ctx context.Context) error {
+	all, err := s.Store.SnapshotsIn(ctx)
+	if err != nil {
+		return fmt.Errorf("resume snapshots: %w", err)
+	}
+	lost, err := s.custody.recover(ctx, all)
+	if err != nil {
+		return fmt.Errorf("resume snapshots: %w", err)
+	}
+	for _, snap := range lost {
+		s.Log.Warn("image of an active snapshot is not here, bringing it again", "snapshot", snap.Name)
+		if _, err := s.move(ctx, snap.ID, StatePending, "", nil); err != nil {
+			return fmt.Errorf("resume snapshots: %w", err)
+		}
+	}
+	for _, snap := range all {
+		if !snap.State.Settled() {
+			s.queue.Add(snap.ID)
+		}
+	}
+	return nil
+}
+
+func (s *Service) work(ctx context.Context) bool {
+	id, shutdown := s.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer s.queue.Done(id)
+	switch err := s.reconcile(ctx, id); {
+	case err == nil || ctx.Err() != nil:
+		s.queue.Forget(id)
+	default:
+		s.Log.Error("snapshot step failed, will be repeated", "id", id, "err", err, "failures", s.queue.NumRequeues(id)+1)
+		s.queue.AddRateLimited(id)
+	}
+	return true
+}
+
+// reconcile makes one snapshot what its row says. It may be repeated after any
+// crash.
+func (s *Service) reconcile(ctx context.Context, id string) error {
+	snap, err := s.Store.Snapshot(ctx, id)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch snap.State {
+	case StatePending:
+		_, err := s.move(ctx, id, StatePulling, "", nil) // which queues it again
+		return ignoreOvertaken(err)
+	case StatePulling:
+		return s.pull(ctx, snap)
+	case StateInactive, StateError, StateBuildFailed:
+		return s.custody.snapshotGone(ctx, snap)
+	case StateRemoving:
+		return s.remove(ctx, snap)
+	}
+	return nil
+}
+
+// pull brings the image and settles the snapshot. A snapshot that was here
+// before is brought back by digest, so that it is the same again.
+func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.pulls[snap.ID] = cancel
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.pulls, snap.ID)
+		s.mu.Unlock()
+	}()
+
+	ref := snap.ImageName
+	if snap.ImageDigest != "" {
+		var err error
+		if ref, err = s.Images.Pinned(ref, snap.ImageDigest); err != nil {
+			return fmt.Errorf("pull snapshot %q: %w", snap.Name, err)
+		}
+	}
+	log, err := s.Logs.Start(snap.ID)
+	if err != nil {
+		return fmt.Errorf("pull snapshot %q: %w", snap.Name, err)
+	}
+	defer log.Close()
+	log.Line("Pulling image " + ref)
+	began := s.Clock.Now()
+	img, err := s.Images.Pull(ctx, ref, snapshotOwner(snap.ID), log.Line)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		// The removal has queued it again; a server that stops resumes it.
+		return nil
+	case err != nil:
+		reason := reasonOf(err)
+		s.Log.Warn("pull failed", "snapshot", snap.Name, "image", ref, "err", err)
+		log.Line(reason)
+		_, err = s.move(ctx, snap.ID, StateError, reason, nil)
+		return ignoreOvertaken(err)
+	}
+	log.Line(fmt.Sprintf("Pulled image %s (%s) in %s", ref, img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
+		now.adopt(img)
+		return nil
+	})
+	return ignoreOvertaken(err)
+}
+
+// adopt fills in what only the image could tell.
+func (s *Snapshot) adopt(img *image.Image) {
+	s.ImageDigest, s.Size, s.User = img.Digest, img.Size, img.DefaultUser
+	if len(s.Entrypoint) == 0 {
+		s.Entrypoint = img.Config.Command()
+	}
+	if len(s.Entrypoint) == 0 {
+		s.Entrypoint = DefaultEntrypoint
+	}
+}
+
+func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
+	if err := s.custody.snapshotGone(ctx, snap); err != nil {
+		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
+	}
+	if err := s.Logs.Remove(snap.ID); err != nil {
+		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
+	}
+	if err := s.Store.DeleteSnapshot(ctx, snap.ID); err != nil {
+		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
+	}
+	s.Events.SnapshotRemoved(snap)
+	s.changes.Signal(snap.ID)
+	return nil
+}
+
+func (s *Service) cancelPull(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel := s.pulls[id]; cancel != nil {
+		cancel()
+	}
+}
+
+func (s *Service) expireLoop(ctx context.Context) {
+	tick := s.Clock.NewTicker(expiryPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C():
+			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Error("deactivate unused snapshots", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Expire deactivates the snapshots that were not used for as long as their
+// organization allows. General ones stay.
+func (s *Service) Expire(ctx context.Context) error {
+	active, err := s.Store.SnapshotsIn(ctx, StateActive)
+	if err != nil {
+		return fmt.Errorf("expire snapshots: %w", err)
+	}
+	after := make(map[string]time.Duration)
+	var failed []error
+	for _, snap := range active {
+		if snap.General {
+			continue
+		}
+		limit, known := after[snap.OrganizationID]
+		if !known {
+			if limit, err = s.Limits.DeactivateAfter(ctx, snap.OrganizationID); err != nil {
+				failed = append(failed, fmt.Errorf("expire snapshot %q: %w", snap.Name, err))
+				continue
+			}
+			after[snap.OrganizationID] = limit
+		}
+		unused := func(now *Snapshot) bool {
+			last := now.UpdatedAt
+			if now.LastUsedAt != nil && now.LastUsedAt.After(last) {
+				last = *now.LastUsedAt
+			}
+			return limit > 0 && s.Clock.Since(last) >= limit
+		}
+		if !unused(snap) {
+			continue
+		}
+		_, err := s.move(ctx, snap.ID, StateInactive, "", func(now *Snapshot) error {
+			if !unused(now) {
+				return fault.Conflict("SNAPSHOT_USED", fmt.Sprintf("Snapshot %q has just been used.", now.Name))
+			}
+			return nil
+		})
+		if err := ignoreOvertaken(err); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// ignoreOvertaken drops the error of a transition that somebody else's was
+// quicker than: the snapshot is queued again for that one.
+func ignoreOvertaken(err error) error {
+	if fault.Is(err, fault.KindConflict) || fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	return err
+}
+
+// reasonOf is the sentence of an error that is meant for people.
+func reasonOf(err error) string {
+	var told interface{ Message() string }
+	if errors.As(err, &told) {
+		return told.Message()
+	}
+	return err.Error()
+}

@@ -1,0 +1,233 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/change"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// Service takes the commands on snapshots. A command writes what is wanted;
+// the reconciler (Run) makes it true.
+type Service struct {
+	Config
+	queue   workqueue.TypedRateLimitingInterface[string]
+	changes change.Board
+	custody custody
+
+	mu     sync.Mutex
+	pulls  map[string]context.CancelFunc // by snapshot id: how a removal ends a pull
+	onDone []func(s *Snapshot)
+}
+
+// Config is what a Service stands on.
+type Config struct {
+	Store   Store
+	Images  Images
+	Regions Regions
+	Limits  Limits
+	Events  Events
+	Logs    *buildlog.Logs
+	Clock   clock.WithTicker
+	Log     *slog.Logger
+	Workers int // pulls at once
+}
+
+// NewService makes a service; nothing happens to snapshots until Run.
+func NewService(c Config) *Service {
+	s := &Service{
+		Config: c,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, time.Minute)),
+		pulls: make(map[string]context.CancelFunc),
+	}
+	s.custody = custody{store: c.Store, images: c.Images}
+	return s
+}
+
+// OnSettled registers f to be called each time a snapshot reaches a state that
+// stays. Call it before Run; f must not block.
+func (s *Service) OnSettled(f func(*Snapshot)) { s.onDone = append(s.onDone, f) }
+
+// Create records a new snapshot in state pending; the reconciler brings its
+// image. Errors: fault of kind Invalid, NotFound (region), Quota, Conflict
+// (name taken).
+func (s *Service) Create(ctx context.Context, organizationID string, general bool, p CreateParams) (*Snapshot, error) {
+	if err := p.validate(s.Images); err != nil {
+		return nil, err
+	}
+	region := p.RegionID
+	if region == "" {
+		var err error
+		if region, err = s.Regions.DefaultRegion(ctx, organizationID); err != nil {
+			return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
+		}
+	}
+	if err := s.Regions.CheckRegion(ctx, organizationID, region); err != nil {
+		return nil, err
+	}
+	resources := p.resources()
+	allow := func(int) error { return nil }
+	if !general {
+		var err error
+		if allow, err = s.Limits.CheckSnapshot(ctx, organizationID, resources); err != nil {
+			return nil, err
+		}
+	}
+	now := s.Clock.Now()
+	snap := &Snapshot{
+		ID:             uuid.NewString(),
+		OrganizationID: organizationID,
+		General:        general,
+		Name:           p.Name,
+		ImageName:      p.ImageName,
+		State:          StatePending,
+		Entrypoint:     p.Entrypoint,
+		Resources:      resources,
+		RegionIDs:      []string{region},
+		CreatedAt:      now,
+		UpdatedAt:      now,
+	}
+	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
+		return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
+	}
+	s.Events.SnapshotCreated(snap)
+	s.queue.Add(snap.ID)
+	return snap, nil
+}
+
+// Get finds by id or name among the organization's own and the general ones.
+// Errors: fault of kind NotFound.
+func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Snapshot, error) {
+	return s.Store.FindSnapshot(ctx, organizationID, idOrName)
+}
+
+// List returns one page and the total.
+func (s *Service) List(ctx context.Context, f Filter) ([]*Snapshot, int, error) {
+	return s.Store.ListSnapshots(ctx, f)
+}
+
+// Activate brings an inactive snapshot back. Errors: fault of kind NotFound;
+// Invalid when it is active already or in any state but inactive.
+func (s *Service) Activate(ctx context.Context, organizationID, idOrName string) (*Snapshot, error) {
+	snap, err := s.Get(ctx, organizationID, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	return s.move(ctx, snap.ID, StatePending, "", func(now *Snapshot) error {
+		switch now.State {
+		case StateInactive:
+			return nil
+		case StateActive:
+			return fault.Invalid("", fmt.Sprintf("Snapshot %q is already active.", now.Name))
+		default:
+			return fault.Invalid("", fmt.Sprintf("Snapshot %q is %s; only an inactive snapshot can be activated.", now.Name, now.State))
+		}
+	})
+}
+
+// Deactivate frees the snapshot's image; sandboxes made from it keep running.
+// Repeating it is fine. Errors: fault of kind NotFound; Forbidden for a general
+// snapshot unless admin; Conflict while it is being made.
+func (s *Service) Deactivate(ctx context.Context, organizationID, idOrName string, admin bool) error {
+	snap, err := s.owned(ctx, organizationID, idOrName, admin)
+	if err != nil || snap.State == StateInactive {
+		return err
+	}
+	_, err = s.move(ctx, snap.ID, StateInactive, "", nil)
+	return err
+}
+
+// Delete removes the snapshot, whatever its state; sandboxes made from it keep
+// running and its name is free at once. Errors: fault of kind NotFound;
+// Forbidden for a general snapshot unless admin.
+func (s *Service) Delete(ctx context.Context, organizationID, idOrName string, admin bool) error {
+	snap, err := s.owned(ctx, organizationID, idOrName, admin)
+	if err != nil || snap.State == StateRemoving {
+		return err
+	}
+	if _, err = s.move(ctx, snap.ID, StateRemoving, "", nil); err != nil {
+		return err
+	}
+	s.cancelPull(snap.ID)
+	return nil
+}
+
+// owned finds a snapshot that the caller may change.
+func (s *Service) owned(ctx context.Context, organizationID, idOrName string, admin bool) (*Snapshot, error) {
+	snap, err := s.Get(ctx, organizationID, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	if snap.General && !admin {
+		return nil, fault.Forbidden("SNAPSHOT_GENERAL", fmt.Sprintf("Snapshot %q is shared by all organizations; only an administrator can change it.", snap.Name))
+	}
+	return snap, nil
+}
+
+// Settle waits until the snapshot's state stays, or has gone, or ctx ends, and
+// returns what is there then. Running out of time is no error.
+func (s *Service) Settle(ctx context.Context, snap *Snapshot) (*Snapshot, error) {
+	latest := snap
+	err := s.changes.Wait(ctx, snap.ID, func(ctx context.Context) (bool, error) {
+		now, err := s.Store.Snapshot(ctx, snap.ID)
+		if err != nil {
+			return false, err
+		}
+		latest = now
+		return now.State.Settled(), nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return latest, nil
+	}
+	return latest, err
+}
+
+// Used records that a sandbox was made from the snapshot.
+func (s *Service) Used(ctx context.Context, id string) error {
+	return s.Store.TouchSnapshot(ctx, id, s.Clock.Now())
+}
+
+// FreeImage lets go of an image that was kept for sandboxes only, once none
+// stands on it any more. The sandbox reconciler calls it after a removal.
+func (s *Service) FreeImage(ctx context.Context, digest string) error {
+	return s.custody.sandboxGone(ctx, digest)
+}
+
+// move applies one transition in one transaction, provided that check allows
+// it, and tells everyone.
+func (s *Service) move(ctx context.Context, id string, next State, reason string, check func(*Snapshot) error) (*Snapshot, error) {
+	var old State
+	snap, err := s.Store.UpdateSnapshot(ctx, id, func(snap *Snapshot) error {
+		if check != nil {
+			if err := check(snap); err != nil {
+				return err
+			}
+		}
+		old = snap.State
+		return snap.enter(next, reason, s.Clock.Now())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("move snapshot %s to %s: %w", id, next, err)
+	}
+	s.Log.Info("snapshot state", "snapshot", snap.Name, "id", id, "from", old, "to", next, "reason", reason)
+	s.Events.SnapshotStateChanged(snap, old)
+	s.changes.Signal(id)
+	if next.Settled() {
+		for _, f := range s.onDone {
+			f(snap)
+		}
+	}
+	s.queue.Add(id)
+	return snap, nil
+}

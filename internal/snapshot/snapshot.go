@@ -1,0 +1,100 @@
+// Package snapshot says what a snapshot is: a template of sandboxes, made of an
+// image. Here live its type and state table, its validation, the service that
+// takes its commands and the reconciler that makes them true. It names the
+// small interfaces it needs (Store, Images, Events); adapters implement them
+// and package server wires them. Look next at service.go, then reconcile.go.
+package snapshot
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// Snapshot is a template of sandboxes.
+type Snapshot struct {
+	ID             string // UUID
+	OrganizationID string // "" for a general one
+	General        bool   // usable by every organization
+	Name           string // unique in its organization
+	ImageName      string // the reference as asked for
+	State          State
+	ErrorReason    string // why it is in StateError or StateBuildFailed
+	RegionIDs      []string
+	Resources      Resources
+
+	// Entrypoint is what the sandboxes run: as asked for, until the image is
+	// here; afterwards never empty.
+	Entrypoint []string
+
+	// What the image turned out to be; zero until it was pulled once.
+	ImageDigest string
+	Size        int64  // bytes, unpacked
+	User        string // who runs unless a sandbox asks otherwise
+
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	LastUsedAt *time.Time // when a sandbox was last made from it
+}
+
+// Resources of each sandbox made from a snapshot: cores, and GiB of memory and
+// disk.
+type Resources struct {
+	CPU, Memory, Disk int
+}
+
+// DefaultResources are those of a snapshot that asks for none.
+var DefaultResources = Resources{CPU: 1, Memory: 1, Disk: 3}
+
+// DefaultEntrypoint keeps a sandbox whose image runs nothing by itself.
+var DefaultEntrypoint = []string{"sleep", "infinity"}
+
+// State is where a snapshot is in its life.
+type State string
+
+// The states of a snapshot, as the API spells them.
+const (
+	StatePending      State = "pending"
+	StateBuilding     State = "building"
+	StatePulling      State = "pulling"
+	StateSnapshotting State = "snapshotting"
+	StateActive       State = "active"
+	StateInactive     State = "inactive"
+	StateError        State = "error"
+	StateBuildFailed  State = "build_failed"
+	StateRemoving     State = "removing"
+)
+
+// transitions is the whole state machine: what may follow what. Any state may
+// be followed by StateRemoving.
+var transitions = map[State][]State{
+	StatePending:      {StateBuilding, StatePulling, StateError},
+	StateBuilding:     {StateActive, StateBuildFailed},
+	StatePulling:      {StateActive, StateError},
+	StateSnapshotting: {StateActive, StateError},
+	StateActive:       {StateInactive, StatePending}, // pending: its image was lost from this machine
+	StateInactive:     {StatePending},
+}
+
+// Settled reports whether the state stays until somebody asks for another.
+func (s State) Settled() bool {
+	switch s {
+	case StateActive, StateInactive, StateError, StateBuildFailed:
+		return true
+	}
+	return false
+}
+
+// Failed reports whether making the snapshot ended without an image.
+func (s State) Failed() bool { return s == StateError || s == StateBuildFailed }
+
+// enter applies one transition; it is the only writer of State and ErrorReason.
+func (s *Snapshot) enter(next State, reason string, now time.Time) error {
+	if next != StateRemoving && !slices.Contains(transitions[s.State], next) {
+		return fault.Conflict("SNAPSHOT_STATE", fmt.Sprintf("Snapshot %q is %s and cannot become %s.", s.Name, s.State, next))
+	}
+	s.State, s.ErrorReason, s.UpdatedAt = next, reason, now
+	return nil
+}
