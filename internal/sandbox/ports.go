@@ -1,0 +1,118 @@
+package sandbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// Store keeps sandboxes. Every method is one transaction; a missing sandbox is
+// fault.KindNotFound.
+type Store interface {
+	// InsertSandbox adds s if allow, given what its organization uses now,
+	// permits it, and if the snapshot it names is still there and, when s has
+	// an image, still active. Errors: allow's; fault.KindConflict when the name is
+	// taken; ErrSnapshotMoved.
+	InsertSandbox(ctx context.Context, s *Sandbox, allow func(Usage) error) error
+	// Sandbox finds by id.
+	Sandbox(ctx context.Context, id string) (*Sandbox, error)
+	// FindSandbox finds by id or name among the organization's.
+	FindSandbox(ctx context.Context, organizationID, idOrName string) (*Sandbox, error)
+	// ListSandboxes returns one page; next is "" after the last one.
+	ListSandboxes(ctx context.Context, f Filter) (page []*Sandbox, next string, err error)
+	// PageSandboxes returns the page of that number and the total.
+	PageSandboxes(ctx context.Context, f Filter, page int) (items []*Sandbox, total int, err error)
+	// UpdateSandbox reads the sandbox, lets change edit it and writes it back.
+	// Nothing is written when change fails.
+	UpdateSandbox(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error)
+	// TouchSandboxes moves LastActivityAt of each id forward to its time.
+	TouchSandboxes(ctx context.Context, at map[string]time.Time) error
+	// DeleteSandbox forgets it; a missing one is fine.
+	DeleteSandbox(ctx context.Context, id string) error
+	// AllSandboxes lists those of all organizations.
+	AllSandboxes(ctx context.Context) ([]*Sandbox, error)
+	// DueSandboxes lists those that a clock wants to stop or delete at now.
+	DueSandboxes(ctx context.Context, now time.Time) ([]*Sandbox, error)
+	// SandboxesOfSnapshot lists those in the state that were made from it.
+	SandboxesOfSnapshot(ctx context.Context, snapshotID string, state State) ([]*Sandbox, error)
+}
+
+// Usage is what an organization's sandboxes take.
+type Usage struct {
+	CPU, Memory, Disk int // cores and GiB; cores and memory of those that run or will
+	Sandboxes         int
+}
+
+// Filter selects sandboxes. Zero fields select everything.
+type Filter struct {
+	OrganizationID string
+	IDPrefix       string
+	NamePrefix     string // without regard to case
+	Labels         map[string]string
+	States         []State
+	Snapshots      []string // names or ids
+	Regions        []string
+	CPU            Range
+	Memory         Range
+	Disk           Range
+	Public         *bool
+	Recoverable    *bool
+	Created        TimeRange
+	Event          TimeRange
+	Destroy        TimeRange
+
+	Sort       SortField
+	Descending bool
+	Cursor     string // as returned by the page before; "" for the first
+	Limit      int
+}
+
+// Range bounds a number; nil is open. Both ends are included.
+type Range struct{ Min, Max *float64 }
+
+// TimeRange bounds a time; nil is open.
+type TimeRange struct{ After, Before *time.Time }
+
+// SortField is what a list is sorted by, as the API spells it.
+type SortField string
+
+// The fields to sort by.
+const (
+	SortName         SortField = "name"
+	SortCPU          SortField = "cpu"
+	SortMemory       SortField = "memoryGib"
+	SortDisk         SortField = "diskGib"
+	SortLastActivity SortField = "lastActivityAt"
+	SortCreated      SortField = "createdAt"
+)
+
+// Snapshots is what a sandbox needs of the snapshot service.
+type Snapshots interface {
+	Get(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
+	Activate(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
+	Used(ctx context.Context, id string) error
+	FreeImage(ctx context.Context, digest string) error
+	OnSettled(f func(*snapshot.Snapshot))
+}
+
+// Limits are an organization's limits on sandboxes.
+type Limits interface {
+	// CheckSandbox fails with a quota fault when one sandbox of these resources
+	// is too large; allow then judges the sum.
+	CheckSandbox(ctx context.Context, organizationID string, r Resources) (allow func(Usage) error, err error)
+}
+
+// Regions tells which regions there are.
+type Regions interface {
+	DefaultRegion(ctx context.Context, organizationID string) (string, error)
+	// CheckRegion fails with fault.KindNotFound for an unknown one.
+	CheckRegion(ctx context.Context, organizationID, regionID string) error
+}
+
+// Events is told of each change after it was committed. It must not block.
+type Events interface {
+	SandboxCreated(s *Sandbox)
+	SandboxStateChanged(s *Sandbox, old State)
+	SandboxDesiredStateChanged(s *Sandbox, old Desired)
+}

@@ -1,0 +1,314 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// Run makes the sandboxes what their rows say until ctx ends: it squares the
+// rows with what the engine has, works the queue, learns of sandboxes that end
+// by themselves, and lets the clocks stop and delete. It returns when all its
+// work has stopped; the sandboxes run on.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for range max(s.Workers, 1) {
+		wg.Go(func() {
+			for s.work(ctx) {
+			}
+		})
+	}
+	wg.Go(func() { s.watchExits(ctx) })
+	wg.Go(func() { s.clockLoop(ctx) })
+	<-ctx.Done()
+	s.queue.ShutDown()
+	wg.Wait()
+	// The last of the activity is written although ctx has ended.
+	return s.flushActivity(context.WithoutCancel(ctx))
+}
+
+// resume squares the rows with the engine after a restart, however the last
+// server ended.
+func (s *Service) resume(ctx context.Context) error {
+	rows, err := s.Store.AllSandboxes(ctx)
+	if err != nil {
+		return fmt.Errorf("resume sandboxes: %w", err)
+	}
+	found, err := s.Engine.List(ctx)
+	if err != nil {
+		return fmt.Errorf("resume sandboxes: %w", err)
+	}
+	here := make(map[string]engine.Status, len(found))
+	for _, st := range found {
+		here[st.ID] = st
+	}
+	for _, sb := range rows {
+		st, known := here[sb.ID]
+		delete(here, sb.ID)
+		switch {
+		case !sb.State.Settled():
+			s.queue.Add(sb.ID)
+		case sb.State == StateStarted && (!known || st.Phase != engine.PhaseRunning):
+			if err := s.lostRunning(ctx, sb.ID, known, st); err != nil {
+				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
+			}
+		case sb.State != StateStarted && st.Phase == engine.PhaseRunning:
+			if err := s.Engine.Stop(ctx, sb.ID, 0); err != nil {
+				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
+			}
+		}
+	}
+	for id := range here {
+		s.Log.Warn("removing a sandbox that no row knows", "sandbox", id)
+		if err := s.Engine.Delete(ctx, id); err != nil {
+			return fmt.Errorf("resume: remove unknown sandbox %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// lostRunning decides what becomes of a sandbox that should run and does not: a
+// reboot of the machine ends them all, and they start again; otherwise it ended
+// while no server watched.
+func (s *Service) lostRunning(ctx context.Context, id string, known bool, st engine.Status) error {
+	if !known {
+		_, err := s.update(ctx, id, func(sb *Sandbox) error {
+			sb.Desired = DesiredStopped
+			if err := sb.enter(StateStopping, "", s.Clock.Now()); err != nil {
+				return err
+			}
+			return sb.enter(StateError, "The sandbox's disk is no longer on this machine.", s.Clock.Now())
+		})
+		return err
+	}
+	if !st.Booted {
+		_, err := s.update(ctx, id, func(sb *Sandbox) error {
+			return sb.enter(StateStarting, "", s.Clock.Now())
+		})
+		return err
+	}
+	return s.ended(ctx, engine.Exit{ID: id})
+}
+
+func (s *Service) work(ctx context.Context) bool {
+	id, shutdown := s.queue.Get()
+	if shutdown {
+		return false
+	}
+	defer s.queue.Done(id)
+	switch err := s.reconcile(ctx, id); {
+	case err == nil || ctx.Err() != nil:
+		s.queue.Forget(id)
+	default:
+		s.Log.Error("sandbox step failed, will be repeated", "sandbox", id, "err", err, "failures", s.queue.NumRequeues(id)+1)
+		s.queue.AddRateLimited(id)
+	}
+	return true
+}
+
+// reconcile makes one sandbox what its row says. It may be repeated after any
+// crash.
+func (s *Service) reconcile(ctx context.Context, id string) error {
+	sb, err := s.Store.Sandbox(ctx, id)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch sb.State {
+	case StatePulling:
+		return s.stepPulling(ctx, sb)
+	case StateCreating, StateStarting:
+		return s.stepStart(ctx, sb)
+	case StateStopping:
+		return s.stepStop(ctx, sb)
+	case StateStopped:
+		if sb.Ephemeral() && sb.Desired != DesiredDestroyed {
+			_, err := s.Delete(ctx, sb.OrganizationID, sb.ID)
+			return ignoreOvertaken(err)
+		}
+	case StateDestroying:
+		return s.stepDestroy(ctx, sb)
+	}
+	return nil
+}
+
+// stepPulling goes on when the snapshot has settled; snapshotSettled queues the
+// sandbox again.
+func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
+	snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, sb.SnapshotID)
+	if err != nil && !fault.Is(err, fault.KindNotFound) {
+		return err
+	}
+	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
+		switch {
+		case snap == nil:
+			return now.enter(StateError, fmt.Sprintf("Snapshot %q was deleted before the sandbox started.", now.Snapshot), s.Clock.Now())
+		case snap.State == snapshot.StateActive:
+			now.standOn(snap)
+			return now.enter(StateCreating, "", s.Clock.Now())
+		case snap.State.Settled():
+			return now.enter(StateError, fmt.Sprintf("Snapshot %q is %s: %s", now.Snapshot, snap.State, snap.ErrorReason), s.Clock.Now())
+		}
+		return nil
+	})
+}
+
+// snapshotSettled wakes the sandboxes that wait for a snapshot.
+func (s *Service) snapshotSettled(snap *snapshot.Snapshot) {
+	waiting, err := s.Store.SandboxesOfSnapshot(context.Background(), snap.ID, StatePulling)
+	if err != nil {
+		s.Log.Error("find the sandboxes that wait for a snapshot", "snapshot", snap.Name, "err", err)
+		return
+	}
+	for _, sb := range waiting {
+		s.queue.Add(sb.ID)
+	}
+}
+
+// stepStart makes the disk where there is none and starts the sandbox. A
+// failure is the sandbox's state, not an error to repeat: its owner decides.
+func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.steps[sb.ID] = cancel
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.steps, sb.ID)
+		s.mu.Unlock()
+	}()
+	spec := sb.spec()
+	err := s.Engine.Create(ctx, spec)
+	if err == nil {
+		err = s.Engine.Start(ctx, spec)
+	}
+	if err != nil && ctx.Err() != nil {
+		// A removal has queued it again; a server that stops resumes it.
+		return nil
+	}
+	if err != nil {
+		s.Log.Error("start sandbox", "sandbox", sb.ID, "err", err)
+		return s.apply(ctx, sb.ID, func(now *Sandbox) error {
+			return now.enter(StateError, reasonOf(err), s.Clock.Now())
+		})
+	}
+	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
+		return now.enter(StateStarted, "", s.Clock.Now())
+	})
+}
+
+func (s *Service) stepStop(ctx context.Context, sb *Sandbox) error {
+	if err := s.Engine.Stop(ctx, sb.ID, s.StopGrace); err != nil && !errors.Is(err, engine.ErrNotFound) {
+		return fmt.Errorf("stop sandbox %s: %w", sb.ID, err)
+	}
+	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
+		return now.enter(StateStopped, "", s.Clock.Now())
+	})
+}
+
+func (s *Service) stepDestroy(ctx context.Context, sb *Sandbox) error {
+	if err := s.Engine.Delete(ctx, sb.ID); err != nil {
+		return fmt.Errorf("destroy sandbox %s: %w", sb.ID, err)
+	}
+	if err := s.Store.DeleteSandbox(ctx, sb.ID); err != nil {
+		return fmt.Errorf("destroy sandbox %s: %w", sb.ID, err)
+	}
+	s.activity.forget(sb.ID)
+	gone := *sb
+	if err := gone.enter(StateDestroyed, "", s.Clock.Now()); err != nil {
+		return err
+	}
+	s.Log.Info("sandbox state", "sandbox", sb.ID, "from", sb.State, "to", gone.State)
+	s.Events.SandboxStateChanged(&gone, sb.State)
+	s.changes.Signal(sb.ID)
+	if sb.ImageDigest == "" {
+		return nil
+	}
+	return s.Snapshots.FreeImage(ctx, sb.ImageDigest)
+}
+
+// apply makes the reconciler's own transition, which gives way to whatever a
+// command wrote in the meantime.
+func (s *Service) apply(ctx context.Context, id string, change func(*Sandbox) error) error {
+	_, err := s.update(ctx, id, change)
+	return ignoreOvertaken(err)
+}
+
+func ignoreOvertaken(err error) error {
+	if fault.Is(err, fault.KindConflict) || fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	return err
+}
+
+// watchExits records the sandboxes that end by themselves.
+func (s *Service) watchExits(ctx context.Context) {
+	for {
+		select {
+		case exit, open := <-s.Engine.Exits():
+			if !open {
+				return
+			}
+			if err := s.ended(ctx, exit); err != nil && ctx.Err() == nil {
+				s.Log.Error("record the end of a sandbox", "sandbox", exit.ID, "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Service) ended(ctx context.Context, exit engine.Exit) error {
+	return s.apply(ctx, exit.ID, func(sb *Sandbox) error {
+		if sb.State != StateStarted {
+			return nil // a command is under way and will see for itself
+		}
+		reason := ""
+		if exit.OOMKilled {
+			reason = fmt.Sprintf("The sandbox ran out of memory (%d GiB) and was killed.", sb.Resources.Memory)
+		}
+		sb.Desired = DesiredStopped
+		return sb.enter(StateStopped, reason, s.Clock.Now())
+	})
+}
+
+func (s *Service) cancelStep(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel := s.steps[id]; cancel != nil {
+		cancel()
+	}
+}
+
+// kill ends a sandbox at once, while its orderly stop may be waiting.
+func (s *Service) kill(id string) {
+	go func() {
+		if err := s.Engine.Stop(context.Background(), id, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
+			s.Log.Error("kill sandbox", "sandbox", id, "err", err)
+		}
+	}()
+}
+
+// reasonOf tells people why a sandbox could not start; the log has the chain.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, engine.ErrNoSpace):
+		return "The server has no disk space left for the sandbox: delete sandboxes or enlarge the disk pool, then start it again."
+	case errors.Is(err, engine.ErrNoSlot):
+		return "The server has no network slot left for the sandbox: stop or delete others, then start it again."
+	case errors.Is(err, engine.ErrImageMissing):
+		return "The sandbox's image is not on this machine: activate its snapshot, then start it again."
+	}
+	return "The sandbox could not be started: " + err.Error()
+}

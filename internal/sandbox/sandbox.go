@@ -1,0 +1,181 @@
+// Package sandbox says what a sandbox is: its type, state table and validation,
+// the service that takes its commands, the reconciler that makes the engine do
+// what the row says, and the clocks that stop and delete what is not used. It
+// names the small interfaces it needs (ports.go); package server wires them.
+// Look next at service.go, then reconcile.go.
+package sandbox
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// Sandbox is one isolated place where code runs.
+type Sandbox struct {
+	ID             string // UUID
+	OrganizationID string
+	Name           string // unique in its organization
+	SnapshotID     string
+	Snapshot       string // its name
+	ImageDigest    string // what its rootfs stands on; "" until the snapshot is active
+	Region         string
+
+	State       State
+	Desired     Desired
+	ErrorReason string
+	Recoverable bool // Start may mend what ErrorReason tells
+
+	User       string
+	Entrypoint []string
+	Env        map[string]string
+	Labels     map[string]string
+	Public     bool
+	Resources  Resources
+	Network    Network
+
+	AutoStop    time.Duration // without activity; 0 is never
+	AutoArchive time.Duration // after stop
+	AutoDelete  time.Duration // after stop; 0 is at stop, negative is never
+	DestroyAt   *time.Time    // whatever its state
+
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	LastActivityAt time.Time
+	StoppedAt      *time.Time // since when it is stopped
+}
+
+// Resources are cores, and GiB of memory and disk.
+type Resources struct {
+	CPU, Memory, Disk int
+}
+
+// Network is what the sandbox may reach.
+type Network struct {
+	BlockAll bool
+	Allow    []netip.Prefix
+}
+
+// Ephemeral reports whether the sandbox goes when it stops.
+func (s *Sandbox) Ephemeral() bool { return s.AutoDelete == 0 }
+
+// The intervals of a sandbox that asks for none.
+const (
+	DefaultAutoStop    = 15 * time.Minute
+	DefaultAutoArchive = 7 * 24 * time.Hour
+	MaxAutoArchive     = 30 * 24 * time.Hour
+	NeverDelete        = -time.Minute
+)
+
+// State is what was last seen of a sandbox, as the API spells it.
+type State string
+
+// The states of a sandbox.
+const (
+	StatePulling    State = "pulling_snapshot"
+	StateCreating   State = "creating"
+	StateStarting   State = "starting"
+	StateStarted    State = "started"
+	StateStopping   State = "stopping"
+	StateStopped    State = "stopped"
+	StateDestroying State = "destroying"
+	StateDestroyed  State = "destroyed"
+	StateError      State = "error"
+)
+
+// Desired is what somebody last asked a sandbox to be.
+type Desired string
+
+// What a sandbox can be asked to be.
+const (
+	DesiredStarted   Desired = "started"
+	DesiredStopped   Desired = "stopped"
+	DesiredDestroyed Desired = "destroyed"
+)
+
+// transitions is the whole state machine: what may follow what. Any state may
+// be followed by StateDestroying.
+var transitions = map[State][]State{
+	StatePulling:    {StateCreating, StateError},
+	StateCreating:   {StateStarted, StateError},
+	StateStarting:   {StateStarted, StateError},
+	StateStarted:    {StateStopping, StateStopped, StateStarting}, // starting: the machine was rebooted
+	StateStopping:   {StateStopped, StateError},
+	StateStopped:    {StateStarting},
+	StateError:      {StateStarting, StatePulling, StateStopping},
+	StateDestroying: {StateDestroyed},
+}
+
+// Settled reports whether the state stays until somebody asks for another.
+func (s State) Settled() bool {
+	switch s {
+	case StateStarted, StateStopped, StateDestroyed, StateError:
+		return true
+	}
+	return false
+}
+
+// enter applies one transition; it is the only writer of State, ErrorReason and
+// StoppedAt.
+func (s *Sandbox) enter(next State, reason string, now time.Time) error {
+	if next != StateDestroying && !slices.Contains(transitions[s.State], next) {
+		return fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s and cannot become %s.", s.Name, s.State, next))
+	}
+	s.State, s.ErrorReason, s.UpdatedAt = next, reason, now
+	s.Recoverable = next == StateError
+	switch next {
+	case StateStarted:
+		s.StoppedAt, s.LastActivityAt = nil, now
+	case StateStopped:
+		s.StoppedAt = &now
+	}
+	return nil
+}
+
+const gib = 1 << 30
+
+// spec is what the engine needs to know.
+func (s *Sandbox) spec() engine.Spec {
+	return engine.Spec{
+		ID:         s.ID,
+		Hostname:   hostname(s),
+		Image:      s.ImageDigest,
+		Entrypoint: s.Entrypoint,
+		Env:        s.Env,
+		User:       s.User,
+		Resources: engine.Resources{
+			CPU:    float64(s.Resources.CPU),
+			Memory: int64(s.Resources.Memory) * gib,
+			Disk:   int64(s.Resources.Disk) * gib,
+		},
+		Network: engine.Network{BlockAll: s.Network.BlockAll, Allow: s.Network.Allow},
+	}
+}
+
+// hostname is the sandbox's name as far as a host name can be it (RFC 1123).
+func hostname(s *Sandbox) string {
+	label := make([]byte, 0, 63)
+	for _, c := range []byte(s.Name) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		default:
+			c = '-'
+		}
+		if len(label) < cap(label) && (c != '-' || len(label) > 0) {
+			label = append(label, c)
+		}
+	}
+	for len(label) > 0 && label[len(label)-1] == '-' {
+		label = label[:len(label)-1]
+	}
+	if len(label) == 0 {
+		return s.ID
+	}
+	return string(label)
+}

@@ -1,0 +1,439 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/change"
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// ErrSnapshotMoved is Store.InsertSandbox's way to say that the snapshot
+// changed its state since it was looked at.
+var ErrSnapshotMoved = errors.New("the snapshot has just changed its state")
+
+// Service takes the commands on sandboxes. A command writes what is wanted; the
+// reconciler (Run) makes it true.
+type Service struct {
+	Config
+	queue    workqueue.TypedRateLimitingInterface[string]
+	changes  change.Board
+	activity activity
+
+	mu    sync.Mutex
+	steps map[string]context.CancelFunc // by id: how a removal ends a start
+}
+
+// Config is what a Service stands on.
+type Config struct {
+	Store           Store
+	Engine          engine.Engine
+	Snapshots       Snapshots
+	Regions         Regions
+	Limits          Limits
+	Events          Events
+	Clock           clock.WithTicker
+	Log             *slog.Logger
+	DefaultSnapshot string        // used when a create names none
+	StopGrace       time.Duration // how long a sandbox may take to end by itself
+	Workers         int           // sandboxes worked on at once
+}
+
+// NewService makes a service; nothing happens to sandboxes until Run.
+func NewService(c Config) *Service {
+	s := &Service{
+		Config: c,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](500*time.Millisecond, time.Minute)),
+		steps: make(map[string]context.CancelFunc),
+	}
+	c.Snapshots.OnSettled(s.snapshotSettled)
+	return s
+}
+
+// Create records a new sandbox; the reconciler starts it. An inactive snapshot
+// is activated first. Errors: fault of kind Invalid, NotFound (snapshot,
+// region), Quota, Conflict (name taken).
+func (s *Service) Create(ctx context.Context, organizationID string, p CreateParams) (*Sandbox, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	region := p.Region
+	if region == "" {
+		var err error
+		if region, err = s.Regions.DefaultRegion(ctx, organizationID); err != nil {
+			return nil, fmt.Errorf("create sandbox: %w", err)
+		}
+	}
+	if err := s.Regions.CheckRegion(ctx, organizationID, region); err != nil {
+		return nil, err
+	}
+	sb, err := s.build(p, organizationID, region)
+	if err != nil {
+		return nil, err
+	}
+	// The snapshot may change its state between our look and the insertion;
+	// the store notices, and we look again.
+	for range 3 {
+		if err = s.insertFrom(ctx, sb, p); !errors.Is(err, ErrSnapshotMoved) {
+			break
+		}
+	}
+	if errors.Is(err, ErrSnapshotMoved) {
+		return nil, fault.Conflict("SNAPSHOT_STATE", fmt.Sprintf("Snapshot %q keeps changing its state; try again.", sb.Snapshot))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create sandbox: %w", err)
+	}
+	s.Events.SandboxCreated(sb)
+	s.queue.Add(sb.ID)
+	return sb, nil
+}
+
+// build makes the sandbox that p describes, but for what its snapshot decides.
+func (s *Service) build(p CreateParams, organizationID, region string) (*Sandbox, error) {
+	now := s.Clock.Now()
+	sb := &Sandbox{
+		ID:             uuid.NewString(),
+		OrganizationID: organizationID,
+		Name:           p.Name,
+		Region:         region,
+		Desired:        DesiredStarted,
+		User:           p.User,
+		Env:            p.Env,
+		Labels:         p.Labels,
+		Public:         p.Public,
+		AutoStop:       DefaultAutoStop,
+		AutoArchive:    DefaultAutoArchive,
+		AutoDelete:     NeverDelete,
+		CreatedAt:      now,
+		UpdatedAt:      now,
+		LastActivityAt: now,
+	}
+	if sb.Name == "" {
+		sb.Name = sb.ID
+	}
+	var err error
+	if p.AutoStop != nil {
+		if sb.AutoStop, err = minutes("autoStopInterval", *p.AutoStop); err != nil {
+			return nil, err
+		}
+	}
+	if p.AutoArchive != nil {
+		if sb.AutoArchive, err = archiveAfter(*p.AutoArchive); err != nil {
+			return nil, err
+		}
+	}
+	if p.AutoDelete != nil {
+		if sb.AutoDelete, err = deleteAfter(*p.AutoDelete); err != nil {
+			return nil, err
+		}
+	}
+	if p.TTL != nil && *p.TTL > 0 {
+		at := now.Add(time.Duration(*p.TTL) * time.Minute)
+		sb.DestroyAt = &at
+	}
+	sb.Network.BlockAll = p.NetworkBlockAll
+	if sb.Network.Allow, err = parseAllowList(p.NetworkAllowList); err != nil {
+		return nil, err
+	}
+	return sb, nil
+}
+
+// insertFrom lets the snapshot decide the rest of sb and records it.
+func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) error {
+	snap, err := s.findSnapshot(ctx, sb.OrganizationID, p.Snapshot)
+	if err != nil {
+		return err
+	}
+	if snap.State.Failed() || snap.State == snapshot.StateRemoving {
+		return fault.Invalid("snapshot", fmt.Sprintf("Snapshot %q is %s and cannot be used: delete it and create it again.", snap.Name, snap.State))
+	}
+	if snap.State == snapshot.StateInactive {
+		activated, err := s.Snapshots.Activate(ctx, sb.OrganizationID, snap.ID)
+		if fault.Is(err, fault.KindInvalid) {
+			return ErrSnapshotMoved // somebody else was quicker
+		}
+		if err != nil {
+			return err
+		}
+		snap = activated
+	}
+	sb.SnapshotID, sb.Snapshot = snap.ID, snap.Name
+	sb.Resources = Resources(snap.Resources)
+	if snap.State == snapshot.StateActive {
+		sb.State = StateCreating
+		sb.standOn(snap)
+	} else {
+		sb.State = StatePulling
+	}
+	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.InsertSandbox(ctx, sb, allow); err != nil {
+		return err
+	}
+	return s.Snapshots.Used(ctx, snap.ID)
+}
+
+// standOn takes over what only an active snapshot knows.
+func (s *Sandbox) standOn(snap *snapshot.Snapshot) {
+	s.ImageDigest, s.Entrypoint = snap.ImageDigest, snap.Entrypoint
+	if s.User == "" {
+		s.User = snap.User
+	}
+}
+
+func (s *Service) findSnapshot(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error) {
+	if idOrName != "" {
+		return s.Snapshots.Get(ctx, organizationID, idOrName)
+	}
+	snap, err := s.Snapshots.Get(ctx, organizationID, s.DefaultSnapshot)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil, fault.Invalid("snapshot", fmt.Sprintf("There is no default snapshot %q on this server yet: name a snapshot, or create one of that name.", s.DefaultSnapshot))
+	}
+	return snap, err
+}
+
+// Get finds by id or name. Errors: fault of kind NotFound.
+func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
+	sb, err := s.Store.FindSandbox(ctx, organizationID, idOrName)
+	if err == nil {
+		s.activity.refresh(sb)
+	}
+	return sb, err
+}
+
+// List returns one page by cursor.
+func (s *Service) List(ctx context.Context, f Filter) ([]*Sandbox, string, error) {
+	page, next, err := s.Store.ListSandboxes(ctx, f)
+	s.activity.refresh(page...)
+	return page, next, err
+}
+
+// Page returns one page by number, and the total.
+func (s *Service) Page(ctx context.Context, f Filter, page int) ([]*Sandbox, int, error) {
+	items, total, err := s.Store.PageSandboxes(ctx, f, page)
+	s.activity.refresh(items...)
+	return items, total, err
+}
+
+// Start asks for a stopped sandbox to run again; one that runs is fine. Errors:
+// fault of kind NotFound; Conflict while it is stopping or going away.
+func (s *Service) Start(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
+	return s.ask(ctx, organizationID, idOrName, DesiredStarted, func(sb *Sandbox) (State, error) {
+		switch sb.State {
+		case StateStarted, StateStarting, StateCreating, StatePulling:
+			return sb.State, nil
+		case StateError:
+			if sb.ImageDigest == "" {
+				return StatePulling, nil
+			}
+			return StateStarting, nil
+		case StateStopped:
+			return StateStarting, nil
+		}
+		return "", fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s: wait until it is stopped, then start it.", sb.Name, sb.State))
+	})
+}
+
+// Stop asks for a sandbox to end, at once with force; its disk stays, unless it
+// is ephemeral. One that is stopped is fine. Errors: fault of kind NotFound;
+// Conflict while it is starting or going away.
+func (s *Service) Stop(ctx context.Context, organizationID, idOrName string, force bool) (*Sandbox, error) {
+	sb, err := s.Get(ctx, organizationID, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	sb, err = s.ask(ctx, organizationID, sb.ID, DesiredStopped, stopping)
+	if err == nil && force && sb.State == StateStopping {
+		// The reconciler's orderly stop is the same call with a longer grace;
+		// the engine serializes the two, so kill beside it.
+		s.kill(sb.ID)
+	}
+	return sb, err
+}
+
+func stopping(sb *Sandbox) (State, error) {
+	switch sb.State {
+	case StateStopped, StateStopping:
+		return sb.State, nil
+	case StateStarted, StateError:
+		return StateStopping, nil
+	}
+	return "", fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s: wait until it is started, then stop it.", sb.Name, sb.State))
+}
+
+// Delete asks for a sandbox to go, whatever its state. Errors: fault of kind
+// NotFound.
+func (s *Service) Delete(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
+	sb, err := s.ask(ctx, organizationID, idOrName, DesiredDestroyed, func(*Sandbox) (State, error) {
+		return StateDestroying, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.cancelStep(sb.ID)
+	return sb, nil
+}
+
+// ask writes what is desired, and the state that leads there, in one
+// transaction.
+func (s *Service) ask(ctx context.Context, organizationID, idOrName string, want Desired, via func(*Sandbox) (State, error)) (*Sandbox, error) {
+	found, err := s.Get(ctx, organizationID, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	return s.update(ctx, found.ID, func(sb *Sandbox) error {
+		if sb.Desired == DesiredDestroyed && want != DesiredDestroyed {
+			return fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is being deleted.", sb.Name))
+		}
+		next, err := via(sb)
+		if err != nil {
+			return err
+		}
+		sb.Desired = want
+		if next == sb.State {
+			return nil
+		}
+		return sb.enter(next, "", s.Clock.Now())
+	})
+}
+
+// Settle waits until the sandbox's state stays, or it has gone, or ctx ends,
+// and returns what is there then. With pullToo false it does not wait for a
+// snapshot that is being pulled. Running out of time is no error.
+func (s *Service) Settle(ctx context.Context, sb *Sandbox, pullToo bool) (*Sandbox, error) {
+	latest := sb
+	err := s.changes.Wait(ctx, sb.ID, func(ctx context.Context) (bool, error) {
+		now, err := s.Store.Sandbox(ctx, sb.ID)
+		if fault.Is(err, fault.KindNotFound) {
+			gone := *latest
+			gone.State = StateDestroyed
+			latest = &gone
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		latest = now
+		return now.State.Settled() || now.State == StatePulling && !pullToo, nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return latest, nil
+	}
+	return latest, err
+}
+
+// SetLabels replaces all labels.
+func (s *Service) SetLabels(ctx context.Context, organizationID, idOrName string, labels map[string]string) (*Sandbox, error) {
+	if err := validateLabels(labels); err != nil {
+		return nil, err
+	}
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
+		sb.Labels = maps.Clone(labels)
+		return nil
+	})
+}
+
+// SetPublic lets everyone see the sandbox's previews, or nobody without a token.
+func (s *Service) SetPublic(ctx context.Context, organizationID, idOrName string, public bool) (*Sandbox, error) {
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
+		sb.Public = public
+		return nil
+	})
+}
+
+// SetAutoStop sets after how many minutes without activity it stops; 0 is never.
+func (s *Service) SetAutoStop(ctx context.Context, organizationID, idOrName string, n int) (*Sandbox, error) {
+	d, err := minutes("autoStopInterval", n)
+	if err != nil {
+		return nil, err
+	}
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error { sb.AutoStop = d; return nil })
+}
+
+// SetAutoArchive sets how many minutes after its stop it is archived; 0 is the
+// longest there is.
+func (s *Service) SetAutoArchive(ctx context.Context, organizationID, idOrName string, n int) (*Sandbox, error) {
+	d, err := archiveAfter(n)
+	if err != nil {
+		return nil, err
+	}
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error { sb.AutoArchive = d; return nil })
+}
+
+// SetAutoDelete sets how many minutes after its stop it is deleted; 0 is at
+// once, negative is never.
+func (s *Service) SetAutoDelete(ctx context.Context, organizationID, idOrName string, n int) (*Sandbox, error) {
+	d, err := deleteAfter(n)
+	if err != nil {
+		return nil, err
+	}
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error { sb.AutoDelete = d; return nil })
+}
+
+// SetTTL sets how many minutes from now it is destroyed, whatever its state; 0
+// is never.
+func (s *Service) SetTTL(ctx context.Context, organizationID, idOrName string, n int) (*Sandbox, error) {
+	d, err := minutes("ttlMinutes", n)
+	if err != nil {
+		return nil, err
+	}
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
+		sb.DestroyAt = nil
+		if d > 0 {
+			at := sb.CreatedAt.Add(d)
+			sb.DestroyAt = &at
+		}
+		return nil
+	})
+}
+
+func (s *Service) edit(ctx context.Context, organizationID, idOrName string, change func(*Sandbox) error) (*Sandbox, error) {
+	found, err := s.Get(ctx, organizationID, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	return s.update(ctx, found.ID, func(sb *Sandbox) error {
+		sb.UpdatedAt = s.Clock.Now()
+		return change(sb)
+	})
+}
+
+// update changes a sandbox in one transaction, tells everyone what that moved,
+// and queues it when its state or desired state did.
+func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error) {
+	var old Sandbox
+	sb, err := s.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error {
+		old = *sb
+		return change(sb)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if sb.Desired != old.Desired {
+		s.Events.SandboxDesiredStateChanged(sb, old.Desired)
+	}
+	if sb.State != old.State {
+		s.Log.Info("sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
+		s.Events.SandboxStateChanged(sb, old.State)
+		s.changes.Signal(id)
+	}
+	if sb.State != old.State || sb.Desired != old.Desired {
+		s.queue.Add(id)
+	}
+	return sb, nil
+}

@@ -1,0 +1,148 @@
+package sandbox
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// CreateParams is what somebody asks for. Nil fields take the defaults.
+type CreateParams struct {
+	Name             string // "" is the id
+	Snapshot         string // name or id; "" is the default one
+	User             string
+	Env              map[string]string
+	Labels           map[string]string
+	Public           bool
+	NetworkBlockAll  bool
+	NetworkAllowList string // CIDRs, separated by commas
+	Region           string
+	CPU              *int
+	Memory           *int
+	Disk             *int
+	AutoStop         *int // minutes
+	AutoArchive      *int
+	AutoDelete       *int
+	TTL              *int
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`)
+	userPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.\-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.\-]*\$?)?$`)
+)
+
+const (
+	maxNameLength = 255
+	maxLabels     = 64
+	maxTextLength = 64 << 10 // of all labels, and of all variables together
+)
+
+func (p CreateParams) validate() error {
+	switch {
+	case p.Name != "" && !namePattern.MatchString(p.Name):
+		return fault.Invalid("name", fmt.Sprintf("name %q is not valid: use letters, digits and _ . - and begin with a letter or digit.", p.Name))
+	case len(p.Name) > maxNameLength:
+		return fault.Invalid("name", fmt.Sprintf("name is too long: %d characters, at most %d.", len(p.Name), maxNameLength))
+	case p.User != "" && !userPattern.MatchString(p.User):
+		return fault.Invalid("user", fmt.Sprintf("user %q is not a user name or id.", p.User))
+	case p.CPU != nil || p.Memory != nil || p.Disk != nil:
+		return fault.Invalid("", "cpu, memory and disk come from the snapshot: create a snapshot with the resources you need and name it here.")
+	}
+	if err := validateLabels(p.Labels); err != nil {
+		return err
+	}
+	total := 0
+	for k, v := range p.Env {
+		total += len(k) + len(v)
+		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
+			return fault.Invalid("env", fmt.Sprintf("env has a variable %q that is not valid: names must not be empty or contain =, and nothing may contain NUL bytes.", k))
+		}
+	}
+	if total > maxTextLength {
+		return fault.Invalid("env", fmt.Sprintf("env is too large: %d bytes, at most %d.", total, maxTextLength))
+	}
+	for _, f := range []struct {
+		name  string
+		value *int
+	}{{"autoStopInterval", p.AutoStop}, {"autoArchiveInterval", p.AutoArchive}, {"ttlMinutes", p.TTL}} {
+		if f.value != nil {
+			if _, err := minutes(f.name, *f.value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func validateLabels(labels map[string]string) error {
+	if len(labels) > maxLabels {
+		return fault.Invalid("labels", fmt.Sprintf("too many labels: %d, at most %d.", len(labels), maxLabels))
+	}
+	total := 0
+	for k, v := range labels {
+		total += len(k) + len(v)
+		if k == "" {
+			return fault.Invalid("labels", "a label's name must not be empty.")
+		}
+	}
+	if total > maxTextLength {
+		return fault.Invalid("labels", fmt.Sprintf("labels are too large: %d bytes, at most %d.", total, maxTextLength))
+	}
+	return nil
+}
+
+// maxMinutes keeps an interval within what a time.Duration and people can hold.
+const maxMinutes = 10 * 365 * 24 * 60
+
+// minutes turns an interval of the API into a duration.
+func minutes(field string, n int) (time.Duration, error) {
+	if n < 0 || n > maxMinutes {
+		return 0, fault.Invalid(field, fmt.Sprintf("%s must be a number of minutes from 0 to %d, not %d.", field, maxMinutes, n))
+	}
+	return time.Duration(n) * time.Minute, nil
+}
+
+// archiveAfter is the same for auto-archive, where 0 is the longest there is.
+func archiveAfter(n int) (time.Duration, error) {
+	d, err := minutes("autoArchiveInterval", n)
+	if err != nil {
+		return 0, err
+	}
+	if d == 0 || d > MaxAutoArchive {
+		d = MaxAutoArchive
+	}
+	return d, nil
+}
+
+// deleteAfter is the same for auto-delete, where a negative number is never.
+func deleteAfter(n int) (time.Duration, error) {
+	if n < 0 {
+		return NeverDelete, nil
+	}
+	return minutes("autoDeleteInterval", n)
+}
+
+const maxAllowed = 10 // networks of an allow list, as the hosted service has it
+
+func parseAllowList(list string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, item := range strings.Split(list, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(item)
+		if err != nil || !prefix.Addr().Is4() {
+			return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList: %q is not an IPv4 network such as 192.0.2.0/24.", item))
+		}
+		out = append(out, prefix.Masked())
+	}
+	if len(out) > maxAllowed {
+		return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList has %d networks, at most %d are allowed.", len(out), maxAllowed))
+	}
+	return out, nil
+}
