@@ -1,0 +1,116 @@
+package api
+
+// SandboxState is what was last seen of a sandbox.
+type SandboxState string
+
+// The states of a sandbox.
+const (
+	SandboxCreating   SandboxState = "creating"
+	SandboxRestoring  SandboxState = "restoring"
+	SandboxDestroyed  SandboxState = "destroyed"
+	SandboxDestroying SandboxState = "destroying"
+	SandboxStarted    SandboxState = "started"
+	SandboxStopped    SandboxState = "stopped"
+	SandboxStarting   SandboxState = "starting"
+	SandboxStopping   SandboxState = "stopping"
+	SandboxError      SandboxState = "error"
+	SandboxPulling    SandboxState = "pulling_snapshot"
+)
+
+// SandboxSummary is what a list tells of a sandbox (SandboxListItem).
+type SandboxSummary struct {
+	ID                  string            `json:"id" format:"uuid"`
+	OrganizationID      string            `json:"organizationId"`
+	Name                string            `json:"name"`
+	Target              string            `json:"target" doc:"Region"`
+	SandboxClass        string            `json:"sandboxClass,omitempty" example:"container"`
+	State               SandboxState      `json:"state,omitempty"`
+	DesiredState        string            `json:"desiredState,omitempty"`
+	Snapshot            string            `json:"snapshot,omitempty"`
+	User                string            `json:"user"`
+	ErrorReason         string            `json:"errorReason,omitempty"`
+	Recoverable         bool              `json:"recoverable"`
+	Public              bool              `json:"public"`
+	NetworkBlockAll     bool              `json:"networkBlockAll"`
+	NetworkAllowList    string            `json:"networkAllowList,omitempty"`
+	CPU                 int               `json:"cpu" doc:"Cores"`
+	GPU                 int               `json:"gpu"`
+	Memory              int               `json:"memory" doc:"GiB"`
+	Disk                int               `json:"disk" doc:"GiB"`
+	Labels              map[string]string `json:"labels" nullable:"false"`
+	BackupState         string            `json:"backupState,omitempty"`
+	AutoStopInterval    int               `json:"autoStopInterval" doc:"Minutes, 0 is never"`
+	AutoArchiveInterval int               `json:"autoArchiveInterval" doc:"Minutes after stop"`
+	AutoDeleteInterval  int               `json:"autoDeleteInterval" doc:"Minutes after stop, 0 is at stop, negative is never"`
+	AutoDestroyAt       string            `json:"autoDestroyAt,omitempty"`
+	CreatedAt           string            `json:"createdAt,omitempty"`
+	UpdatedAt           string            `json:"updatedAt,omitempty"`
+	LastActivityAt      string            `json:"lastActivityAt,omitempty"`
+	DaemonVersion       string            `json:"daemonVersion,omitempty"`
+	ToolboxProxyURL     string            `json:"toolboxProxyUrl"`
+}
+
+// Sandbox is all there is to tell of one.
+type Sandbox struct {
+	SandboxSummary
+	Env map[string]string `json:"env" nullable:"false"`
+	KVM bool              `json:"kvm"`
+}
+
+// CreateSandbox asks for a sandbox.
+type CreateSandbox struct {
+	Name                string            `json:"name,omitempty"`
+	Snapshot            string            `json:"snapshot,omitempty" doc:"Name or id; default: the server's default snapshot"`
+	User                string            `json:"user,omitempty"`
+	Env                 map[string]string `json:"env,omitempty" nullable:"true"`
+	Labels              map[string]string `json:"labels,omitempty" nullable:"true"`
+	Public              bool              `json:"public,omitempty"`
+	NetworkBlockAll     bool              `json:"networkBlockAll,omitempty"`
+	NetworkAllowList    string            `json:"networkAllowList,omitempty" doc:"IPv4 networks, separated by commas"`
+	DomainAllowList     string            `json:"domainAllowList,omitempty"`
+	OutboundProxyURL    string            `json:"outboundProxyUrl,omitempty"`
+	Target              string            `json:"target,omitempty" doc:"Region"`
+	CPU                 *int              `json:"cpu,omitempty"`
+	GPU                 *int              `json:"gpu,omitempty"`
+	Memory              *int              `json:"memory,omitempty"`
+	Disk                *int              `json:"disk,omitempty"`
+	AutoStopInterval    *int              `json:"autoStopInterval,omitempty" doc:"Minutes, default 15"`
+	AutoArchiveInterval *int              `json:"autoArchiveInterval,omitempty" doc:"Minutes, default 7 days"`
+	AutoDeleteInterval  *int              `json:"autoDeleteInterval,omitempty" doc:"Minutes, default never"`
+	TTLMinutes          *int              `json:"ttlMinutes,omitempty"`
+	Volumes             []SandboxVolume   `json:"volumes,omitempty" nullable:"true"`
+	BuildInfo           *CreateBuildInfo  `json:"buildInfo,omitempty"`
+	LinkedSandbox       string            `json:"linkedSandbox,omitempty"`
+	Secrets             []map[string]any  `json:"secrets,omitempty" nullable:"true"`
+}
+
+// SandboxVolume mounts a volume.
+type SandboxVolume struct {
+	VolumeID  string `json:"volumeId"`
+	MountPath string `json:"mountPath"`
+	Subpath   string `json:"subpath,omitempty"`
+}
+
+// ListSandboxesResponse is one page by cursor.
+type ListSandboxesResponse struct {
+	Items      []SandboxSummary `json:"items" nullable:"false"`
+	NextCursor *string          `json:"nextCursor" doc:"null after the last page"`
+}
+
+// PaginatedSandboxes is one page by number.
+type PaginatedSandboxes struct {
+	Items      []Sandbox `json:"items" nullable:"false"`
+	Total      int       `json:"total"`
+	Page       int       `json:"page"`
+	TotalPages int       `json:"totalPages"`
+}
+
+// SandboxLabels replaces all labels.
+type SandboxLabels struct {
+	Labels map[string]string `json:"labels" nullable:"false"`
+}
+
+// UpdateLastActivity says that a sandbox is being used.
+type UpdateLastActivity struct {
+	ActivityType string `json:"activityType,omitempty"`
+}
