@@ -1,0 +1,243 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// errNoBtrfs says that this machine cannot have a btrfs pool.
+var errNoBtrfs = errors.New("no btrfs here")
+
+// btrfs keeps each disk in a subvolume with a quota group: made and removed
+// in a few milliseconds, limited by the filesystem, and cheap to snapshot.
+//
+// A subvolume is made and removed under a name that begins with a dot and
+// renamed when it is whole, so that a crash never leaves half a disk that
+// looks like one.
+type btrfs struct {
+	dir    string // parent of the subvolumes
+	loop   *loopMount
+	qgroup string // sysfs directory of the quota groups, "" when quotas are off
+
+	mu    sync.Mutex
+	stale []uint64 // quota groups whose subvolumes the cleaner still empties
+}
+
+func openBtrfs(ctx context.Context, c Config) (Pool, error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open disk pool: %w", err)
+	}
+	p := &btrfs{}
+	if isBtrfs(filepath.Dir(c.Dir)) {
+		p.dir = filepath.Join(c.Dir, "disks")
+	} else {
+		m, err := mountLoop(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		p.loop = m
+		p.dir = filepath.Join(m.target, "disks")
+	}
+	if err := p.prepare(c); err != nil {
+		return nil, errors.Join(fmt.Errorf("open disk pool %s: %w", c.Dir, err), p.Close(false))
+	}
+	return p, nil
+}
+
+func (p *btrfs) prepare(c Config) error {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	mode, err := enableQuota(dir)
+	if err != nil {
+		return fmt.Errorf("enable quotas: %w", err)
+	}
+	id, err := filesystemID(dir)
+	if err != nil {
+		return err
+	}
+	p.qgroup = filepath.Join("/sys/fs/btrfs", id, "qgroups")
+	c.Logger.Debug("disk pool is open", "path", p.dir, "quotas", mode, "loop", p.loop != nil)
+	return p.clean(dir)
+}
+
+// clean removes what a crash left half made or half removed, and the quota
+// groups of subvolumes that are gone.
+func (p *btrfs) clean(dir *os.File) error {
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	known := map[uint64]bool{}
+	for _, name := range names {
+		path := filepath.Join(p.dir, name)
+		if strings.HasPrefix(name, ".") {
+			if err := destroySubvolume(dir, name); err != nil {
+				return fmt.Errorf("remove %s: %w", path, err)
+			}
+			continue
+		}
+		if id, err := subvolumeID(path); err == nil {
+			known[id] = true
+		}
+	}
+	if p.loop == nil {
+		return nil // other subvolumes of this filesystem are not ours to judge
+	}
+	groups, err := os.ReadDir(p.qgroup)
+	if err != nil {
+		return nil // an old kernel does not list them; they are only small
+	}
+	for _, g := range groups {
+		id, found := strings.CutPrefix(g.Name(), "0_")
+		if n, err := strconv.ParseUint(id, 10, 64); found && err == nil && n >= firstSubvolume && !known[n] {
+			p.stale = append(p.stale, n)
+		}
+	}
+	p.dropStale(dir)
+	return nil
+}
+
+func (p *btrfs) Kind() string          { return "btrfs" }
+func (p *btrfs) Path(id string) string { return filepath.Join(p.dir, id) }
+
+func (p *btrfs) Exists(id string) bool {
+	_, err := os.Lstat(p.Path(id))
+	return err == nil
+}
+
+func (p *btrfs) Create(id string, limit int64) error {
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return fmt.Errorf("create disk %s: %w", id, err)
+	}
+	defer dir.Close()
+	if p.Exists(id) {
+		return setLimit(p.Path(id), limit)
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {
+		return fmt.Errorf("create disk %s: %w", id, ErrFull)
+	}
+	tmp := ".new-" + id
+	err = createSubvolume(dir, tmp)
+	if errors.Is(err, unix.EEXIST) { // left by a Create that failed
+		err = errors.Join(destroySubvolume(dir, tmp), createSubvolume(dir, tmp))
+	}
+	if err == nil {
+		err = p.fill(tmp, id, limit)
+		if err != nil {
+			err = errors.Join(err, destroySubvolume(dir, tmp))
+		}
+	}
+	if errors.Is(err, unix.ENOSPC) {
+		err = errors.Join(ErrFull, err)
+	}
+	if err != nil {
+		return fmt.Errorf("create disk %s: %w", id, err)
+	}
+	return nil
+}
+
+func (p *btrfs) fill(tmp, id string, limit int64) error {
+	path := filepath.Join(p.dir, tmp)
+	for _, name := range []string{Upper, Work, Data} {
+		if err := os.Mkdir(filepath.Join(path, name), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := setLimit(path, limit); err != nil {
+		return err
+	}
+	return os.Rename(path, p.Path(id))
+}
+
+func (p *btrfs) Used(id string) (int64, error) {
+	sub, err := subvolumeID(p.Path(id))
+	if err != nil {
+		return 0, fmt.Errorf("use of disk %s: %w", id, err)
+	}
+	b, err := os.ReadFile(filepath.Join(p.qgroup, fmt.Sprintf("0_%d", sub), "referenced"))
+	if err != nil {
+		return 0, fmt.Errorf("use of disk %s: %w", id, err)
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+}
+
+func (p *btrfs) Delete(id string) error {
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return fmt.Errorf("delete disk %s: %w", id, err)
+	}
+	defer dir.Close()
+	sub, err := subvolumeID(p.Path(id))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete disk %s: %w", id, err)
+	}
+	gone := fmt.Sprintf(".gone-%d-%s", sub, id)
+	if err := os.Rename(p.Path(id), filepath.Join(p.dir, gone)); err != nil {
+		return fmt.Errorf("delete disk %s: %w", id, err)
+	}
+	if err := destroySubvolume(dir, gone); err != nil {
+		return fmt.Errorf("delete disk %s: %w", id, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stale = append(p.stale, sub)
+	p.dropStale(dir)
+	return nil
+}
+
+// dropStale removes the quota groups of deleted subvolumes that the cleaner
+// has emptied by now. The kernel does that itself from 6.13 on.
+func (p *btrfs) dropStale(dir *os.File) {
+	var left []uint64
+	for _, id := range p.stale {
+		if err := destroyQuotaGroup(dir, id); errors.Is(err, unix.EBUSY) {
+			left = append(left, id)
+		}
+	}
+	p.stale = left
+}
+
+func (p *btrfs) List() ([]string, error) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list disks: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
+func (p *btrfs) Close(keep bool) error {
+	if p.loop == nil || keep {
+		return nil
+	}
+	return p.loop.unmount()
+}
+
+func isBtrfs(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.BTRFS_SUPER_MAGIC
+}

@@ -1,0 +1,108 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func openPool(t *testing.T, dir string) Pool {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatal("this test mounts and must run as root")
+	}
+	p, err := Open(t.Context(), Options{Dir: dir, Size: 2 << 30, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestDiskHoldsItsLimitAndNoMore(t *testing.T) {
+	p := openPool(t, t.TempDir())
+	defer p.Close()
+	if p.Kind() != "btrfs" {
+		t.Fatalf("the pool is %s", p.Kind())
+	}
+	if err := p.Create("a", 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, size int) error {
+		f, err := os.Create(filepath.Join(p.Path("a"), Upper, name))
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(bytes.Repeat([]byte{7}, size))
+		return errors.Join(err, f.Sync(), f.Close())
+	}
+	if err := write("fits", 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("too-big", 32<<20); !errors.Is(err, unix.EDQUOT) {
+		t.Errorf("writing over the limit: %v", err)
+	}
+	if used, err := p.Used("a"); err != nil || used < 8<<20 || used > 17<<20 {
+		t.Errorf("used %d, %v", used, err)
+	}
+	if err := p.Create("a", 64<<20); err != nil {
+		t.Fatal("raise the limit:", err)
+	}
+	if err := write("fits-now", 24<<20); err != nil {
+		t.Error("after raising the limit:", err)
+	}
+}
+
+func TestPoolIsFoundAgainAndLeavesNothingMounted(t *testing.T) {
+	dir := t.TempDir()
+	p := openPool(t, dir)
+	if err := p.Create("kept", 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	// As after kill -9: opened again while it is mounted.
+	again := openPool(t, dir)
+	if ids, err := again.List(); err != nil || !slices.Equal(ids, []string{"kept"}) {
+		t.Errorf("found %v, %v", ids, err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	third := openPool(t, dir)
+	for range 2 {
+		if err := third.Delete("kept"); err != nil {
+			t.Error(err)
+		}
+	}
+	if ids, err := third.List(); err != nil || len(ids) != 0 {
+		t.Errorf("after delete: %v, %v", ids, err)
+	}
+	if err := third.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), dir) {
+		t.Error("the pool is still mounted")
+	}
+}
+
+func BenchmarkCreate(b *testing.B) {
+	p, err := Open(b.Context(), Options{Dir: b.TempDir(), Size: 2 << 30, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	for i := range b.N {
+		if err := p.Create(strings.Repeat("x", i%50+1)+string(rune('a'+i%26)), 1<<30); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// plain keeps each disk in a directory. Nothing limits it.
+type plain struct{ dir string }
+
+func openPlain(c Config) (Pool, error) {
+	p := &plain{dir: filepath.Join(c.Dir, "disks")}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open disk pool: %w", err)
+	}
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open disk pool: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			if err := os.RemoveAll(filepath.Join(p.dir, e.Name())); err != nil {
+				return nil, fmt.Errorf("open disk pool: %w", err)
+			}
+		}
+	}
+	return p, nil
+}
+
+func (p *plain) Kind() string          { return "plain directories, without limits" }
+func (p *plain) Path(id string) string { return filepath.Join(p.dir, id) }
+func (p *plain) Close(bool) error      { return nil }
+
+func (p *plain) Exists(id string) bool {
+	_, err := os.Lstat(p.Path(id))
+	return err == nil
+}
+
+func (p *plain) Create(id string, _ int64) error {
+	if p.Exists(id) {
+		return nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(p.dir, &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {
+		return fmt.Errorf("create disk %s: %w", id, ErrFull)
+	}
+	tmp := filepath.Join(p.dir, ".new-"+id)
+	err := os.RemoveAll(tmp)
+	for _, name := range []string{Upper, Work, Data} {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(tmp, name), 0o755))
+	}
+	if err == nil {
+		err = os.Rename(tmp, p.Path(id))
+	}
+	if err != nil {
+		return fmt.Errorf("create disk %s: %w", id, err)
+	}
+	return nil
+}
+
+func (p *plain) Used(id string) (int64, error) {
+	var sum int64
+	err := filepath.WalkDir(p.Path(id), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if info, err := d.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				sum += st.Blocks * 512
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // files may go while we look
+		return 0, fmt.Errorf("use of disk %s: %w", id, err)
+	}
+	return sum, nil
+}
+
+func (p *plain) Delete(id string) error {
+	gone := filepath.Join(p.dir, ".gone-"+id)
+	err := os.Rename(p.Path(id), gone)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.RemoveAll(gone)
+	}
+	if err != nil {
+		return fmt.Errorf("delete disk %s: %w", id, err)
+	}
+	return nil
+}
+
+func (p *plain) List() ([]string, error) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list disks: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}

@@ -1,0 +1,65 @@
+// Package disk keeps the sandboxes' disks: one directory tree each, limited in
+// size where the filesystem can. Pool is the contract; btrfs.go is the pool to
+// have, plain.go the last resort. It imports nothing of the house; package
+// local opens one and package rootfs mounts what it holds.
+package disk
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+)
+
+// Pool holds disks by sandbox id. Its methods may be repeated after a crash
+// and may run at once for different ids.
+type Pool interface {
+	// Create makes the disk with its three directories, or sets a new limit on
+	// the one that is there. Errors: ErrFull.
+	Create(id string, limit int64) error
+	// Path is where the disk of that id is, whether it exists or not.
+	Path(id string) string
+	// Exists tells whether the disk is there.
+	Exists(id string) bool
+	// Used is how many bytes the disk takes, as far as the pool counts them.
+	Used(id string) (int64, error)
+	// Delete removes the disk; a missing one is fine. Space comes back a
+	// little later.
+	Delete(id string) error
+	// List names all disks.
+	List() ([]string, error)
+	// Kind names the pool for people.
+	Kind() string
+	// Close unmounts what Open mounted when keep is false; the disks stay.
+	Close(keep bool) error
+}
+
+// The directories of a disk.
+const (
+	Upper = "upper" // overlayfs' upper layer
+	Work  = "work"  // overlayfs' work directory
+	Data  = "data"  // what is bound over the rootfs: the image's volumes and the like
+)
+
+// ErrFull says that the pool has no room for another disk.
+var ErrFull = errors.New("the disk pool is full")
+
+// reserve is what a pool keeps free: btrfs needs room to delete.
+const reserve = 256 << 20
+
+// Config says where a pool lives.
+type Config struct {
+	Dir    string // made by Open
+	Size   int64  // of the file a pool of its own is made in; 0 is 80 % of the free space
+	Logger *slog.Logger
+}
+
+// Open finds or makes the best pool that dir's filesystem and the kernel allow.
+func Open(ctx context.Context, c Config) (Pool, error) {
+	p, err := openBtrfs(ctx, c)
+	if errors.Is(err, errNoBtrfs) {
+		c.Logger.Warn("SANDBOX DISKS ARE NOT LIMITED: one sandbox can fill this machine's disk; install btrfs-progs on a kernel with btrfs",
+			"reason", err)
+		return openPlain(c)
+	}
+	return p, err
+}
