@@ -1,0 +1,125 @@
+// Package instance lets several servers share one machine. Each claims an
+// index, from which its network slice, id range and names follow, so that no
+// two servers' resources can be taken for each other's. It imports only the
+// standard library; package local claims one in Open.
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Max is how many instances one machine can hold.
+const Max = 16
+
+// ErrInUse says that another server runs on the same data directory.
+var ErrInUse = errors.New("another server is running on this data directory")
+
+// Instance is a claim on an index. It holds until Release, or until the
+// process ends: the kernel drops the lock then, and the same data directory
+// gets the same index again.
+type Instance struct {
+	Index int
+	path  string
+	lock  *os.File
+}
+
+// Claim takes an index for dataDir; claims are files in dir. A data directory
+// keeps its index from one start to the next, because its running sandboxes
+// still use what follows from it. An index whose owner is neither running nor
+// busy is given away. Errors: ErrInUse.
+func Claim(dir, dataDir string, busy func(index int) bool) (*Instance, error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("claim instance: %w", err)
+	}
+	// One claim at a time: finding a free index and locking it are two steps.
+	all, err := lockFile(filepath.Join(dir, "lock"), unix.LOCK_EX)
+	if err != nil {
+		return nil, fmt.Errorf("claim instance: %w", err)
+	}
+	defer all.Close()
+
+	free := -1
+	for i := range Max {
+		path := claimPath(dir, i)
+		owner, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			if free < 0 && !busy(i) {
+				free = i
+			}
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("claim instance: %w", err)
+		}
+		if strings.TrimSpace(string(owner)) == dataDir {
+			inst, err := take(path, i, dataDir)
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				return nil, fmt.Errorf("data directory %s: %w", dataDir, ErrInUse)
+			}
+			return inst, err
+		}
+	}
+	if free >= 0 {
+		return take(claimPath(dir, free), free, dataDir)
+	}
+	for i := range Max {
+		if busy(i) {
+			continue
+		}
+		inst, err := take(claimPath(dir, i), i, dataDir)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			continue
+		}
+		return inst, err
+	}
+	return nil, fmt.Errorf("claim instance: all %d instances of this machine are taken; see %s", Max, dir)
+}
+
+// Release ends the claim. With forget the index is free for anyone at once;
+// without, it stays reserved for the data directory as long as it is busy.
+func (i *Instance) Release(forget bool) error {
+	var err error
+	if forget {
+		err = os.Remove(i.path)
+	}
+	return errors.Join(err, i.lock.Close())
+}
+
+func claimPath(dir string, index int) string {
+	return filepath.Join(dir, strconv.Itoa(index))
+}
+
+func take(path string, index int, dataDir string) (*Instance, error) {
+	f, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		return nil, fmt.Errorf("claim instance %d: %w", index, err)
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = f.WriteAt([]byte(dataDir+"\n"), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("claim instance %d: %w", index, err)
+	}
+	return &Instance{Index: index, path: path, lock: f}, nil
+}
+
+func lockFile(path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), how); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}

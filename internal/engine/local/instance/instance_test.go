@@ -1,0 +1,64 @@
+package instance
+
+import (
+	"errors"
+	"testing"
+)
+
+func idle(int) bool { return false }
+
+func TestADataDirectoryKeepsItsIndex(t *testing.T) {
+	dir := t.TempDir()
+	a, err := Claim(dir, "/data/a", idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Claim(dir, "/data/b", idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Index == b.Index {
+		t.Fatalf("both got %d", a.Index)
+	}
+	if _, err := Claim(dir, "/data/b", idle); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second server on one data directory: %v", err)
+	}
+	// As after kill -9: the lock is gone, the file stays.
+	if err := b.Release(false); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Claim(dir, "/data/b", idle)
+	if err != nil || again.Index != b.Index {
+		t.Errorf("claimed again: %+v, %v; want index %d", again, err, b.Index)
+	}
+}
+
+func TestABusyIndexIsNotGivenAway(t *testing.T) {
+	dir := t.TempDir()
+	left, err := Claim(dir, "/data/left", idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := left.Release(false); err != nil {
+		t.Fatal(err)
+	}
+	busy := func(i int) bool { return i == left.Index }
+	got := make(map[int]bool)
+	for i := range Max - 1 {
+		in, err := Claim(dir, "/data/"+string(rune('a'+i)), busy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.Index == left.Index || got[in.Index] {
+			t.Fatalf("index %d was given away", in.Index)
+		}
+		got[in.Index] = true
+	}
+	if _, err := Claim(dir, "/data/one-too-many", busy); err == nil {
+		t.Error("a claim beyond the last index succeeded")
+	}
+	// Once nothing of it runs, its index is free for another.
+	if in, err := Claim(dir, "/data/one-too-many", idle); err != nil || in.Index != left.Index {
+		t.Errorf("claimed %+v, %v", in, err)
+	}
+}
