@@ -1,0 +1,107 @@
+// Package account says who may do what: users, the organizations that own
+// sandboxes and snapshots, API keys with their permissions, and quotas. Here
+// live their types, the service that authenticates and manages keys, and the
+// checks of quotas. It names the Store it needs; package store implements it.
+package account
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/opendaytona/daytona/api"
+)
+
+// User is a person, or the administrator that the first start makes.
+type User struct {
+	ID        string
+	Name      string
+	Email     string
+	Admin     bool // may change what all organizations share
+	CreatedAt time.Time
+}
+
+// Organization owns sandboxes and snapshots.
+type Organization struct {
+	ID              string
+	Name            string
+	CreatedBy       string // user id
+	Personal        bool
+	DefaultRegion   string
+	Quota           Quota
+	DeactivateAfter time.Duration // of snapshots that are not used; 0 is never
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+}
+
+// Role is what a user is in an organization.
+type Role string
+
+// The roles.
+const (
+	RoleOwner  Role = "owner"
+	RoleMember Role = "member"
+)
+
+// Key is an API key as it is kept: its value is known by hash only.
+type Key struct {
+	Hash           string // hexadecimal SHA-256 of the value
+	Name           string // unique for its user and organization
+	Masked         string // what of the value may be shown
+	OrganizationID string
+	UserID         string
+	Permissions    []api.Permission
+	CreatedAt      time.Time
+	LastUsedAt     *time.Time
+	ExpiresAt      *time.Time
+}
+
+// Principal is who makes a request, after authentication.
+type Principal struct {
+	UserID         string
+	OrganizationID string
+	Admin          bool
+	KeyHash        string
+	KeyName        string
+	Permissions    []api.Permission
+}
+
+// Can reports whether the principal's key has the permission.
+func (p Principal) Can(permission api.Permission) bool {
+	return slices.Contains(p.Permissions, permission)
+}
+
+type principalKey struct{}
+
+// WithPrincipal returns a context that carries p.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// FromContext returns who makes the request of ctx; ok is false for nobody.
+func FromContext(ctx context.Context) (p Principal, ok bool) {
+	p, ok = ctx.Value(principalKey{}).(Principal)
+	return p, ok
+}
+
+// Store keeps users, organizations and keys. Every method is one transaction;
+// what is missing is fault.KindNotFound.
+type Store interface {
+	// Founder is the first user, who administers the server.
+	Founder(ctx context.Context) (*User, error)
+	User(ctx context.Context, id string) (*User, error)
+	Organization(ctx context.Context, id string) (*Organization, error)
+	// OrganizationsOf lists those that the user is in, the oldest first.
+	OrganizationsOf(ctx context.Context, userID string) ([]*Organization, error)
+	// Found writes a user and the organization that they own.
+	Found(ctx context.Context, u *User, o *Organization) error
+	// InsertKey adds a key. Errors: fault.KindConflict when the name is taken.
+	InsertKey(ctx context.Context, k *Key) error
+	// KeyByHash also tells whether its user is an administrator.
+	KeyByHash(ctx context.Context, hash string) (k *Key, admin bool, err error)
+	Keys(ctx context.Context, organizationID, userID string) ([]*Key, error)
+	// DeleteKey removes a key and returns it.
+	DeleteKey(ctx context.Context, organizationID, userID, name string) (*Key, error)
+	// TouchKeys moves LastUsedAt of each hash to its time.
+	TouchKeys(ctx context.Context, at map[string]time.Time) error
+}
