@@ -1,0 +1,274 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2/expirable"
+	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// Service authenticates requests and manages keys.
+type Service struct {
+	Config
+	cache *lru.LRU[string, cached] // by hash
+
+	mu   sync.Mutex
+	used map[string]time.Time // by hash, not written yet
+}
+
+// Config is what a Service stands on.
+type Config struct {
+	Store         Store
+	Clock         clock.PassiveClock
+	DefaultRegion string // of new organizations
+	Quota         Quota  // of new organizations
+	// DeactivateAfter is how long an unused snapshot of a new organization
+	// stays active.
+	DeactivateAfter time.Duration
+}
+
+type cached struct {
+	principal Principal
+	expires   *time.Time
+}
+
+// cacheFor bounds how long a key that another process deleted still works.
+const cacheFor = 30 * time.Second
+
+// NewService makes a service.
+func NewService(c Config) *Service {
+	return &Service{Config: c, cache: lru.NewLRU[string, cached](4096, nil, cacheFor)}
+}
+
+// HashKey is how a key is known at rest. Its values have 256 random bits, so a
+// fast hash is enough: there is nothing to guess.
+func HashKey(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return hex.EncodeToString(sum[:])
+}
+
+// Authenticate tells whose key token is. organizationID is what the request
+// asks to act in, "" for the key's own. Errors: fault of kind Unauthorized;
+// Forbidden for another organization.
+func (s *Service) Authenticate(ctx context.Context, token, organizationID string) (Principal, error) {
+	if token == "" {
+		return Principal{}, fault.Unauthorized("Authentication is required: send your API key as Authorization: Bearer KEY.")
+	}
+	hash := HashKey(token)
+	hit, ok := s.cache.Get(hash)
+	if !ok {
+		key, admin, err := s.Store.KeyByHash(ctx, hash)
+		if fault.Is(err, fault.KindNotFound) {
+			return Principal{}, fault.Unauthorized("The API key is not valid: check DAYTONA_API_KEY, or create a new key.")
+		}
+		if err != nil {
+			return Principal{}, fmt.Errorf("authenticate: %w", err)
+		}
+		hit = cached{expires: key.ExpiresAt, principal: Principal{
+			UserID: key.UserID, OrganizationID: key.OrganizationID, Admin: admin,
+			KeyHash: hash, KeyName: key.Name, Permissions: key.Permissions,
+		}}
+		s.cache.Add(hash, hit)
+	}
+	now := s.Clock.Now()
+	if hit.expires != nil && !now.Before(*hit.expires) {
+		return Principal{}, fault.Unauthorized("The API key has expired: create a new one.")
+	}
+	if organizationID != "" && organizationID != hit.principal.OrganizationID {
+		return Principal{}, fault.Forbidden("ORGANIZATION_FORBIDDEN", "The API key belongs to another organization: drop the X-Daytona-Organization-ID header, or use a key of that organization.")
+	}
+	s.mu.Lock()
+	if s.used == nil {
+		s.used = make(map[string]time.Time)
+	}
+	s.used[hash] = now
+	s.mu.Unlock()
+	return hit.principal, nil
+}
+
+// Flush writes when keys were last used. The server calls it now and then, and
+// at its end.
+func (s *Service) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	used := s.used
+	s.used = nil
+	s.mu.Unlock()
+	if len(used) == 0 {
+		return nil
+	}
+	if err := s.Store.TouchKeys(ctx, used); err != nil {
+		return fmt.Errorf("write the last use of %d keys: %w", len(used), err)
+	}
+	return nil
+}
+
+var keyNamePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9 _.\-@]{0,127}$`)
+
+// CreateKey makes a key for the caller and returns its value, which is told
+// only here. Errors: fault of kind Invalid; Forbidden for a permission that the
+// caller lacks; Conflict when the name is taken.
+func (s *Service) CreateKey(ctx context.Context, by Principal, name string, permissions []api.Permission, expires *time.Time) (*Key, string, error) {
+	if !keyNamePattern.MatchString(name) {
+		return nil, "", fault.Invalid("name", fmt.Sprintf("name %q is not valid: use 1 to 128 letters, digits, spaces and _ . - @, beginning with a letter or digit.", name))
+	}
+	for _, p := range permissions {
+		if !slices.Contains(api.Permissions, p) {
+			return nil, "", fault.Invalid("permissions", fmt.Sprintf("permission %q does not exist.", p))
+		}
+		if !by.Can(p) {
+			return nil, "", fault.Forbidden("PERMISSION_MISSING", fmt.Sprintf("You cannot give a key the permission %s, which your own key lacks.", p))
+		}
+	}
+	now := s.Clock.Now()
+	if expires != nil && !expires.After(now) {
+		return nil, "", fault.Invalid("expiresAt", "expiresAt must be in the future.")
+	}
+	key, value := newKey(by.OrganizationID, by.UserID, name, permissions, now)
+	key.ExpiresAt = expires
+	if err := s.Store.InsertKey(ctx, key); err != nil {
+		return nil, "", fmt.Errorf("create API key %q: %w", name, err)
+	}
+	return key, value, nil
+}
+
+func newKey(organizationID, userID, name string, permissions []api.Permission, now time.Time) (*Key, string) {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails (crypto/rand)
+	value := "dtn_" + hex.EncodeToString(secret)
+	return &Key{
+		Hash: HashKey(value), Name: name, Masked: value[:6] + strings.Repeat("*", 12) + value[len(value)-4:],
+		OrganizationID: organizationID, UserID: userID, Permissions: slices.Clone(permissions), CreatedAt: now,
+	}, value
+}
+
+// Keys lists the caller's keys.
+func (s *Service) Keys(ctx context.Context, by Principal) ([]*Key, error) {
+	return s.Store.Keys(ctx, by.OrganizationID, by.UserID)
+}
+
+// Key finds one of the caller's keys. Errors: fault of kind NotFound.
+func (s *Service) Key(ctx context.Context, by Principal, name string) (*Key, error) {
+	keys, err := s.Keys(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		if k.Name == name {
+			return k, nil
+		}
+	}
+	return nil, keyNotFound(name)
+}
+
+func keyNotFound(name string) error {
+	return fault.NotFound("API_KEY_NOT_FOUND", fmt.Sprintf("API key %q does not exist.", name))
+}
+
+// DeleteKey ends a key at once. Errors: fault of kind NotFound; Forbidden for
+// another user's key unless the caller administers the server.
+func (s *Service) DeleteKey(ctx context.Context, by Principal, userID, name string) error {
+	if userID != by.UserID && !by.Admin {
+		return fault.Forbidden("API_KEY_FORBIDDEN", "Only an administrator can delete another user's API key.")
+	}
+	key, err := s.Store.DeleteKey(ctx, by.OrganizationID, userID, name)
+	if err != nil {
+		return err
+	}
+	s.cache.Remove(key.Hash)
+	return nil
+}
+
+// LocalKeyName names the key that Bootstrap makes.
+const LocalKeyName = "local-admin"
+
+// Bootstrap makes, where they are missing, an administrator with a personal
+// organization, and a key named LocalKeyName. While the value kept of an
+// earlier start still works, no key is made and the returned value is "". It
+// may be repeated after any crash.
+func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err error) {
+	user, err := s.Store.Founder(ctx)
+	if fault.Is(err, fault.KindNotFound) {
+		user, err = s.found(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("bootstrap: %w", err)
+	}
+	if kept != "" {
+		if _, err := s.Authenticate(ctx, kept, ""); err == nil {
+			return "", nil
+		}
+	}
+	organizations, err := s.Store.OrganizationsOf(ctx, user.ID)
+	if err != nil {
+		return "", fmt.Errorf("bootstrap: %w", err)
+	}
+	if len(organizations) == 0 {
+		return "", fmt.Errorf("bootstrap: user %s has no organization", user.ID)
+	}
+	org := organizations[0].ID
+	if old, err := s.Store.DeleteKey(ctx, org, user.ID, LocalKeyName); err == nil {
+		s.cache.Remove(old.Hash)
+	} else if !fault.Is(err, fault.KindNotFound) {
+		return "", fmt.Errorf("bootstrap: replace the key: %w", err)
+	}
+	key, value := newKey(org, user.ID, LocalKeyName, api.Permissions, s.Clock.Now())
+	if err := s.Store.InsertKey(ctx, key); err != nil {
+		return "", fmt.Errorf("bootstrap: create the key: %w", err)
+	}
+	return value, nil
+}
+
+func (s *Service) found(ctx context.Context) (*User, error) {
+	now := s.Clock.Now()
+	u := &User{ID: uuid.NewString(), Name: "Administrator", Email: "admin@localhost", Admin: true, CreatedAt: now}
+	o := &Organization{
+		ID: uuid.NewString(), Name: "Personal", CreatedBy: u.ID, Personal: true, DefaultRegion: s.DefaultRegion,
+		Quota: s.Quota, DeactivateAfter: s.Config.DeactivateAfter, CreatedAt: now, UpdatedAt: now,
+	}
+	return u, s.Store.Found(ctx, u, o)
+}
+
+// User returns the caller. Errors: fault of kind NotFound.
+func (s *Service) User(ctx context.Context, by Principal) (*User, error) {
+	return s.Store.User(ctx, by.UserID)
+}
+
+// Organizations lists those that the caller's key reaches.
+func (s *Service) Organizations(ctx context.Context, by Principal) ([]*Organization, error) {
+	o, err := s.Store.Organization(ctx, by.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	return []*Organization{o}, nil
+}
+
+// Organization finds one that the caller's key reaches. Errors: fault of kind
+// NotFound, also for one that exists but is another's.
+func (s *Service) Organization(ctx context.Context, by Principal, id string) (*Organization, error) {
+	if id != by.OrganizationID {
+		return nil, fault.NotFound("ORGANIZATION_NOT_FOUND", fmt.Sprintf("Organization %s does not exist.", id))
+	}
+	return s.Store.Organization(ctx, id)
+}
+
+// OrganizationRegion is the region of an organization that names none.
+func (s *Service) OrganizationRegion(ctx context.Context, organizationID string) (string, error) {
+	o, err := s.Store.Organization(ctx, organizationID)
+	if err != nil {
+		return "", err
+	}
+	return o.DefaultRegion, nil
+}
