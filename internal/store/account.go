@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+type userRow struct {
+	bun.BaseModel `bun:"table:users"`
+
+	ID        string `bun:",pk"`
+	Name      string
+	Email     string
+	Admin     bool
+	CreatedAt time.Time
+}
+
+type organizationRow struct {
+	bun.BaseModel `bun:"table:organizations,alias:o"`
+
+	ID                string `bun:",pk"`
+	Name              string
+	CreatedBy         string
+	Personal          bool
+	DefaultRegion     string
+	Quota             account.Quota `bun:"type:text"`
+	DeactivateMinutes int64
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+type memberRow struct {
+	bun.BaseModel `bun:"table:members"`
+
+	OrganizationID string `bun:",pk"`
+	UserID         string `bun:",pk"`
+	Role           account.Role
+}
+
+type keyRow struct {
+	bun.BaseModel `bun:"table:api_keys,alias:k"`
+
+	Hash           string `bun:",pk"`
+	OrganizationID string
+	UserID         string
+	Name           string
+	Masked         string
+	Permissions    []api.Permission `bun:"type:text"`
+	CreatedAt      time.Time
+	LastUsedAt     *time.Time
+	ExpiresAt      *time.Time
+}
+
+func (r *userRow) user() *account.User {
+	return &account.User{ID: r.ID, Name: r.Name, Email: r.Email, Admin: r.Admin, CreatedAt: r.CreatedAt}
+}
+
+func (r *organizationRow) organization() *account.Organization {
+	return &account.Organization{
+		ID: r.ID, Name: r.Name, CreatedBy: r.CreatedBy, Personal: r.Personal, DefaultRegion: r.DefaultRegion, Quota: r.Quota,
+		DeactivateAfter: time.Duration(r.DeactivateMinutes) * time.Minute, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+}
+
+func (r *keyRow) key() *account.Key {
+	return &account.Key{
+		Hash: r.Hash, Name: r.Name, Masked: r.Masked, OrganizationID: r.OrganizationID, UserID: r.UserID,
+		Permissions: r.Permissions, CreatedAt: r.CreatedAt, LastUsedAt: r.LastUsedAt, ExpiresAt: r.ExpiresAt,
+	}
+}
+
+// missing turns the absence of a row into the noun's fault.
+func missing(err error, code, format string, args ...any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.NotFound(code, fmt.Sprintf(format, args...))
+	}
+	return err
+}
+
+// Founder is account.Store.
+func (s *Store) Founder(ctx context.Context) (*account.User, error) {
+	var r userRow
+	if err := s.write.NewSelect().Model(&r).OrderExpr("created_at, id").Limit(1).Scan(ctx); err != nil {
+		return nil, missing(err, "USER_NOT_FOUND", "There is no user yet.")
+	}
+	return r.user(), nil
+}
+
+// User is account.Store.
+func (s *Store) User(ctx context.Context, id string) (*account.User, error) {
+	var r userRow
+	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
+		return nil, missing(err, "USER_NOT_FOUND", "User %s does not exist.", id)
+	}
+	return r.user(), nil
+}
+
+// Organization is account.Store.
+func (s *Store) Organization(ctx context.Context, id string) (*account.Organization, error) {
+	var r organizationRow
+	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
+		return nil, missing(err, "ORGANIZATION_NOT_FOUND", "Organization %s does not exist.", id)
+	}
+	return r.organization(), nil
+}
+
+// OrganizationsOf is account.Store.
+func (s *Store) OrganizationsOf(ctx context.Context, userID string) ([]*account.Organization, error) {
+	var rows []*organizationRow
+	err := s.read.NewSelect().Model(&rows).
+		Join("JOIN members AS m ON m.organization_id = o.id").Where("m.user_id = ?", userID).
+		OrderExpr("o.created_at, o.id").Scan(ctx)
+	out := make([]*account.Organization, len(rows))
+	for i, r := range rows {
+		out[i] = r.organization()
+	}
+	return out, err
+}
+
+// Found is account.Store.
+func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organization) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		rows := []any{
+			&userRow{ID: u.ID, Name: u.Name, Email: u.Email, Admin: u.Admin, CreatedAt: u.CreatedAt.UTC()},
+			&organizationRow{
+				ID: o.ID, Name: o.Name, CreatedBy: o.CreatedBy, Personal: o.Personal, DefaultRegion: o.DefaultRegion, Quota: o.Quota,
+				DeactivateMinutes: int64(o.DeactivateAfter / time.Minute), CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+			},
+			&memberRow{OrganizationID: o.ID, UserID: u.ID, Role: account.RoleOwner},
+		}
+		for _, row := range rows {
+			if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
+				return fmt.Errorf("found organization %q: %w", o.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// InsertKey is account.Store.
+func (s *Store) InsertKey(ctx context.Context, k *account.Key) error {
+	_, err := s.write.NewInsert().Model(&keyRow{
+		Hash: k.Hash, OrganizationID: k.OrganizationID, UserID: k.UserID, Name: k.Name, Masked: k.Masked,
+		Permissions: k.Permissions, CreatedAt: k.CreatedAt.UTC(), ExpiresAt: utc(k.ExpiresAt),
+	}).Exec(ctx)
+	if isDuplicate(err) {
+		return fault.Conflict("API_KEY_EXISTS", fmt.Sprintf("An API key named %q exists already: choose another name, or delete it first.", k.Name))
+	}
+	return err
+}
+
+// KeyByHash is account.Store.
+func (s *Store) KeyByHash(ctx context.Context, hash string) (*account.Key, bool, error) {
+	var r keyRow
+	if err := s.read.NewSelect().Model(&r).Where("hash = ?", hash).Scan(ctx); err != nil {
+		return nil, false, missing(err, "API_KEY_NOT_FOUND", "The API key does not exist.")
+	}
+	u, err := s.User(ctx, r.UserID)
+	if err != nil {
+		return nil, false, err
+	}
+	return r.key(), u.Admin, nil
+}
+
+// Keys is account.Store.
+func (s *Store) Keys(ctx context.Context, organizationID, userID string) ([]*account.Key, error) {
+	var rows []*keyRow
+	err := s.read.NewSelect().Model(&rows).Where("organization_id = ?", organizationID).Where("user_id = ?", userID).
+		OrderExpr("created_at, name").Scan(ctx)
+	out := make([]*account.Key, len(rows))
+	for i, r := range rows {
+		out[i] = r.key()
+	}
+	return out, err
+}
+
+// DeleteKey is account.Store.
+func (s *Store) DeleteKey(ctx context.Context, organizationID, userID, name string) (*account.Key, error) {
+	var r keyRow
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		err := tx.NewSelect().Model(&r).Where("organization_id = ?", organizationID).Where("user_id = ?", userID).Where("name = ?", name).Scan(ctx)
+		if err != nil {
+			return missing(err, "API_KEY_NOT_FOUND", "API key %q does not exist.", name)
+		}
+		_, err = tx.NewDelete().Model(&r).WherePK().Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.key(), nil
+}
+
+// TouchKeys is account.Store.
+func (s *Store) TouchKeys(ctx context.Context, at map[string]time.Time) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		for hash, t := range at {
+			if _, err := tx.NewUpdate().Model((*keyRow)(nil)).Set("last_used_at = ?", t.UTC()).Where("hash = ?", hash).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+type snapshotRow struct {
+	bun.BaseModel `bun:"table:snapshots"`
+
+	ID             string `bun:",pk"`
+	OrganizationID string
+	General        bool
+	Name           string
+	ImageName      string
+	State          snapshot.State
+	ErrorReason    string
+	RegionIDs      []string `bun:"region_ids,type:text"`
+	CPU            int      `bun:"cpu"`
+	Memory         int
+	Disk           int
+	Entrypoint     []string `bun:"type:text"`
+	ImageDigest    string
+	Size           int64
+	UserName       string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	LastUsedAt     *time.Time
+}
+
+func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
+	return &snapshotRow{
+		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: s.State,
+		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
+		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
+		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
+	}
+}
+
+func (r *snapshotRow) snapshot() *snapshot.Snapshot {
+	return &snapshot.Snapshot{
+		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, ImageName: r.ImageName, State: r.State,
+		ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs, Resources: snapshot.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk},
+		Entrypoint: r.Entrypoint, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
+	}
+}
+
+func snapshots(rows []*snapshotRow) []*snapshot.Snapshot {
+	out := make([]*snapshot.Snapshot, len(rows))
+	for i, r := range rows {
+		out[i] = r.snapshot()
+	}
+	return out
+}
+
+func snapshotMissing(err error, idOrName string) error {
+	return missing(err, "SNAPSHOT_NOT_FOUND", "Snapshot %q does not exist.", idOrName)
+}
+
+// InsertSnapshot is snapshot.Store.
+func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, allow func(count int) error) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		count, err := tx.NewSelect().Model((*snapshotRow)(nil)).
+			Where("organization_id = ?", snap.OrganizationID).Where("state <> ?", snapshot.StateRemoving).Count(ctx)
+		if err != nil {
+			return err
+		}
+		if err := allow(count); err != nil {
+			return err
+		}
+		_, err = tx.NewInsert().Model(rowOfSnapshot(snap)).Exec(ctx)
+		if isDuplicate(err) {
+			return fault.Conflict("SNAPSHOT_EXISTS", fmt.Sprintf("A snapshot named %q exists already: choose another name, or delete it first.", snap.Name))
+		}
+		return err
+	})
+}
+
+// Snapshot is snapshot.Store.
+func (s *Store) Snapshot(ctx context.Context, id string) (*snapshot.Snapshot, error) {
+	var r snapshotRow
+	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
+		return nil, snapshotMissing(err, id)
+	}
+	return r.snapshot(), nil
+}
+
+// FindSnapshot is snapshot.Store.
+func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error) {
+	var r snapshotRow
+	// One's own before general ones, those that stay before those that go, and
+	// an id before a name that looks like it.
+	err := s.read.NewSelect().Model(&r).Where("(organization_id = ? OR general)", organizationID).
+		Where("(id = ? OR name = ?)", idOrName, idOrName).
+		OrderExpr("organization_id = ? DESC, state = 'removing', id = ? DESC, created_at DESC", organizationID, idOrName).Limit(1).Scan(ctx)
+	if err != nil {
+		return nil, snapshotMissing(err, idOrName)
+	}
+	return r.snapshot(), nil
+}
+
+// ListSnapshots is snapshot.Store.
+func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapshot.Snapshot, int, error) {
+	var rows []*snapshotRow
+	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID)
+	if f.Name != "" {
+		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
+	}
+	q.OrderExpr("general")
+	switch {
+	case f.Sort == "":
+		q.OrderExpr("created_at DESC")
+	case slices.Contains(snapshot.SortFields, f.Sort):
+		column := map[string]string{"lastUsedAt": "last_used_at", "createdAt": "created_at"}[f.Sort]
+		if column == "" {
+			column = f.Sort
+		}
+		if f.Descending {
+			column += " DESC"
+		}
+		q.OrderExpr(column)
+	}
+	total, err := q.OrderExpr("id").Limit(f.Limit).Offset((f.Page - 1) * f.Limit).ScanAndCount(ctx)
+	return snapshots(rows), total, err
+}
+
+// UpdateSnapshot is snapshot.Store.
+func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snapshot.Snapshot) error) (*snapshot.Snapshot, error) {
+	var snap *snapshot.Snapshot
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var r snapshotRow
+		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
+			return snapshotMissing(err, id)
+		}
+		snap = r.snapshot()
+		if err := change(snap); err != nil {
+			return err
+		}
+		_, err := tx.NewUpdate().Model(rowOfSnapshot(snap)).WherePK().Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return snap, nil
+}
+
+// TouchSnapshot is snapshot.Store.
+func (s *Store) TouchSnapshot(ctx context.Context, id string, at time.Time) error {
+	_, err := s.write.NewUpdate().Model((*snapshotRow)(nil)).Set("last_used_at = ?", at.UTC()).Where("id = ?", id).Exec(ctx)
+	return err
+}
+
+// DeleteSnapshot is snapshot.Store.
+func (s *Store) DeleteSnapshot(ctx context.Context, id string) error {
+	_, err := s.write.NewDelete().Model((*snapshotRow)(nil)).Where("id = ?", id).Exec(ctx)
+	return err
+}
+
+// SnapshotsIn is snapshot.Store.
+func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*snapshot.Snapshot, error) {
+	var rows []*snapshotRow
+	q := s.read.NewSelect().Model(&rows)
+	if len(states) > 0 {
+		q.Where("state IN (?)", bun.In(states))
+	}
+	err := q.OrderExpr("created_at, id").Scan(ctx)
+	return snapshots(rows), err
+}
+
+// SandboxesOfImage is snapshot.Store.
+func (s *Store) SandboxesOfImage(ctx context.Context, digest string) (int, error) {
+	return s.read.NewSelect().Model((*sandboxRow)(nil)).Where("image_digest = ?", digest).Count(ctx)
+}
+
+// escapeLike takes their meaning from the wildcards of LIKE.
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}
+
+// notNil keeps an empty list [] in its column, not null.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
