@@ -104,8 +104,9 @@ func usage(ctx context.Context, db bun.IDB, organizationID string) (sandbox.Usag
 
 // SnapshotCount is how many snapshots the organization has.
 func (s *Store) SnapshotCount(ctx context.Context, organizationID string) (int, error) {
-	return s.read.NewSelect().Model((*snapshotRow)(nil)).Where("organization_id = ?", organizationID).
+	n, err := s.read.NewSelect().Model((*snapshotRow)(nil)).Where("organization_id = ?", organizationID).
 		Where("state <> ?", snapshot.StateRemoving).Count(ctx)
+	return int(n), err
 }
 
 // InsertSandbox is sandbox.Store.
@@ -248,7 +249,7 @@ func (s *Store) ListSandboxes(ctx context.Context, f sandbox.Filter) ([]*sandbox
 		}
 		q.Where("(?, id) "+beyond+" (?, ?)", bun.Ident(column), value, id)
 	}
-	err := q.OrderExpr("? "+direction+", id "+direction, bun.Ident(column)).Limit(f.Limit + 1).Scan(ctx)
+	err := q.OrderExpr("? "+direction+", id "+direction, bun.Ident(column)).Limit(int64(f.Limit) + 1).Scan(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -265,8 +266,8 @@ func (s *Store) PageSandboxes(ctx context.Context, f sandbox.Filter, page int) (
 	var rows []*sandboxRow
 	column, direction, _ := order(f)
 	total, err := filterSandboxes(s.read.NewSelect().Model(&rows), f).
-		OrderExpr("? "+direction+", id "+direction, bun.Ident(column)).Limit(f.Limit).Offset((page - 1) * f.Limit).ScanAndCount(ctx)
-	return sandboxes(rows), total, err
+		OrderExpr("? "+direction+", id "+direction, bun.Ident(column)).Limit(int64(f.Limit)).Offset(int64(page-1) * int64(f.Limit)).ScanAndCount(ctx)
+	return sandboxes(rows), int(total), err
 }
 
 func order(f sandbox.Filter) (column, direction, beyond string) {

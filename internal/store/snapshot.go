@@ -74,7 +74,7 @@ func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, all
 		if err != nil {
 			return err
 		}
-		if err := allow(count); err != nil {
+		if err := allow(int(count)); err != nil {
 			return err
 		}
 		_, err = tx.NewInsert().Model(rowOfSnapshot(snap)).Exec(ctx)
@@ -129,8 +129,8 @@ func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapsh
 		}
 		q.OrderExpr(column)
 	}
-	total, err := q.OrderExpr("id").Limit(f.Limit).Offset((f.Page - 1) * f.Limit).ScanAndCount(ctx)
-	return snapshots(rows), total, err
+	total, err := q.OrderExpr("id").Limit(int64(f.Limit)).Offset(int64(f.Page-1) * int64(f.Limit)).ScanAndCount(ctx)
+	return snapshots(rows), int(total), err
 }
 
 // UpdateSnapshot is snapshot.Store.
@@ -179,7 +179,8 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*s
 
 // SandboxesOfImage is snapshot.Store.
 func (s *Store) SandboxesOfImage(ctx context.Context, digest string) (int, error) {
-	return s.read.NewSelect().Model((*sandboxRow)(nil)).Where("image_digest = ?", digest).Count(ctx)
+	n, err := s.read.NewSelect().Model((*sandboxRow)(nil)).Where("image_digest = ?", digest).Count(ctx)
+	return int(n), err
 }
 
 // escapeLike takes their meaning from the wildcards of LIKE.
