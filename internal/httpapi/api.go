@@ -1,0 +1,191 @@
+// Package httpapi is the control-plane API over HTTP: operations declared once,
+// in one file a noun, from which huma makes the handlers, the validation and
+// the OpenAPI document. A handler calls a domain service and turns its types
+// into those of package api; it decides nothing. Package server mounts it.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// Config is what the API stands on.
+type Config struct {
+	Accounts  *account.Service
+	Regions   *region.Service
+	Snapshots *snapshot.Service
+	Sandboxes *sandbox.Service
+	Usage     UsageCounter
+	Logs      *buildlog.Logs
+	Ready     map[string]func(context.Context) error // the parts that must work, by name
+	Log       *slog.Logger
+	Version   string
+	// PublicURL is where clients reach the server, without /api; "" is where
+	// each request says it went.
+	PublicURL       string
+	DefaultSnapshot string
+}
+
+// UsageCounter counts what an organization uses.
+type UsageCounter interface {
+	Usage(ctx context.Context, organizationID string) (sandbox.Usage, error)
+	SnapshotCount(ctx context.Context, organizationID string) (int, error)
+}
+
+// API serves everything below /api.
+type API struct {
+	Config
+	huma huma.API
+	mux  *http.ServeMux
+}
+
+// Prefix is the path that the whole API is below.
+const Prefix = "/api"
+
+// maxBody is the most that a JSON request body may have.
+const maxBody = 1 << 20
+
+// New builds the API.
+func New(c Config) *API {
+	mux := http.NewServeMux()
+	h := huma.DefaultConfig("Daytona", c.Version)
+	h.Info.Description = "Secure sandboxes for running code, made of snapshots."
+	h.AllowAdditionalPropertiesByDefault = true // clients may be newer than we are
+	h.CreateHooks = nil                         // no $schema in bodies
+	h.SchemasPath = ""
+	h.OpenAPIPath = "/openapi"
+	h.DocsPath = "" // ours works without the network
+	h.Servers = []*huma.Server{{URL: Prefix}}
+	h.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "An API key"},
+	}
+	h.Components.Parameters = nil
+	a := &API{Config: c, mux: mux, huma: humago.New(mux, h)}
+	a.registerMeta()
+	a.registerAccount()
+	a.registerSnapshot()
+	a.registerSandbox()
+	mux.HandleFunc("GET /docs", a.docs)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, r, &api.Error{StatusCode: http.StatusNotFound, Code: "NOT_FOUND", Message: "No such route: " + r.Method + " " + r.URL.Path + "."})
+	})
+	return a
+}
+
+// ServeHTTP implements http.Handler for paths below Prefix.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = withOrigin(r, a.PublicURL)
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
+	defer a.recover(w, r)
+	http.StripPrefix(Prefix, a.mux).ServeHTTP(w, r)
+}
+
+// operation declares one route.
+type operation struct {
+	id         string
+	method     string
+	path       string
+	status     int // of success; 0 is 200
+	summary    string
+	tag        string
+	permission api.Permission // "" is any key
+	public     bool           // no key needed
+}
+
+// body is the outcome of most operations.
+type body[T any] struct{ Body T }
+
+// none is the outcome of operations that answer nothing, and the input of those
+// that take nothing.
+type none struct{}
+
+// register adds an operation: authentication first, then permission, then
+// validation, then handle.
+func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
+	o := huma.Operation{
+		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
+		DefaultStatus: op.status, MaxBodyBytes: maxBody, Errors: []int{http.StatusBadRequest},
+	}
+	if o.DefaultStatus == 0 {
+		o.DefaultStatus = http.StatusOK
+	}
+	if !op.public {
+		o.Security = []map[string][]string{{"bearer": {}}}
+		o.Errors = append(o.Errors, http.StatusUnauthorized, http.StatusForbidden)
+		o.Middlewares = huma.Middlewares{a.authenticate(op.permission)}
+	}
+	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, a.toError(ctx, op, err)
+		}
+		return out, nil
+	})
+}
+
+func (a *API) authenticate(permission api.Permission) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		p, err := a.Accounts.Authenticate(hc.Context(), BearerToken(hc.Header("Authorization")), hc.Header("X-Daytona-Organization-ID"))
+		if err == nil && permission != "" && !p.Can(permission) {
+			err = fault.Forbidden("PERMISSION_MISSING", "The API key lacks the permission "+string(permission)+": use a key that has it.")
+		}
+		if err != nil {
+			r, w := humago.Unwrap(hc)
+			writeError(w, r, a.envelope(hc.Context(), err))
+			return
+		}
+		next(huma.WithContext(hc, account.WithPrincipal(hc.Context(), p)))
+	}
+}
+
+// BearerToken is the credential of an Authorization header, "" for none.
+func BearerToken(header string) string {
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// caller is who makes the request; authenticate has put it there.
+func caller(ctx context.Context) account.Principal {
+	p, _ := account.FromContext(ctx)
+	return p
+}
+
+type originKey struct{}
+
+// withOrigin remembers where the client reached us.
+func withOrigin(r *http.Request, public string) *http.Request {
+	if public == "" {
+		scheme := "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
+		public = scheme + "://" + r.Host
+	}
+	return r.WithContext(context.WithValue(r.Context(), originKey{}, strings.TrimSuffix(public, "/")))
+}
+
+func origin(ctx context.Context) string {
+	o, _ := ctx.Value(originKey{}).(string)
+	return o
+}
+
+// ToolboxPath is where the toolbox proxy is below the origin.
+const ToolboxPath = "/toolbox"
+
+func toolboxURL(ctx context.Context) string { return origin(ctx) + ToolboxPath }

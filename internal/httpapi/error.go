@@ -1,0 +1,139 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// statuses of the kinds of fault.
+var statuses = map[fault.Kind]int{
+	fault.KindInvalid:      http.StatusBadRequest,
+	fault.KindQuota:        http.StatusBadRequest,
+	fault.KindUnauthorized: http.StatusUnauthorized,
+	fault.KindForbidden:    http.StatusForbidden,
+	fault.KindNotFound:     http.StatusNotFound,
+	fault.KindConflict:     http.StatusConflict,
+	fault.KindTooLarge:     http.StatusRequestEntityTooLarge,
+	fault.KindUnavailable:  http.StatusServiceUnavailable,
+}
+
+// envelope turns any error into what people see. An error that is no fault is
+// ours: the log has it, under the id that the message names.
+func (a *API) envelope(ctx context.Context, err error) *api.Error {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return &api.Error{StatusCode: statuses[f.Kind], Code: f.Code, Message: f.Message}
+	}
+	if ctx.Err() != nil {
+		return &api.Error{StatusCode: 499, Code: "CANCELED", Message: "The client has gone."}
+	}
+	id := uuid.NewString()
+	a.Log.Error("request failed", "id", id, "err", err)
+	return &api.Error{
+		StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR",
+		Message: fmt.Sprintf("The server failed; its log tells why under %s.", id),
+	}
+}
+
+func (a *API) toError(ctx context.Context, op operation, err error) error {
+	e := a.envelope(ctx, fmt.Errorf("%s: %w", op.id, err))
+	return &statusError{e}
+}
+
+// statusError lets huma write the envelope.
+type statusError struct{ *api.Error }
+
+// GetStatus implements huma.StatusError.
+func (e *statusError) GetStatus() int { return e.StatusCode }
+
+// MarshalJSON writes the envelope alone.
+func (e *statusError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error) }
+
+func init() {
+	// huma's own errors (validation, bodies too large) get the envelope too.
+	// It offers these only as variables of its package.
+	huma.NewErrorWithContext = func(hc huma.Context, status int, message string, errs ...error) huma.StatusError {
+		if len(errs) == 1 {
+			var ours *statusError
+			if errors.As(errs[0], &ours) {
+				return complete(ours, hc)
+			}
+		}
+		return complete(&statusError{validation(status, message, errs)}, hc)
+	}
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return &statusError{validation(status, message, errs)}
+	}
+}
+
+// validation is the envelope of what huma found wrong with a request.
+func validation(status int, message string, errs []error) *api.Error {
+	e := &api.Error{StatusCode: status, Code: "BAD_REQUEST", Message: message}
+	switch status {
+	case http.StatusUnprocessableEntity:
+		e.StatusCode = http.StatusBadRequest
+	case http.StatusRequestEntityTooLarge:
+		e.Code, e.Message = "PAYLOAD_TOO_LARGE", fmt.Sprintf("The request body is too large: at most %d bytes are allowed.", maxBody)
+	}
+	var details []string
+	for _, err := range errs {
+		var d *huma.ErrorDetail
+		if errors.As(err, &d) {
+			where := strings.TrimPrefix(strings.TrimPrefix(d.Location, "body."), "query.")
+			details = append(details, strings.TrimSpace(where+" "+d.Message))
+		} else if err != nil {
+			details = append(details, err.Error())
+		}
+	}
+	if len(details) > 0 {
+		e.Message = "The request is not valid: " + strings.Join(details, "; ") + "."
+	}
+	return e
+}
+
+func complete(e *statusError, hc huma.Context) *statusError {
+	if hc != nil {
+		u := hc.URL()
+		fill(e.Error, Prefix+u.Path)
+	}
+	return e
+}
+
+func fill(e *api.Error, path string) {
+	e.Err = http.StatusText(e.StatusCode)
+	e.Path = path
+	e.Timestamp = time.Now().UTC().Format(time.RFC3339Nano)
+	e.Source = api.SourceAPI
+}
+
+// writeError answers with the envelope.
+func writeError(w http.ResponseWriter, r *http.Request, e *api.Error) {
+	fill(e, r.URL.Path)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.StatusCode)
+	_ = json.NewEncoder(w).Encode(e)
+}
+
+// recover answers for a handler that panicked.
+func (a *API) recover(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is thrown
+		panic(v)
+	}
+	writeError(w, r, a.envelope(context.WithoutCancel(r.Context()), fmt.Errorf("panic: %v\n%s", v, debug.Stack())))
+}

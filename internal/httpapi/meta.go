@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/sandbox"
+)
+
+func (a *API) registerMeta() {
+	register(a, operation{id: "health", method: http.MethodGet, path: "/health", public: true, tag: "health", summary: "Tell that the server runs"},
+		func(context.Context, *none) (*body[api.Health], error) {
+			return &body[api.Health]{api.Health{Status: "ok"}}, nil
+		})
+	register(a, operation{id: "ready", method: http.MethodGet, path: "/health/ready", public: true, tag: "health", summary: "Tell whether all parts work"},
+		func(ctx context.Context, _ *none) (*body[api.Health], error) {
+			h, failed := api.Health{Status: "ok", Checks: map[string]string{}}, []string{}
+			for name, check := range a.Ready {
+				h.Checks[name] = "ok"
+				if err := check(ctx); err != nil {
+					a.Log.Error("not ready", "part", name, "err", err)
+					failed = append(failed, name)
+				}
+			}
+			if sort.Strings(failed); len(failed) > 0 {
+				return nil, fault.Unavailable("NOT_READY", "The server is not ready: "+strings.Join(failed, ", ")+"; its log tells why.")
+			}
+			return &body[api.Health]{h}, nil
+		})
+	register(a, operation{id: "getConfig", method: http.MethodGet, path: "/config", public: true, tag: "config", summary: "Tell what a client may know before it signs in"},
+		func(ctx context.Context, _ *none) (*body[api.Configuration], error) {
+			return &body[api.Configuration]{api.Configuration{
+				Version: a.Version, Announcements: map[string]any{}, ProxyToolboxURL: toolboxURL(ctx), DefaultSnapshot: a.DefaultSnapshot,
+				DashboardURL: origin(ctx), MaxAutoArchiveInterval: int(sandbox.MaxAutoArchive / time.Minute), Environment: "production",
+			}}, nil
+		})
+	regions := func(context.Context, *none) (*body[[]api.Region], error) {
+		out := []api.Region{}
+		for _, r := range a.Regions.List() {
+			out = append(out, wireRegion(r))
+		}
+		return &body[[]api.Region]{out}, nil
+	}
+	register(a, operation{id: "listRegions", method: http.MethodGet, path: "/regions", tag: "regions", summary: "List the regions you can use"}, regions)
+	register(a, operation{id: "listSharedRegions", method: http.MethodGet, path: "/shared-regions", tag: "regions", summary: "List the regions that everyone can use"}, regions)
+	register(a, operation{id: "getRegion", method: http.MethodGet, path: "/regions/{id}", tag: "regions", summary: "Get a region"},
+		func(_ context.Context, in *struct {
+			ID string `path:"id"`
+		}) (*body[api.Region], error) {
+			r, err := a.Regions.Get(in.ID)
+			return &body[api.Region]{wireRegion(r)}, err
+		})
+}
+
+func wireRegion(r region.Region) api.Region {
+	at := timestamp(r.CreatedAt)
+	return api.Region{ID: r.ID, Name: r.Name, RegionType: "shared", CreatedAt: at, UpdatedAt: at}
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// docs lists the operations in plain HTML, from the OpenAPI document.
+func (a *API) docs(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := docsPage.Execute(w, a.huma.OpenAPI()); err != nil {
+		a.Log.Error("render the API's documentation", "err", fmt.Errorf("docs: %w", err))
+	}
+}
