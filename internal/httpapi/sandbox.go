@@ -1,0 +1,329 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/sandbox"
+)
+
+// sandboxPatience is how long the answer to a create, start or stop waits for
+// the outcome; clients wait by events after that.
+const sandboxPatience = 30 * time.Second
+
+type sandboxID struct {
+	ID string `path:"sandboxIdOrName" doc:"Id or name"`
+}
+
+type sandboxInterval struct {
+	sandboxID
+	Minutes int `path:"interval" doc:"Minutes"`
+}
+
+type sandboxTTL struct {
+	sandboxID
+	Minutes int `path:"ttlMinutes" doc:"Minutes since its creation, 0 is never"`
+}
+
+type sandboxPublic struct {
+	sandboxID
+	Public bool `path:"isPublic"`
+}
+
+type stopSandbox struct {
+	sandboxID
+	Force bool `query:"force" doc:"Kill at once"`
+}
+
+type sandboxByID struct {
+	ID string `path:"sandboxId"`
+}
+
+type touchSandbox struct {
+	sandboxByID
+	Body *api.UpdateLastActivity
+}
+
+type labelSandbox struct {
+	sandboxID
+	Body api.SandboxLabels
+}
+
+func (a *API) registerSandbox() {
+	const tag = "sandbox"
+	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", permission: api.WriteSandboxes, tag: tag, summary: "Create a sandbox and start it"}, a.createSandbox)
+	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", tag: tag, summary: "List sandboxes by cursor"}, a.listSandboxes)
+	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", tag: tag, summary: "List sandboxes by page number (deprecated)"}, a.pageSandboxes)
+	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", tag: tag, summary: "Get a sandbox"},
+		func(ctx context.Context, in *sandboxID) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
+			return a.sandboxBody(ctx, sb, err)
+		})
+	register(a, operation{id: "deleteSandbox", method: http.MethodDelete, path: "/sandbox/{sandboxIdOrName}", permission: api.DeleteSandboxes, tag: tag, summary: "Delete a sandbox and its disk"},
+		func(ctx context.Context, in *sandboxID) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.Delete(ctx, caller(ctx).OrganizationID, in.ID)
+			return a.sandboxBody(ctx, sb, err)
+		})
+	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", permission: api.WriteSandboxes, tag: tag, summary: "Start a stopped sandbox"},
+		func(ctx context.Context, in *sandboxID) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
+			return a.settled(ctx, sb, err, true)
+		})
+	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", permission: api.WriteSandboxes, tag: tag, summary: "Stop a sandbox; its disk stays"},
+		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
+			return a.settled(ctx, sb, err, true)
+		})
+	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", permission: api.WriteSandboxes, tag: tag, summary: "Replace a sandbox's labels"},
+		func(ctx context.Context, in *labelSandbox) (*body[api.SandboxLabels], error) {
+			sb, err := a.Sandboxes.SetLabels(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Labels)
+			if err != nil {
+				return nil, err
+			}
+			return &body[api.SandboxLabels]{api.SandboxLabels{Labels: sb.Labels}}, nil
+		})
+	for _, set := range []struct {
+		id, path, summary string
+		do                func(ctx context.Context, organizationID, idOrName string, minutes int) (*sandbox.Sandbox, error)
+	}{
+		{"setAutostopInterval", "autostop", "Set after how much inactivity a sandbox stops", a.Sandboxes.SetAutoStop},
+		{"setAutoArchiveInterval", "autoarchive", "Set how long after its stop a sandbox is archived", a.Sandboxes.SetAutoArchive},
+		{"setAutoDeleteInterval", "autodelete", "Set how long after its stop a sandbox is deleted", a.Sandboxes.SetAutoDelete},
+	} {
+		register(a, operation{id: set.id, method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/" + set.path + "/{interval}", permission: api.WriteSandboxes, tag: tag, summary: set.summary},
+			func(ctx context.Context, in *sandboxInterval) (*body[api.Sandbox], error) {
+				sb, err := set.do(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
+				return a.sandboxBody(ctx, sb, err)
+			})
+	}
+	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", permission: api.WriteSandboxes, tag: tag, summary: "Set how long a sandbox lives at most"},
+		func(ctx context.Context, in *sandboxTTL) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.SetTTL(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
+			return a.sandboxBody(ctx, sb, err)
+		})
+	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", permission: api.WriteSandboxes, tag: tag, summary: "Let everyone see a sandbox's previews, or nobody without a token"},
+		func(ctx context.Context, in *sandboxPublic) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.SetPublic(ctx, caller(ctx).OrganizationID, in.ID, in.Public)
+			return a.sandboxBody(ctx, sb, err)
+		})
+	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, permission: api.WriteSandboxes, tag: tag, summary: "Tell that a sandbox is being used"},
+		func(ctx context.Context, in *touchSandbox) (*none, error) {
+			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
+			if err == nil {
+				a.Sandboxes.Touch(sb.ID)
+			}
+			return nil, err
+		})
+	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", tag: tag, summary: "Tell where the toolbox of a sandbox is"},
+		func(ctx context.Context, in *sandboxByID) (*body[api.URL], error) {
+			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
+			return &body[api.URL]{api.URL{URL: toolboxURL(ctx)}}, err
+		})
+}
+
+func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*body[api.Sandbox], error) {
+	b := in.Body
+	for _, refused := range []struct {
+		given   bool
+		field   string
+		message string
+	}{
+		{b.BuildInfo != nil, "buildInfo", "This server cannot build images yet: create a snapshot of an image and name it as snapshot."},
+		{b.GPU != nil && *b.GPU != 0, "gpu", "This server has no GPUs: leave gpu out."},
+		{len(b.Volumes) > 0, "volumes", "This server has no volumes yet: leave volumes out."},
+		{len(b.Secrets) > 0, "secrets", "This server has no secrets yet: pass env instead."},
+		{b.DomainAllowList != "", "domainAllowList", "This server cannot limit a sandbox by domain yet: use networkAllowList."},
+		{b.OutboundProxyURL != "", "outboundProxyUrl", "This server has no outbound proxies yet: set HTTPS_PROXY in env instead."},
+		{b.LinkedSandbox != "", "linkedSandbox", "This server cannot link sandboxes yet: leave linkedSandbox out."},
+	} {
+		if refused.given {
+			return nil, fault.Invalid(refused.field, refused.message)
+		}
+	}
+	sb, err := a.Sandboxes.Create(ctx, caller(ctx).OrganizationID, sandbox.CreateParams{
+		Name: b.Name, Snapshot: b.Snapshot, User: b.User, Env: b.Env, Labels: b.Labels, Public: b.Public,
+		NetworkBlockAll: b.NetworkBlockAll, NetworkAllowList: b.NetworkAllowList, Region: b.Target,
+		CPU: b.CPU, Memory: b.Memory, Disk: b.Disk,
+		AutoStop: b.AutoStopInterval, AutoArchive: b.AutoArchiveInterval, AutoDelete: b.AutoDeleteInterval, TTL: b.TTLMinutes,
+	})
+	return a.settled(ctx, sb, err, false)
+}
+
+// settled answers with the outcome when it comes within our patience.
+func (a *API) settled(ctx context.Context, sb *sandbox.Sandbox, err error, pullToo bool) (*body[api.Sandbox], error) {
+	if err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, sandboxPatience)
+	defer cancel()
+	sb, err = a.Sandboxes.Settle(wait, sb, pullToo)
+	return a.sandboxBody(ctx, sb, err)
+}
+
+func (a *API) sandboxBody(ctx context.Context, sb *sandbox.Sandbox, err error) (*body[api.Sandbox], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &body[api.Sandbox]{WireSandbox(sb, toolboxURL(ctx))}, nil
+}
+
+// WireSandbox is the sandbox as the API tells it, with the toolbox proxy at the
+// URL.
+func WireSandbox(s *sandbox.Sandbox, toolbox string) api.Sandbox {
+	return api.Sandbox{SandboxSummary: wireSummary(s, toolbox), Env: s.Env}
+}
+
+func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
+	w := api.SandboxSummary{
+		ID: s.ID, OrganizationID: s.OrganizationID, Name: s.Name, Target: s.Region, SandboxClass: sandboxClass,
+		State: api.SandboxState(s.State), DesiredState: string(s.Desired), Snapshot: s.Snapshot, User: s.User,
+		ErrorReason: s.ErrorReason, Recoverable: s.Recoverable, Public: s.Public,
+		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: joinPrefixes(s.Network.Allow),
+		CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Labels: s.Labels, BackupState: "None",
+		AutoStopInterval: int(s.AutoStop / time.Minute), AutoArchiveInterval: int(s.AutoArchive / time.Minute), AutoDeleteInterval: int(s.AutoDelete / time.Minute),
+		CreatedAt: timestamp(s.CreatedAt), UpdatedAt: timestamp(s.UpdatedAt), LastActivityAt: timestamp(s.LastActivityAt),
+		ToolboxProxyURL: toolbox,
+	}
+	if s.DestroyAt != nil {
+		w.AutoDestroyAt = timestamp(*s.DestroyAt)
+	}
+	return w
+}
+
+func joinPrefixes(list []netip.Prefix) string {
+	texts := make([]string, len(list))
+	for i, p := range list {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// sandboxFilter is what both lists take.
+type sandboxFilter struct {
+	Limit           int       `query:"limit" minimum:"1" maximum:"200" default:"100"`
+	ID              string    `query:"id" doc:"Begins with"`
+	Name            string    `query:"name" doc:"Begins with, without regard to case"`
+	Labels          string    `query:"labels" doc:"JSON object of labels that must be there"`
+	States          []string  `query:"states,explode"`
+	Snapshots       []string  `query:"snapshots,explode"`
+	MinCPU          float64   `query:"minCpu"`
+	MaxCPU          float64   `query:"maxCpu"`
+	MinMemory       float64   `query:"minMemoryGiB"`
+	MaxMemory       float64   `query:"maxMemoryGiB"`
+	MinDisk         float64   `query:"minDiskGiB"`
+	MaxDisk         float64   `query:"maxDiskGiB"`
+	LastEventAfter  time.Time `query:"lastEventAfter"`
+	LastEventBefore time.Time `query:"lastEventBefore"`
+	Sort            string    `query:"sort" enum:"name,cpu,memoryGib,diskGib,lastActivityAt,createdAt"`
+	Order           string    `query:"order" enum:"asc,desc"`
+}
+
+func (f sandboxFilter) filter(ctx context.Context) (sandbox.Filter, error) {
+	out := sandbox.Filter{
+		OrganizationID: caller(ctx).OrganizationID, IDPrefix: f.ID, NamePrefix: f.Name, Snapshots: f.Snapshots,
+		CPU: between(f.MinCPU, f.MaxCPU), Memory: between(f.MinMemory, f.MaxMemory), Disk: between(f.MinDisk, f.MaxDisk),
+		Event: during(f.LastEventAfter, f.LastEventBefore),
+		Sort:  sandbox.SortField(f.Sort), Descending: f.Order == "desc" || f.Order == "" && f.Sort == "", Limit: f.Limit,
+	}
+	for _, s := range f.States {
+		out.States = append(out.States, sandbox.State(s))
+	}
+	if f.Labels != "" {
+		if err := json.Unmarshal([]byte(f.Labels), &out.Labels); err != nil {
+			return out, fault.Invalid("labels", `labels must be a JSON object of strings, such as {"team":"blue"}.`)
+		}
+	}
+	return out, nil
+}
+
+func between(low, high float64) (r sandbox.Range) {
+	if low != 0 {
+		r.Min = &low
+	}
+	if high != 0 {
+		r.Max = &high
+	}
+	return r
+}
+
+func during(after, before time.Time) (r sandbox.TimeRange) {
+	if !after.IsZero() {
+		r.After = &after
+	}
+	if !before.IsZero() {
+		r.Before = &before
+	}
+	return r
+}
+
+type listSandboxes struct {
+	sandboxFilter
+	Cursor            string    `query:"cursor" doc:"nextCursor of the page before"`
+	Regions           []string  `query:"regionIds,explode"`
+	IsPublic          string    `query:"isPublic" enum:"true,false"`
+	IsRecoverable     string    `query:"isRecoverable" enum:"true,false"`
+	CreatedAtAfter    time.Time `query:"createdAtAfter"`
+	CreatedAtBefore   time.Time `query:"createdAtBefore"`
+	AutoDestroyAfter  time.Time `query:"autoDestroyAtAfter"`
+	AutoDestroyBefore time.Time `query:"autoDestroyAtBefore"`
+}
+
+func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.ListSandboxesResponse], error) {
+	f, err := in.filter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.Cursor, f.Regions = in.Cursor, in.Regions
+	f.Public, f.Recoverable = flag(in.IsPublic), flag(in.IsRecoverable)
+	f.Created, f.Destroy = during(in.CreatedAtAfter, in.CreatedAtBefore), during(in.AutoDestroyAfter, in.AutoDestroyBefore)
+	page, next, err := a.Sandboxes.List(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := api.ListSandboxesResponse{Items: []api.SandboxSummary{}}
+	for _, sb := range page {
+		out.Items = append(out.Items, wireSummary(sb, toolboxURL(ctx)))
+	}
+	if next != "" {
+		out.NextCursor = &next
+	}
+	return &body[api.ListSandboxesResponse]{out}, nil
+}
+
+type pageSandboxes struct {
+	sandboxFilter
+	Page    int      `query:"page" minimum:"1" default:"1"`
+	Regions []string `query:"regions,explode"`
+}
+
+func (a *API) pageSandboxes(ctx context.Context, in *pageSandboxes) (*body[api.PaginatedSandboxes], error) {
+	f, err := in.filter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.Regions = in.Regions
+	page, total, err := a.Sandboxes.Page(ctx, f, in.Page)
+	if err != nil {
+		return nil, err
+	}
+	out := api.PaginatedSandboxes{Items: []api.Sandbox{}, Total: total, Page: in.Page, TotalPages: pages(total, in.Limit)}
+	for _, sb := range page {
+		out.Items = append(out.Items, WireSandbox(sb, toolboxURL(ctx)))
+	}
+	return &body[api.PaginatedSandboxes]{out}, nil
+}
+
+// flag is a query parameter that may be absent.
+func flag(text string) *bool {
+	if text == "" {
+		return nil
+	}
+	yes := text == "true"
+	return &yes
+}

@@ -1,0 +1,155 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// snapshotPatience is how long the answer to a create or activate waits for the
+// outcome. Most failures, and images that are here already, take less; for the
+// others clients poll.
+const snapshotPatience = time.Second
+
+// sandboxClass is the class of all our sandboxes.
+const sandboxClass = "container"
+
+type snapshotID struct {
+	ID string `path:"id" doc:"Id or name"`
+}
+
+type listSnapshots struct {
+	Page  int    `query:"page" minimum:"1" default:"1"`
+	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"10"`
+	Name  string `query:"name" doc:"Part of the name"`
+	Sort  string `query:"sort" enum:"name,state,lastUsedAt,createdAt"`
+	Order string `query:"order" enum:"asc,desc"`
+}
+
+func (a *API) registerSnapshot() {
+	const tag = "snapshots"
+	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", permission: api.WriteSnapshots, tag: tag, summary: "Create a snapshot from an image"}, a.createSnapshot)
+	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", tag: tag, summary: "List your snapshots and the shared ones"},
+		func(ctx context.Context, in *listSnapshots) (*body[api.PaginatedSnapshots], error) {
+			page, total, err := a.Snapshots.List(ctx, snapshot.Filter{
+				OrganizationID: caller(ctx).OrganizationID, Name: in.Name, Page: in.Page, Limit: in.Limit, Sort: in.Sort, Descending: in.Order == "desc",
+			})
+			if err != nil {
+				return nil, err
+			}
+			out := api.PaginatedSnapshots{Items: []api.Snapshot{}, Total: total, Page: in.Page, TotalPages: pages(total, in.Limit)}
+			for _, s := range page {
+				out.Items = append(out.Items, WireSnapshot(s))
+			}
+			return &body[api.PaginatedSnapshots]{out}, nil
+		})
+	register(a, operation{id: "getSnapshot", method: http.MethodGet, path: "/snapshots/{id}", tag: tag, summary: "Get a snapshot"},
+		func(ctx context.Context, in *snapshotID) (*body[api.Snapshot], error) {
+			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &body[api.Snapshot]{WireSnapshot(s)}, nil
+		})
+	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", permission: api.DeleteSnapshots, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
+		func(ctx context.Context, in *snapshotID) (*none, error) {
+			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
+		})
+	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", permission: api.WriteSnapshots, tag: tag, summary: "Bring an inactive snapshot back"},
+		func(ctx context.Context, in *snapshotID) (*body[api.Snapshot], error) {
+			s, err := a.Snapshots.Activate(ctx, caller(ctx).OrganizationID, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return a.settleSnapshot(ctx, s)
+		})
+	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, permission: api.WriteSnapshots, tag: tag, summary: "Free a snapshot's image until it is needed again"},
+		func(ctx context.Context, in *snapshotID) (*none, error) {
+			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
+		})
+	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", tag: tag, summary: "Tell where to read how the snapshot was made"},
+		func(ctx context.Context, in *snapshotID) (*body[api.URL], error) {
+			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/snapshots/" + s.ID + "/build-logs"}}, nil
+		})
+	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", tag: tag, summary: "Read how the snapshot was made, from the first line"}, a.snapshotLogs)
+}
+
+func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) (*body[api.Snapshot], error) {
+	b, by := in.Body, caller(ctx)
+	switch {
+	case b.BuildInfo != nil:
+		return nil, fault.Invalid("buildInfo", "This server cannot build images yet: push the image to a registry and give its name as imageName.")
+	case b.GPU != nil && *b.GPU != 0:
+		return nil, fault.Invalid("gpu", "This server has no GPUs: leave gpu out.")
+	case b.SandboxClass != "" && b.SandboxClass != sandboxClass:
+		return nil, fault.Invalid("sandboxClass", "This server has sandboxes of class "+sandboxClass+" only.")
+	case b.General && !by.Admin:
+		return nil, fault.Forbidden("SNAPSHOT_GENERAL", "Only an administrator can create a snapshot for all organizations.")
+	}
+	s, err := a.Snapshots.Create(ctx, by.OrganizationID, b.General, snapshot.CreateParams{
+		Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a.settleSnapshot(ctx, s)
+}
+
+// settleSnapshot answers with the outcome when it comes soon.
+func (a *API) settleSnapshot(ctx context.Context, s *snapshot.Snapshot) (*body[api.Snapshot], error) {
+	wait, cancel := context.WithTimeout(ctx, snapshotPatience)
+	defer cancel()
+	s, err := a.Snapshots.Settle(wait, s)
+	if err != nil {
+		return nil, err
+	}
+	return &body[api.Snapshot]{WireSnapshot(s)}, nil
+}
+
+type snapshotLogs struct {
+	snapshotID
+	Follow bool `query:"follow" doc:"Go on until the snapshot is made"`
+}
+
+func (a *API) snapshotLogs(ctx context.Context, in *snapshotLogs) (*huma.StreamResponse, error) {
+	s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		hc.SetHeader("Content-Type", "text/plain; charset=utf-8")
+		w := flushing{hc.BodyWriter()}
+		if err := a.Logs.Copy(hc.Context(), w, s.ID, in.Follow); err != nil && hc.Context().Err() == nil {
+			a.Log.Error("stream build log", "snapshot", s.Name, "err", err)
+		}
+	}}, nil
+}
+
+// WireSnapshot is the snapshot as the API tells it.
+func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
+	w := api.Snapshot{
+		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: api.SnapshotState(s.State),
+		Entrypoint: s.Entrypoint, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, LastUsedAt: s.LastUsedAt, RegionIDs: s.RegionIDs, Ref: s.ImageDigest, SandboxClass: sandboxClass,
+	}
+	if s.ErrorReason != "" {
+		w.ErrorReason = &s.ErrorReason
+	}
+	if s.ImageDigest != "" {
+		size := float64(s.Size) / (1 << 30)
+		w.Size = &size
+	}
+	return w
+}
+
+func pages(total, limit int) int { return (total + limit - 1) / limit }
