@@ -87,7 +87,7 @@ func New(c Config) *API {
 
 // ServeHTTP implements http.Handler for paths below Prefix.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = withOrigin(r, a.PublicURL)
+	r = withRequest(r, a.PublicURL)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
 	defer a.recover(w, r)
 	http.StripPrefix(Prefix, a.mux).ServeHTTP(w, r)
@@ -166,10 +166,16 @@ func caller(ctx context.Context) account.Principal {
 	return p
 }
 
-type originKey struct{}
+// request is what an operation may need of the HTTP request.
+type request struct {
+	origin string // where the client reached us, without a path
+	path   string
+}
 
-// withOrigin remembers where the client reached us.
-func withOrigin(r *http.Request, public string) *http.Request {
+type requestKey struct{}
+
+// withRequest remembers where the client reached us.
+func withRequest(r *http.Request, public string) *http.Request {
 	if public == "" {
 		scheme := "http"
 		if r.TLS != nil {
@@ -177,13 +183,15 @@ func withOrigin(r *http.Request, public string) *http.Request {
 		}
 		public = scheme + "://" + r.Host
 	}
-	return r.WithContext(context.WithValue(r.Context(), originKey{}, strings.TrimSuffix(public, "/")))
+	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{strings.TrimSuffix(public, "/"), r.URL.Path}))
 }
 
-func origin(ctx context.Context) string {
-	o, _ := ctx.Value(originKey{}).(string)
-	return o
+func from(ctx context.Context) request {
+	r, _ := ctx.Value(requestKey{}).(request)
+	return r
 }
+
+func origin(ctx context.Context) string { return from(ctx).origin }
 
 // ToolboxPath is where the toolbox proxy is below the origin.
 const ToolboxPath = "/toolbox"

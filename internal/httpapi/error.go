@@ -49,17 +49,23 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 
 func (a *API) toError(ctx context.Context, op operation, err error) error {
 	e := a.envelope(ctx, fmt.Errorf("%s: %w", op.id, err))
+	fill(e, from(ctx).path)
 	return &statusError{e}
 }
 
 // statusError lets huma write the envelope.
-type statusError struct{ *api.Error }
+type statusError struct{ envelope *api.Error }
+
+func (e *statusError) Error() string { return e.envelope.Message }
 
 // GetStatus implements huma.StatusError.
-func (e *statusError) GetStatus() int { return e.StatusCode }
+func (e *statusError) GetStatus() int { return e.envelope.StatusCode }
+
+// ContentType implements huma.ContentTypeFilter: ours is plain JSON.
+func (e *statusError) ContentType(string) string { return "application/json" }
 
 // MarshalJSON writes the envelope alone.
-func (e *statusError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error) }
+func (e *statusError) MarshalJSON() ([]byte, error) { return json.Marshal(e.envelope) }
 
 func init() {
 	// huma's own errors (validation, bodies too large) get the envelope too.
@@ -105,8 +111,7 @@ func validation(status int, message string, errs []error) *api.Error {
 
 func complete(e *statusError, hc huma.Context) *statusError {
 	if hc != nil {
-		u := hc.URL()
-		fill(e.Error, Prefix+u.Path)
+		fill(e.envelope, from(hc.Context()).path)
 	}
 	return e
 }
@@ -120,7 +125,7 @@ func fill(e *api.Error, path string) {
 
 // writeError answers with the envelope.
 func writeError(w http.ResponseWriter, r *http.Request, e *api.Error) {
-	fill(e, r.URL.Path)
+	fill(e, from(r.Context()).path)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(e.StatusCode)
 	_ = json.NewEncoder(w).Encode(e)

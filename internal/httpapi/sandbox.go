@@ -17,41 +17,44 @@ import (
 // the outcome; clients wait by events after that.
 const sandboxPatience = 30 * time.Second
 
-type sandboxID struct {
+// SandboxID is the path of most operations. huma fills in embedded types only
+// when they are exported.
+type SandboxID struct {
 	ID string `path:"sandboxIdOrName" doc:"Id or name"`
 }
 
 type sandboxInterval struct {
-	sandboxID
+	SandboxID
 	Minutes int `path:"interval" doc:"Minutes"`
 }
 
 type sandboxTTL struct {
-	sandboxID
+	SandboxID
 	Minutes int `path:"ttlMinutes" doc:"Minutes since its creation, 0 is never"`
 }
 
 type sandboxPublic struct {
-	sandboxID
+	SandboxID
 	Public bool `path:"isPublic"`
 }
 
 type stopSandbox struct {
-	sandboxID
+	SandboxID
 	Force bool `query:"force" doc:"Kill at once"`
 }
 
-type sandboxByID struct {
+// SandboxByID is the same where the published path says so.
+type SandboxByID struct {
 	ID string `path:"sandboxId"`
 }
 
 type touchSandbox struct {
-	sandboxByID
+	SandboxByID
 	Body *api.UpdateLastActivity
 }
 
 type labelSandbox struct {
-	sandboxID
+	SandboxID
 	Body api.SandboxLabels
 }
 
@@ -61,17 +64,17 @@ func (a *API) registerSandbox() {
 	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", tag: tag, summary: "List sandboxes by cursor"}, a.listSandboxes)
 	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", tag: tag, summary: "List sandboxes by page number (deprecated)"}, a.pageSandboxes)
 	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", tag: tag, summary: "Get a sandbox"},
-		func(ctx context.Context, in *sandboxID) (*body[api.Sandbox], error) {
+		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
 	register(a, operation{id: "deleteSandbox", method: http.MethodDelete, path: "/sandbox/{sandboxIdOrName}", permission: api.DeleteSandboxes, tag: tag, summary: "Delete a sandbox and its disk"},
-		func(ctx context.Context, in *sandboxID) (*body[api.Sandbox], error) {
+		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Delete(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
 	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", permission: api.WriteSandboxes, tag: tag, summary: "Start a stopped sandbox"},
-		func(ctx context.Context, in *sandboxID) (*body[api.Sandbox], error) {
+		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.settled(ctx, sb, err, true)
 		})
@@ -121,7 +124,7 @@ func (a *API) registerSandbox() {
 			return nil, err
 		})
 	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", tag: tag, summary: "Tell where the toolbox of a sandbox is"},
-		func(ctx context.Context, in *sandboxByID) (*body[api.URL], error) {
+		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			return &body[api.URL]{api.URL{URL: toolboxURL(ctx)}}, err
 		})
@@ -204,8 +207,8 @@ func joinPrefixes(list []netip.Prefix) string {
 	return strings.Join(texts, ",")
 }
 
-// sandboxFilter is what both lists take.
-type sandboxFilter struct {
+// SandboxFilter is what both lists take.
+type SandboxFilter struct {
 	Limit           int       `query:"limit" minimum:"1" maximum:"200" default:"100"`
 	ID              string    `query:"id" doc:"Begins with"`
 	Name            string    `query:"name" doc:"Begins with, without regard to case"`
@@ -224,7 +227,7 @@ type sandboxFilter struct {
 	Order           string    `query:"order" enum:"asc,desc"`
 }
 
-func (f sandboxFilter) filter(ctx context.Context) (sandbox.Filter, error) {
+func (f SandboxFilter) filter(ctx context.Context) (sandbox.Filter, error) {
 	out := sandbox.Filter{
 		OrganizationID: caller(ctx).OrganizationID, IDPrefix: f.ID, NamePrefix: f.Name, Snapshots: f.Snapshots,
 		CPU: between(f.MinCPU, f.MaxCPU), Memory: between(f.MinMemory, f.MaxMemory), Disk: between(f.MinDisk, f.MaxDisk),
@@ -263,7 +266,7 @@ func during(after, before time.Time) (r sandbox.TimeRange) {
 }
 
 type listSandboxes struct {
-	sandboxFilter
+	SandboxFilter
 	Cursor            string    `query:"cursor" doc:"nextCursor of the page before"`
 	Regions           []string  `query:"regionIds,explode"`
 	IsPublic          string    `query:"isPublic" enum:"true,false"`
@@ -297,7 +300,7 @@ func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.L
 }
 
 type pageSandboxes struct {
-	sandboxFilter
+	SandboxFilter
 	Page    int      `query:"page" minimum:"1" default:"1"`
 	Regions []string `query:"regions,explode"`
 }

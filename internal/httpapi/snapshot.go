@@ -20,7 +20,9 @@ const snapshotPatience = time.Second
 // sandboxClass is the class of all our sandboxes.
 const sandboxClass = "container"
 
-type snapshotID struct {
+// SnapshotID is the path of most operations. huma fills in embedded types only
+// when they are exported.
+type SnapshotID struct {
 	ID string `path:"id" doc:"Id or name"`
 }
 
@@ -50,7 +52,7 @@ func (a *API) registerSnapshot() {
 			return &body[api.PaginatedSnapshots]{out}, nil
 		})
 	register(a, operation{id: "getSnapshot", method: http.MethodGet, path: "/snapshots/{id}", tag: tag, summary: "Get a snapshot"},
-		func(ctx context.Context, in *snapshotID) (*body[api.Snapshot], error) {
+		func(ctx context.Context, in *SnapshotID) (*body[api.Snapshot], error) {
 			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
 				return nil, err
@@ -58,11 +60,11 @@ func (a *API) registerSnapshot() {
 			return &body[api.Snapshot]{WireSnapshot(s)}, nil
 		})
 	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", permission: api.DeleteSnapshots, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
-		func(ctx context.Context, in *snapshotID) (*none, error) {
+		func(ctx context.Context, in *SnapshotID) (*none, error) {
 			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
 		})
 	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", permission: api.WriteSnapshots, tag: tag, summary: "Bring an inactive snapshot back"},
-		func(ctx context.Context, in *snapshotID) (*body[api.Snapshot], error) {
+		func(ctx context.Context, in *SnapshotID) (*body[api.Snapshot], error) {
 			s, err := a.Snapshots.Activate(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
 				return nil, err
@@ -70,11 +72,11 @@ func (a *API) registerSnapshot() {
 			return a.settleSnapshot(ctx, s)
 		})
 	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, permission: api.WriteSnapshots, tag: tag, summary: "Free a snapshot's image until it is needed again"},
-		func(ctx context.Context, in *snapshotID) (*none, error) {
+		func(ctx context.Context, in *SnapshotID) (*none, error) {
 			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
 		})
 	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", tag: tag, summary: "Tell where to read how the snapshot was made"},
-		func(ctx context.Context, in *snapshotID) (*body[api.URL], error) {
+		func(ctx context.Context, in *SnapshotID) (*body[api.URL], error) {
 			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
 				return nil, err
@@ -117,7 +119,7 @@ func (a *API) settleSnapshot(ctx context.Context, s *snapshot.Snapshot) (*body[a
 }
 
 type snapshotLogs struct {
-	snapshotID
+	SnapshotID
 	Follow bool `query:"follow" doc:"Go on until the snapshot is made"`
 }
 

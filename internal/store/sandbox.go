@@ -95,8 +95,8 @@ func (s *Store) Usage(ctx context.Context, organizationID string) (sandbox.Usage
 func usage(ctx context.Context, db bun.IDB, organizationID string) (sandbox.Usage, error) {
 	var u sandbox.Usage
 	err := db.NewSelect().Model((*sandboxRow)(nil)).
-		ColumnExpr("COALESCE(SUM(CASE WHEN state IN (?) THEN cpu ELSE 0 END), 0)", bun.In(running)).
-		ColumnExpr("COALESCE(SUM(CASE WHEN state IN (?) THEN memory ELSE 0 END), 0)", bun.In(running)).
+		ColumnExpr("COALESCE(SUM(CASE WHEN state IN (?) THEN cpu ELSE 0 END), 0)", bun.List(running)).
+		ColumnExpr("COALESCE(SUM(CASE WHEN state IN (?) THEN memory ELSE 0 END), 0)", bun.List(running)).
 		ColumnExpr("COALESCE(SUM(disk), 0)").ColumnExpr("COUNT(*)").
 		Where("organization_id = ?", organizationID).Scan(ctx, &u.CPU, &u.Memory, &u.Disk, &u.Sandboxes)
 	return u, err
@@ -293,13 +293,13 @@ func filterSandboxes(q *bun.SelectQuery, f sandbox.Filter) *bun.SelectQuery {
 		q.Where("EXISTS (SELECT 1 FROM json_each(labels) AS l WHERE l.key = ? AND l.value = ?)", k, v)
 	}
 	if len(f.States) > 0 {
-		q.Where("state IN (?)", bun.In(f.States))
+		q.Where("state IN (?)", bun.List(f.States))
 	}
 	if len(f.Snapshots) > 0 {
-		q.Where("(snapshot IN (?) OR snapshot_id IN (?))", bun.In(f.Snapshots), bun.In(f.Snapshots))
+		q.Where("(snapshot IN (?) OR snapshot_id IN (?))", bun.List(f.Snapshots), bun.List(f.Snapshots))
 	}
 	if len(f.Regions) > 0 {
-		q.Where("region IN (?)", bun.In(f.Regions))
+		q.Where("region IN (?)", bun.List(f.Regions))
 	}
 	if f.Public != nil {
 		q.Where("public = ?", *f.Public)

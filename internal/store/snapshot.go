@@ -171,7 +171,7 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*s
 	var rows []*snapshotRow
 	q := s.read.NewSelect().Model(&rows)
 	if len(states) > 0 {
-		q.Where("state IN (?)", bun.In(states))
+		q.Where("state IN (?)", bun.List(states))
 	}
 	err := q.OrderExpr("created_at, id").Scan(ctx)
 	return snapshots(rows), err
