@@ -1,0 +1,306 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/unpack"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// PullOptions of one pull.
+type PullOptions struct {
+	Owner       string                                             // holds the image afterwards
+	Credentials func(host string) (user, secret string, err error) // nil is none
+	Progress    func(line string)                                  // gets lines for people; nil is nobody
+}
+
+// A pull that fails for a reason that may pass is tried again.
+const (
+	attempts   = 3
+	retryAfter = time.Second
+)
+
+// Pull brings an image here, unpacks it, and holds it for o.Owner. What a
+// failed pull has fetched is kept for an hour, so that the next one resumes.
+// Errors: *PullError.
+func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (*Image, error) {
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	for attempt := 1; ; attempt++ {
+		img, err := s.pullOnce(s.in(ctx), ref, o)
+		if err == nil {
+			return img, nil
+		}
+		kind := classify(err)
+		if ctx.Err() != nil {
+			kind = KindCanceled
+		}
+		if attempt == attempts || !kind.transient() {
+			return nil, &PullError{Kind: kind, Reference: ref, Err: err}
+		}
+		s.Log.Warn("pull failed, trying again", "image", ref, "attempt", attempt, "err", err)
+		o.Progress(fmt.Sprintf("Attempt %d of %d failed, trying again: %v", attempt, attempts, root(err)))
+		select {
+		case <-time.After(time.Duration(attempt) * retryAfter):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image, error) {
+	full, err := normalized(ref)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: s.hosts(o.Credentials)})
+	name, desc, err := resolver.Resolve(ctx, full)
+	if err != nil {
+		return nil, fmt.Errorf("resolve: %w", err)
+	}
+	o.Progress("Resolved to " + desc.Digest.String())
+	fetcher, err := resolver.Fetcher(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	// One lease for each thing pulled, so that a second attempt finds what the
+	// first one fetched.
+	lease := leases.Lease{ID: "pull/" + desc.Digest.String()}
+	if _, err := s.leases.Create(ctx, leases.WithID(lease.ID), leases.WithExpiration(time.Hour)); err != nil && !errdefs.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("lease: %w", err)
+	}
+	ctx = leases.WithLease(ctx, lease.ID)
+	// Two pulls of one thing share the work; either may leave.
+	work := s.flight.DoChan(desc.Digest.String(), func() (any, error) {
+		return s.fetch(ctx, fetcher, desc, o.Progress)
+	})
+	var result any
+	select {
+	case r := <-work:
+		if r.Shared && errors.Is(r.Err, context.Canceled) && ctx.Err() == nil {
+			return s.pullOnce(ctx, ref, o) // the other one left, with the work
+		}
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		result = r.Val
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	img, err := s.Image(ctx, result.(string))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Hold(ctx, o.Owner, img.Digest); err != nil {
+		return nil, err
+	}
+	if err := s.leases.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("delete lease: %w", err)
+	}
+	return img, nil
+}
+
+// fetch downloads and unpacks what desc points to, for this platform, and
+// returns the digest of its manifest.
+func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, progress func(string)) (string, error) {
+	platform := platforms.Only(platforms.DefaultSpec())
+	store := s.content()
+	children := images.SetChildrenMappedLabels(store, images.ChildrenHandler(store), images.ChildGCLabels)
+	children = images.LimitManifests(images.FilterPlatforms(children, platform), platform, 1)
+	told := images.HandlerFunc(func(_ context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		if images.IsLayerType(d.MediaType) {
+			progress(fmt.Sprintf("Fetching layer %s (%.1f MiB)", d.Digest, float64(d.Size)/(1<<20)))
+		}
+		return nil, nil
+	})
+	unpacker, err := unpack.NewUnpacker(ctx, store,
+		unpack.WithUnpackPlatform(unpack.Platform{
+			Platform: platform, SnapshotterKey: snapshotter, Snapshotter: s.meta.Snapshotter(snapshotter),
+			SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: applier{provider: store},
+		}),
+		unpack.WithLimiter(semaphore.NewWeighted(int64(s.Parallel))),
+		unpack.WithUnpackLimiter(semaphore.NewWeighted(int64(s.Parallel))))
+	if err != nil {
+		return "", fmt.Errorf("unpack: %w", err)
+	}
+	handler := images.Handlers(told, s.fetchAnew(remotes.FetchHandler(store, fetcher)), children)
+	err = images.Dispatch(ctx, unpacker.Unpack(handler), nil, desc)
+	if _, unpackErr := unpacker.Wait(); err == nil {
+		err = unpackErr
+	}
+	if err != nil {
+		if errors.Is(err, errdefs.ErrNotFound) && images.IsIndexType(desc.MediaType) {
+			if _, platformErr := s.manifest(ctx, desc, platform); errors.Is(platformErr, errPlatform) {
+				return "", platformErr
+			}
+		}
+		return "", err
+	}
+	return s.manifest(ctx, desc, platform)
+}
+
+// fetchAnew forgets what was fetched of a blob when it cannot be gone on with:
+// its bytes are wrong, or the registry does not resume. The next attempt begins
+// at its first byte.
+func (s *Store) fetchAnew(fetch images.HandlerFunc) images.HandlerFunc {
+	return func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		children, err := fetch(ctx, d)
+		var status remoteerrors.ErrUnexpectedStatus
+		unresumable := errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable
+		if errdefs.IsFailedPrecondition(err) || unresumable {
+			if abortErr := s.content().Abort(ctx, remotes.MakeRefKey(ctx, d)); abortErr != nil && !errdefs.IsNotFound(abortErr) {
+				err = errors.Join(err, abortErr)
+			}
+		}
+		return children, err
+	}
+}
+
+// manifest is the digest of the manifest for the platform, which must be in the
+// store.
+func (s *Store) manifest(ctx context.Context, desc ocispec.Descriptor, platform platforms.MatchComparer) (string, error) {
+	if images.IsIndexType(desc.MediaType) {
+		var index ocispec.Index
+		if err := s.readJSON(ctx, desc, &index); err != nil {
+			return "", err
+		}
+		fits := slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool {
+			return d.Platform == nil || !platform.Match(*d.Platform)
+		})
+		if len(fits) == 0 {
+			return "", fmt.Errorf("%w (%s)", errPlatform, platforms.DefaultString())
+		}
+		sort.SliceStable(fits, func(i, j int) bool { return platform.Less(*fits[i].Platform, *fits[j].Platform) })
+		return fits[0].Digest.String(), nil
+	}
+	if !images.IsManifestType(desc.MediaType) {
+		return "", fmt.Errorf("%w: it is of type %s", errInvalid, desc.MediaType)
+	}
+	var manifest ocispec.Manifest
+	if err := s.readJSON(ctx, desc, &manifest); err != nil {
+		return "", err
+	}
+	var config ocispec.Image
+	if err := s.readJSON(ctx, manifest.Config, &config); err != nil {
+		return "", err
+	}
+	if !platform.Match(platforms.Normalize(config.Platform)) {
+		return "", fmt.Errorf("%w: it is for %s, this machine is %s", errPlatform, platforms.Format(config.Platform), platforms.DefaultString())
+	}
+	return desc.Digest.String(), nil
+}
+
+// hosts tells the resolver where a registry's images are: its mirrors, then the
+// registry itself.
+func (s *Store) hosts(credentials func(string) (string, string, error)) docker.RegistryHosts {
+	client := &http.Client{Transport: stallGuard{s.transport(), s.Stall}}
+	authorizer := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(func(host string) (string, string, error) {
+		if credentials == nil {
+			return "", "", nil
+		}
+		return credentials(host)
+	}))
+	const pull = docker.HostCapabilityPull | docker.HostCapabilityResolve
+	return func(host string) ([]docker.RegistryHost, error) {
+		var out []docker.RegistryHost
+		for _, m := range s.Mirrors[host] {
+			u, err := url.Parse(m.URL)
+			if err != nil || u.Host == "" {
+				return nil, fmt.Errorf("mirror %q of %s is not a URL", m.URL, host)
+			}
+			out = append(out, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: u.Host, Scheme: u.Scheme, Path: u.Path + "/v2", Capabilities: pull})
+		}
+		real, scheme := host, "https"
+		if host == "docker.io" {
+			real = "registry-1.docker.io"
+		}
+		if slices.Contains(s.PlainHTTP, host) {
+			scheme = "http"
+		}
+		return append(out, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: real, Scheme: scheme, Path: "/v2", Capabilities: pull}), nil
+	}
+}
+
+func (s *Store) transport() http.RoundTripper {
+	if s.Transport != nil {
+		return s.Transport
+	}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   15 * time.Second,
+		ResponseHeaderTimeout: s.Stall,
+		MaxIdleConnsPerHost:   s.Parallel,
+		IdleConnTimeout:       30 * time.Second,
+	}
+}
+
+// stallGuard ends a response whose body stops coming, so that no pull hangs for
+// ever.
+type stallGuard struct {
+	http.RoundTripper
+	limit time.Duration
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g stallGuard) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	res, err := g.RoundTripper.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	timer := time.AfterFunc(g.limit, func() { cancel(errStalled) })
+	res.Body = &guardedBody{ReadCloser: res.Body, ctx: ctx, cancel: cancel, timer: timer, limit: g.limit}
+	return res, nil
+}
+
+type guardedBody struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	limit  time.Duration
+}
+
+func (b *guardedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), errStalled) {
+		err = fmt.Errorf("%w for %s", errStalled, b.limit)
+	}
+	b.timer.Reset(b.limit)
+	return n, err
+}
+
+func (b *guardedBody) Close() error {
+	b.timer.Stop()
+	b.cancel(nil)
+	return b.ReadCloser.Close()
+}
+
+func configOf(c ocispec.ImageConfig) Config {
+	out := Config{Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, User: c.User, WorkDir: c.WorkingDir, StopSignal: c.StopSignal}
+	for v := range c.Volumes {
+		out.Volumes = append(out.Volumes, v)
+	}
+	sort.Strings(out.Volumes)
+	return out
+}

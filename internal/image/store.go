@@ -1,0 +1,241 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/errdefs"
+	"github.com/google/uuid"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sync/singleflight"
+)
+
+// ErrNotFound says that an image is not on this machine.
+var ErrNotFound = errors.New("image is not on this machine")
+
+// Namespace is where the metadata database keeps everything of ours.
+const Namespace = "daytona"
+
+// snapshotter is the name of the only one there is.
+const snapshotter = "overlayfs"
+
+// Mirror stands in for a registry.
+type Mirror struct {
+	URL string // "http://127.0.0.1:5000" or "https://mirror.example/path"
+}
+
+// Options of Open.
+type Options struct {
+	Dir       string              // holds everything
+	Mirrors   map[string][]Mirror // by registry host ("docker.io"): tried in order, then the host itself
+	PlainHTTP []string            // hosts, with their port, that are spoken to without TLS
+	Transport http.RoundTripper   // to registries; nil is the default one
+	Parallel  int                 // layers at once; 0 is 4
+	Stall     time.Duration       // how long a registry may send nothing; 0 is a minute
+	Log       *slog.Logger
+}
+
+// Store keeps images. Its methods may run at once.
+type Store struct {
+	Options
+	bolt   *bolt.DB
+	meta   *metadata.DB
+	leases leases.Manager
+	flight singleflight.Group
+	known  sync.Map // digest → *Image, of what is unpacked
+
+	collect    chan struct{} // asks for a collection
+	collecting sync.Mutex
+	stop       context.CancelFunc
+	stopped    chan struct{}
+}
+
+// Open opens the store in o.Dir, creating it where there is none.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Parallel == 0 {
+		o.Parallel = 4
+	}
+	if o.Stall == 0 {
+		o.Stall = time.Minute
+	}
+	s := &Store{Options: o, collect: make(chan struct{}, 1), stopped: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		if s.bolt != nil {
+			err = errors.Join(err, s.bolt.Close())
+		}
+		return nil, fmt.Errorf("open image store %s: %w", o.Dir, err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(s.in(ctx)))
+	s.stop = stop
+	go s.collector(background)
+	s.wantCollection()
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	// Sandboxes reach the layers through an idmapped mount of this directory,
+	// as other users than root.
+	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
+		return err
+	}
+	blobs, err := local.NewStore(filepath.Join(s.Dir, "content"))
+	if err != nil {
+		return err
+	}
+	layers, err := overlay.NewSnapshotter(filepath.Join(s.Dir, "layers"))
+	if err != nil {
+		return err
+	}
+	if s.bolt, err = bolt.Open(filepath.Join(s.Dir, "metadata.db"), 0o600, &bolt.Options{Timeout: 10 * time.Second}); err != nil {
+		return fmt.Errorf("open metadata (is another server using it?): %w", err)
+	}
+	s.meta = metadata.NewDB(s.bolt, blobs, map[string]snapshots.Snapshotter{snapshotter: layers})
+	if err := s.meta.Init(ctx); err != nil {
+		return err
+	}
+	s.leases = metadata.NewLeaseManager(s.meta)
+	return nil
+}
+
+// Close stops the collector and closes the database. No method may be running.
+func (s *Store) Close() error {
+	s.stop()
+	<-s.stopped
+	return errors.Join(s.meta.Snapshotter(snapshotter).Close(), s.bolt.Close())
+}
+
+func (s *Store) in(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
+
+func (s *Store) content() content.Store { return s.meta.ContentStore() }
+
+// LayersDir is the directory that all layers are below.
+func (s *Store) LayersDir() string { return filepath.Join(s.Dir, "layers") }
+
+// Image returns an image that was pulled. Errors: ErrNotFound.
+func (s *Store) Image(ctx context.Context, digest string) (*Image, error) {
+	if img, ok := s.known.Load(digest); ok {
+		return img.(*Image), nil
+	}
+	img, err := s.load(s.in(ctx), digest)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("image %s: %w", digest, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", digest, err)
+	}
+	s.known.Store(digest, img)
+	return img, nil
+}
+
+// load reads an image from content and snapshotter.
+func (s *Store) load(ctx context.Context, manifestDigest string) (*Image, error) {
+	dgst, err := digest.Parse(manifestDigest)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
+	}
+	var manifest ocispec.Manifest
+	if err := s.readJSON(ctx, ocispec.Descriptor{Digest: dgst}, &manifest); err != nil {
+		return nil, err
+	}
+	var config ocispec.Image
+	if err := s.readJSON(ctx, manifest.Config, &config); err != nil {
+		return nil, err
+	}
+	img := &Image{Digest: manifestDigest, Config: configOf(config.Config)}
+	if len(config.RootFS.DiffIDs) > 0 {
+		if err := s.layers(ctx, img, identity.ChainID(config.RootFS.DiffIDs).String()); err != nil {
+			return nil, err
+		}
+	}
+	img.DefaultUser, err = defaultUser(img.Config, img.Layers)
+	return img, err
+}
+
+// layers finds the directories and the size of the chain of snapshots.
+func (s *Store) layers(ctx context.Context, img *Image, chain string) error {
+	sn := s.meta.Snapshotter(snapshotter)
+	for name := chain; name != ""; {
+		info, err := sn.Stat(ctx, name)
+		if err != nil {
+			return err
+		}
+		used, err := sn.Usage(ctx, name)
+		if err != nil {
+			return err
+		}
+		img.Size += used.Size
+		name = info.Parent
+	}
+	// A view tells the directories; they stay when it goes, as long as the
+	// chain does.
+	ctx, done, err := s.temporary(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	key := "view-" + uuid.NewString()
+	mounts, err := sn.View(ctx, key, chain)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := sn.Remove(ctx, key); err != nil {
+			s.Log.Warn("remove view", "key", key, "err", err)
+		}
+	}()
+	img.Layers = viewLayers(mounts)
+	return nil
+}
+
+func viewLayers(mounts []mount.Mount) []string {
+	if len(mounts) != 1 {
+		return nil
+	}
+	return lowerDirs(mounts[0])
+}
+
+// temporary returns a context under whose lease nothing is collected until done
+// is called, or a day has passed.
+func (s *Store) temporary(ctx context.Context) (context.Context, func(), error) {
+	lease, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour))
+	if err != nil {
+		return ctx, nil, err
+	}
+	return leases.WithLease(ctx, lease.ID), func() {
+		if err := s.leases.Delete(context.WithoutCancel(ctx), lease); err != nil && !errdefs.IsNotFound(err) {
+			s.Log.Warn("delete lease", "lease", lease.ID, "err", err)
+		}
+	}, nil
+}
+
+func (s *Store) readJSON(ctx context.Context, desc ocispec.Descriptor, into any) error {
+	b, err := content.ReadBlob(ctx, s.content(), desc)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("%w: %s: %w", errInvalid, desc.Digest, err)
+	}
+	return nil
+}
