@@ -1,0 +1,108 @@
+package toolbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/identity"
+	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/session"
+)
+
+// grace is how long processes have to end after they were asked. The engine's
+// own grace may be shorter.
+const grace = 5 * time.Second
+
+// Run serves the API on listener until SIGTERM. It returns when everything in
+// the sandbox has ended.
+func Run(cfg boot.Config, listener net.Listener) error {
+	terminate := signals()
+	becomeReaper()
+	spareThreads(16)
+
+	procs := proc.New(true)
+	l := launch.New(cfg, identity.New("/etc"), procs)
+	dir, err := stateDir()
+	if err != nil {
+		return err
+	}
+	sessions, err := session.New(l, dir)
+	if err != nil {
+		return fmt.Errorf("prepare sessions: %w", err)
+	}
+	srv := &http.Server{Handler: Handler(cfg, l, sessions)}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(listener) }()
+
+	// The API is served by now: what fails here is told, not fatal.
+	if err := l.MakeWorkDir(); err != nil {
+		slog.Error("working directory is missing", "error", err)
+	}
+	if len(cfg.Entrypoint) > 0 {
+		if err := sessions.RunEntrypoint(cfg.Entrypoint); err != nil {
+			slog.Error("entrypoint does not run", "error", err)
+		}
+	}
+
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-terminate:
+	}
+	procs.KillAll(grace)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		slog.Warn("shut down", "error", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		slog.Warn("remove session files", "error", err)
+	}
+	return nil
+}
+
+// signals returns a channel that is closed by SIGTERM. Signals that would end a
+// Go program are taken and dropped: the kernel lets a first process be signalled
+// by the sandbox's root, who must not crash it by mistake.
+func signals() <-chan struct{} {
+	terminate := make(chan struct{})
+	all := make(chan os.Signal, 16)
+	signal.Notify(all,
+		unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM,
+		unix.SIGPIPE, unix.SIGTRAP, unix.SIGSYS, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGVTALRM,
+		unix.SIGXCPU, unix.SIGXFSZ, unix.SIGSTKFLT, unix.SIGIO, unix.SIGPWR, unix.SIGTTIN, unix.SIGTTOU, unix.SIGTSTP)
+	go func() {
+		done := false
+		for s := range all {
+			if s == unix.SIGTERM && !done {
+				done = true
+				close(terminate)
+			}
+		}
+	}()
+	return terminate
+}
+
+// becomeReaper makes orphans children of this process, as they are of a first
+// process, and takes it from the OOM killer's list where that is allowed; its
+// children go back on it.
+func becomeReaper() {
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0) // needs CAP_SYS_RESOURCE on the host
+	if os.Getpid() == 1 {
+		return
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		slog.Warn("orphans will not be collected", "error", err)
+	}
+}

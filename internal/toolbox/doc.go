@@ -1,0 +1,8 @@
+// Package toolbox is the agent: the first process of every sandbox, which
+// collects orphans, runs the entrypoint and serves the toolbox API on a socket
+// that the engine hands it. Each room below it has one subject (fs, process,
+// session, port, metrics); launch knows how processes are run and proc runs
+// them. It is a small static program: it imports the standard library,
+// golang.org/x/sys and coder/websocket, and nothing of the server.
+// The contract with the engine is package boot.
+package toolbox

@@ -1,0 +1,104 @@
+// Package fs answers /files: it reads and changes the sandbox's files with the
+// rights of its root, and gives what it makes to the sandbox's user. Relative
+// paths start in the working directory.
+package fs
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
+)
+
+// Service answers the file routes.
+type Service struct {
+	launcher *launch.Launcher
+}
+
+// New makes the service.
+func New(l *launch.Launcher) *Service { return &Service{launcher: l} }
+
+// Register adds the service's routes.
+func (s *Service) Register(mux *http.ServeMux) {
+	mux.Handle("GET /files", wire.Handler(s.list))
+	mux.Handle("GET /files/{$}", wire.Handler(s.list))
+	mux.Handle("DELETE /files", wire.Handler(s.remove))
+	mux.Handle("DELETE /files/{$}", wire.Handler(s.remove))
+	mux.Handle("GET /files/info", wire.Handler(s.info))
+	mux.Handle("POST /files/folder", wire.Handler(s.folder))
+	mux.Handle("POST /files/move", wire.Handler(s.move))
+	mux.Handle("POST /files/permissions", wire.Handler(s.permissions))
+	mux.Handle("GET /files/find", wire.Handler(s.find))
+	mux.Handle("GET /files/search", wire.Handler(s.search))
+	mux.Handle("POST /files/replace", wire.Handler(s.replace))
+	mux.Handle("GET /files/download", wire.Handler(s.download))
+	mux.Handle("POST /files/bulk-download", wire.Handler(s.bulkDownload))
+	mux.Handle("POST /files/upload", wire.Handler(s.upload))
+	mux.Handle("POST /files/upload-v2", wire.Handler(s.upload))
+	mux.Handle("POST /files/bulk-upload", wire.Handler(s.bulkUpload))
+}
+
+// path makes the path in a query parameter absolute.
+func (s *Service) path(r *http.Request, parameter string) (string, error) {
+	p := r.URL.Query().Get(parameter)
+	if p == "" {
+		return "", wire.Bad("query parameter %q is missing", parameter)
+	}
+	return s.launcher.Path(p)
+}
+
+// mode reads octal permission bits.
+func mode(text string) (os.FileMode, error) {
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || n > 0o7777 {
+		return 0, wire.Bad("mode %q is not an octal number such as 644 or 0755", text)
+	}
+	m := os.FileMode(n & 0o777)
+	if n&0o4000 != 0 {
+		m |= os.ModeSetuid
+	}
+	if n&0o2000 != 0 {
+		m |= os.ModeSetgid
+	}
+	if n&0o1000 != 0 {
+		m |= os.ModeSticky
+	}
+	return m, nil
+}
+
+// entry is a file as the API tells of it.
+type entry struct {
+	Name        string `json:"name"`
+	Path        string `json:"path"`
+	IsDir       bool   `json:"isDir"`
+	Size        int64  `json:"size"`
+	Mode        string `json:"mode"`
+	Permissions string `json:"permissions"`
+	Owner       string `json:"owner"`
+	Group       string `json:"group"`
+	ModTime     string `json:"modTime"` // the layout that older clients expect
+	ModifiedAt  string `json:"modifiedAt"`
+}
+
+func (s *Service) describe(path string, info os.FileInfo) entry {
+	e := entry{
+		Name: info.Name(), Path: path, IsDir: info.IsDir(), Size: info.Size(), Mode: info.Mode().String(),
+		ModTime: info.ModTime().UTC().String(), ModifiedAt: info.ModTime().UTC().Format(time.RFC3339Nano),
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		e.Permissions = "0" + strconv.FormatUint(uint64(st.Mode&0o777), 8)
+		for len(e.Permissions) < 4 {
+			e.Permissions = "0" + e.Permissions
+		}
+		if special := st.Mode & 0o7000; special != 0 {
+			e.Permissions = strconv.FormatUint(uint64(st.Mode&0o7777), 8)
+		}
+		e.Owner = s.launcher.IDs.UserName(st.Uid)
+		e.Group = s.launcher.IDs.GroupName(st.Gid)
+	}
+	return e
+}

@@ -1,0 +1,82 @@
+package launch
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
+)
+
+// Environment holds the variables of every process that is started from now on.
+type Environment struct {
+	mu   sync.Mutex
+	vars map[string]string
+}
+
+// NewEnvironment begins with vars.
+func NewEnvironment(vars map[string]string) *Environment {
+	e := &Environment{vars: map[string]string{}}
+	maps.Copy(e.vars, vars)
+	return e
+}
+
+// Update removes the names in unset and those whose value begins with
+// unsetPrefix (when it is not empty) and then sets the new ones.
+func (e *Environment) Update(set map[string]string, unset []string, unsetPrefix string) error {
+	for name, value := range set {
+		if err := checkVariable(name, value); err != nil {
+			return err
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, name := range unset {
+		delete(e.vars, name)
+	}
+	if unsetPrefix != "" {
+		maps.DeleteFunc(e.vars, func(_, value string) bool { return strings.HasPrefix(value, unsetPrefix) })
+	}
+	maps.Copy(e.vars, set)
+	return nil
+}
+
+// Get is the value of a variable, "" when it is not set.
+func (e *Environment) Get(name string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.vars[name]
+}
+
+// list is the environment of one process: defaults, overridden by e, overridden
+// by extra.
+func (e *Environment) list(defaults, extra map[string]string) ([]string, error) {
+	for name, value := range extra {
+		if err := checkVariable(name, value); err != nil {
+			return nil, err
+		}
+	}
+	all := defaults
+	e.mu.Lock()
+	maps.Copy(all, e.vars)
+	e.mu.Unlock()
+	maps.Copy(all, extra)
+	list := make([]string, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, name+"="+all[name])
+	}
+	return list, nil
+}
+
+func checkVariable(name, value string) error {
+	switch {
+	case name == "":
+		return wire.Bad("an environment variable has no name")
+	case strings.ContainsAny(name, "=\x00"):
+		return wire.Bad("environment variable name %q contains '=' or a NUL byte", name)
+	case strings.ContainsRune(value, 0):
+		return wire.Bad("the value of environment variable %s contains a NUL byte", name)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package launch
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
+)
+
+// Shell finds the shell that runs command lines: the first of zsh, bash and sh.
+func (l *Launcher) Shell() (string, error) {
+	if path := l.Find("zsh", "bash", "sh"); path != "" {
+		return path, nil
+	}
+	return "", wire.Bad("this sandbox has no shell: commands need zsh, bash or sh in its image")
+}
+
+// Find is the path of the first of names that is in PATH, or "".
+func (l *Launcher) Find(names ...string) string {
+	path := l.Env.Get("PATH")
+	if path == "" {
+		path = defaultPath
+	}
+	for _, name := range names {
+		if found, err := lookPath(name, path, "/"); err == nil {
+			return found
+		}
+	}
+	return ""
+}
+
+// lookPath finds a program as execvp(3) would in dir.
+func lookPath(name, path, dir string) (string, error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return name, nil
+	}
+	for _, d := range filepath.SplitList(path) {
+		if !filepath.IsAbs(d) {
+			d = filepath.Join(dir, d)
+		}
+		file := filepath.Join(d, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", wire.Bad("program %q is not in the sandbox's PATH (%s)", name, path)
+}
+
+func pathOf(env []string) string {
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			return path
+		}
+	}
+	return ""
+}

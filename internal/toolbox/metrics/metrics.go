@@ -1,0 +1,109 @@
+// Package metrics tells what the sandbox uses of its CPU, memory and disk: of
+// its own cgroup where that is visible, else of the machine. It imports nothing
+// of the house but wire.
+package metrics
+
+import (
+	"math"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
+)
+
+// Service answers /system/metrics.
+type Service struct {
+	root string // of the file system, other than "/" in tests
+
+	mu   sync.Mutex
+	last sample
+}
+
+// sample is the CPU time used until a moment.
+type sample struct {
+	at   time.Time
+	used time.Duration
+}
+
+// New makes the service.
+func New() *Service { return &Service{root: "/"} }
+
+// Register adds the service's route.
+func (s *Service) Register(mux *http.ServeMux) {
+	mux.Handle("GET /system/metrics", wire.Handler(s.get))
+}
+
+// view is the answer; bytes are bytes and the CPU's share is of all that the
+// sandbox may use, from 0 to 100.
+type view struct {
+	CPUCount      int     `json:"cpuCount"`
+	CPUUsedPct    float64 `json:"cpuUsedPct"`
+	MemTotal      uint64  `json:"memTotal"`
+	MemUsed       uint64  `json:"memUsed"`
+	MemCache      uint64  `json:"memCache"`
+	DiskTotal     uint64  `json:"diskTotal"`
+	DiskUsed      uint64  `json:"diskUsed"`
+	DiskFree      uint64  `json:"diskFree"`
+	Timestamp     string  `json:"timestamp"`
+	TimestampUnix int64   `json:"timestampUnix"`
+}
+
+func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
+	cores := s.cores()
+	pct, err := s.cpu(r, cores)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	v := view{
+		CPUCount: int(math.Ceil(cores)), CPUUsedPct: pct,
+		Timestamp: now.Format(time.RFC3339Nano), TimestampUnix: now.Unix(),
+	}
+	v.MemTotal, v.MemUsed, v.MemCache = s.memory()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(s.root, &fs); err == nil {
+		block := uint64(fs.Bsize)
+		v.DiskTotal = fs.Blocks * block
+		v.DiskFree = fs.Bavail * block
+		v.DiskUsed = (fs.Blocks - fs.Bfree) * block
+	}
+	wire.JSON(w, http.StatusOK, v)
+	return nil
+}
+
+// shortest is the time over which the use of the CPU is measured at least.
+const shortest = 100 * time.Millisecond
+
+// cpu measures since the last call, or over the shortest time when that is long
+// ago or has just been.
+func (s *Service) cpu(r *http.Request, cores float64) (float64, error) {
+	s.mu.Lock()
+	from := s.last
+	s.mu.Unlock()
+	if age := time.Since(from.at); age < shortest || age > time.Minute {
+		from = sample{time.Now(), s.cpuTime()}
+		select {
+		case <-time.After(shortest):
+		case <-r.Context().Done():
+			return 0, r.Context().Err()
+		}
+	}
+	to := sample{time.Now(), s.cpuTime()}
+	s.mu.Lock()
+	s.last = to
+	s.mu.Unlock()
+	pct := 100 * float64(to.used-from.used) / float64(to.at.Sub(from.at)) / cores
+	return math.Round(100*min(max(pct, 0), 100)) / 100, nil
+}
+
+// cores is how much CPU the sandbox may use.
+func (s *Service) cores() float64 {
+	if n := s.quota(); n > 0 {
+		return n
+	}
+	return float64(runtime.NumCPU())
+}

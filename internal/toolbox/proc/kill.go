@@ -1,0 +1,158 @@
+package proc
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// KillTree ends p, everything in its session and all descendants: asks them by
+// SIGTERM and SIGHUP when grace is not zero, and kills what is left after it.
+// It returns when none of them runs any more.
+func (p *Process) KillTree(grace time.Duration) {
+	if grace > 0 {
+		for _, pid := range p.tree(nil) {
+			_ = unix.Kill(pid, unix.SIGTERM)
+			_ = unix.Kill(pid, unix.SIGHUP) // interactive shells ignore SIGTERM
+			_ = unix.Kill(pid, unix.SIGCONT)
+		}
+	}
+	deadline := time.Now().Add(grace)
+	var family []int
+	pause := time.Millisecond
+	for {
+		family = p.tree(family)
+		if len(family) == 0 {
+			return
+		}
+		if !time.Now().Before(deadline) {
+			for _, pid := range family {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 50*time.Millisecond)
+		if time.Since(deadline) > 5*time.Second {
+			return // stuck in the kernel: killed, but not gone yet
+		}
+	}
+}
+
+// tree lists the running processes of p's session and their descendants, and
+// those of before that still run with theirs.
+func (p *Process) tree(before []int) []int {
+	p.table.fork.RLock()
+	defer p.table.fork.RUnlock()
+	p.table.mu.Lock()
+	now := p.table.live[p.Pid]
+	p.table.mu.Unlock()
+	reused := now != nil && now != p // another process was given the number
+
+	all := scan()
+	in := map[int]bool{}
+	for _, pid := range before {
+		in[pid] = true
+	}
+	for _, e := range all {
+		if !reused && (e.session == p.Pid || e.pid == p.Pid) {
+			in[e.pid] = true
+		}
+	}
+	for grew := true; grew; {
+		grew = false
+		for _, e := range all {
+			if !in[e.pid] && in[e.parent] {
+				in[e.pid], grew = true, true
+			}
+		}
+	}
+	self := os.Getpid()
+	var pids []int
+	for _, e := range all {
+		if in[e.pid] && e.pid != self && e.state != 'Z' && e.state != 'X' {
+			pids = append(pids, e.pid)
+		}
+	}
+	return pids
+}
+
+type entry struct {
+	pid, parent, session int
+	state                byte
+}
+
+// scan reads /proc. Processes that end meanwhile are left out.
+func scan() []entry {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	var all []entry
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		b, err := os.ReadFile("/proc/" + name + "/stat")
+		if err != nil {
+			continue
+		}
+		// proc(5): pid (comm) state ppid pgrp session …; comm may hold anything.
+		f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+		if len(f) < 4 {
+			continue
+		}
+		parent, _ := strconv.Atoi(string(f[1]))
+		session, _ := strconv.Atoi(string(f[3]))
+		all = append(all, entry{pid: pid, parent: parent, session: session, state: f[0][0]})
+	}
+	return all
+}
+
+// KillAll ends every process of the table's reach: all of the pid namespace
+// when the caller is its first process, else everything started here. It asks
+// first, and kills after grace.
+func (t *Table) KillAll(grace time.Duration) {
+	if os.Getpid() != 1 {
+		t.mu.Lock()
+		procs := make([]*Process, 0, len(t.live))
+		for _, p := range t.live {
+			procs = append(procs, p)
+		}
+		t.mu.Unlock()
+		done := make(chan struct{})
+		for _, p := range procs {
+			go func() {
+				p.KillTree(grace)
+				done <- struct{}{}
+			}()
+		}
+		for range procs {
+			<-done
+		}
+		return
+	}
+	// kill(2): -1 is every process but the first.
+	_ = unix.Kill(-1, unix.SIGTERM)
+	_ = unix.Kill(-1, unix.SIGHUP)
+	_ = unix.Kill(-1, unix.SIGCONT)
+	deadline := time.Now().Add(grace)
+	for others() && time.Now().Before(deadline) {
+		time.Sleep(2 * time.Millisecond)
+	}
+	_ = unix.Kill(-1, unix.SIGKILL)
+}
+
+func others() bool {
+	for _, e := range scan() {
+		if e.pid != 1 && e.state != 'Z' && e.state != 'X' {
+			return true
+		}
+	}
+	return false
+}

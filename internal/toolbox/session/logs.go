@@ -1,0 +1,144 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/opendaytona/daytona/internal/toolbox/logfile"
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
+)
+
+// The followed log is one stream of bytes in which these open a run of the
+// stream they name.
+var prefix = map[logfile.Stream][]byte{
+	logfile.Stdout: {1, 1, 1},
+	logfile.Stderr: {2, 2, 2},
+}
+
+func (s *Service) logs(w http.ResponseWriter, r *http.Request) error {
+	_, cmd, err := s.findCommand(r)
+	if err != nil {
+		return err
+	}
+	return serveLogs(w, r, cmd.log)
+}
+
+// serveLogs answers with a log as it is, or follows it to the command's end.
+func serveLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
+	follow := false
+	if text := r.URL.Query().Get("follow"); text != "" {
+		var err error
+		if follow, err = strconv.ParseBool(text); err != nil {
+			return wire.Bad("follow must be true or false, not %q", text)
+		}
+	}
+	switch {
+	case !follow:
+		return writeLogs(w, "{", log)
+	case r.Header.Get("Upgrade") == "":
+		return streamLogs(w, r, log)
+	}
+	return followLogs(w, r, log)
+}
+
+// writeLogs writes a JSON object that begins with head and ends with the log.
+func writeLogs(w http.ResponseWriter, head string, log *logfile.Log) error {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, err := io.WriteString(w, head+`"output":`)
+	err = errors.Join(err, wire.Text(w, log.Reader(logfile.Both)))
+	_, e := io.WriteString(w, `,"stdout":`)
+	err = errors.Join(err, e, wire.Text(w, log.Reader(logfile.Stdout)))
+	_, e = io.WriteString(w, `,"stderr":`)
+	err = errors.Join(err, e, wire.Text(w, log.Reader(logfile.Stderr)))
+	_, e = io.WriteString(w, "}\n")
+	if errors.Join(err, e) != nil {
+		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
+	}
+	return nil
+}
+
+func followLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
+	// The gateway decides who may come from where.
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return nil // Accept has answered
+	}
+	defer conn.CloseNow()
+	ctx, cancel := context.WithCancel(conn.CloseRead(r.Context()))
+	defer cancel()
+	go keepAlive(ctx, conn)
+	var message []byte
+	err = log.Follow(ctx, func(s logfile.Stream, p []byte) error {
+		message = frame(message[:0], s, p)
+		return conn.Write(ctx, websocket.MessageBinary, message)
+	})
+	switch {
+	case ctx.Err() != nil: // the client went away
+	case err != nil:
+		conn.Close(websocket.StatusInternalError, "the log cannot be read")
+	default:
+		conn.Close(websocket.StatusNormalClosure, "")
+	}
+	return nil
+}
+
+// keepAlive keeps proxies from closing a connection on which nothing is said.
+func keepAlive(ctx context.Context, conn *websocket.Conn) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if conn.Ping(ctx) != nil {
+				return
+			}
+		}
+	}
+}
+
+// streamLogs follows without a WebSocket, for curl: the same bytes as the body.
+func streamLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	flush := http.NewResponseController(w)
+	_ = flush.Flush() // an error shows at the first write
+	var message []byte
+	err := log.Follow(r.Context(), func(s logfile.Stream, p []byte) error {
+		message = frame(message[:0], s, p)
+		if _, err := w.Write(message); err != nil {
+			return err
+		}
+		return flush.Flush()
+	})
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// frame appends p as a run of s. Output may itself hold the bytes of the other
+// prefix; those are lost on the reader, but what follows them must not change
+// sides, so the run is opened again.
+func frame(to []byte, s logfile.Stream, p []byte) []byte {
+	to = append(to, prefix[s]...)
+	other := prefix[logfile.Stdout]
+	if s == logfile.Stdout {
+		other = prefix[logfile.Stderr]
+	}
+	for {
+		i := bytes.Index(p, other)
+		if i < 0 {
+			return append(to, p...)
+		}
+		to = append(append(to, p[:i+len(other)]...), prefix[s]...)
+		p = p[i+len(other):]
+	}
+}

@@ -1,0 +1,259 @@
+package session
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/toolbox/capture"
+	"github.com/opendaytona/daytona/internal/toolbox/identity"
+	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"github.com/opendaytona/daytona/internal/toolbox/logfile"
+	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
+)
+
+// session is one shell that reads its commands from a pipe. It runs them one
+// after the other; those that come meanwhile wait in the pipe.
+type session struct {
+	id      string
+	created time.Time
+	owner   identity.User // of the pipes
+	pipes   string        // directory of named pipes
+	posix   bool          // the shell is neither zsh nor bash
+	shell   *proc.Process
+	over    chan struct{} // closed when the shell has ended and its commands know
+
+	mu       sync.Mutex
+	commands []*command
+	byID     map[string]*command
+	pending  []*command // given to the shell, not ended
+	queue    []string   // script that is not written to the shell yet
+	queued   chan struct{}
+	ended    bool
+}
+
+// open starts the shell of a new session.
+func (s *Service) open(id string) (*session, error) {
+	path, err := s.launcher.Shell()
+	if err != nil {
+		return nil, err
+	}
+	one := &session{
+		id: id, created: time.Now(), byID: map[string]*command{}, queued: make(chan struct{}, 1), over: make(chan struct{}),
+		pipes: filepath.Join(s.dir, "pipes", rand.Text()),
+		posix: filepath.Base(path) == "sh",
+	}
+	if one.owner, err = s.launcher.User(); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(one.pipes, 0o711); err != nil {
+		return nil, fmt.Errorf("create session: %w", err)
+	}
+	status, err := one.start(s.launcher, path)
+	if err != nil {
+		os.RemoveAll(one.pipes)
+		return nil, err
+	}
+	go one.watch(status)
+	return one, nil
+}
+
+// start runs the shell and returns the pipe through which it reports.
+func (s *session) start(l *launch.Launcher, path string) (*os.File, error) {
+	if err := s.mkfifo("status"); err != nil {
+		return nil, err
+	}
+	// Open for both: the shell opens it anew for each report, and there is no
+	// end of file in between.
+	status, err := os.OpenFile(filepath.Join(s.pipes, "status"), os.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		status.Close()
+		return nil, fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	in, script, err := capture.Feed()
+	if err != nil {
+		status.Close()
+		return nil, err
+	}
+	defer unix.Close(in)
+	s.shell, err = l.Start(launch.Command{Argv: []string{path}, Files: []uintptr{uintptr(in), uintptr(null), uintptr(null)}})
+	if err != nil {
+		status.Close()
+		script.Close()
+		return nil, err
+	}
+	go s.write(script)
+	return status, nil
+}
+
+// mkfifo makes a named pipe that only the session's user may open.
+func (s *session) mkfifo(name string) error {
+	path := filepath.Join(s.pipes, name)
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return fmt.Errorf("make pipe %s: %w", path, err)
+	}
+	return launch.Own(path, s.owner)
+}
+
+// write gives the queue to the shell, however slowly that reads.
+func (s *session) write(script *os.File) {
+	stop := make(chan struct{})
+	go func() {
+		<-s.shell.Done()
+		script.Close() // wakes a blocked write
+		close(stop)
+	}()
+	for {
+		select {
+		case <-s.queued:
+		case <-stop:
+			return
+		}
+		s.mu.Lock()
+		text := strings.Join(s.queue, "")
+		s.queue = nil
+		s.mu.Unlock()
+		if _, err := script.WriteString(text); err != nil {
+			return
+		}
+	}
+}
+
+// watch tells commands of their end until the shell has ended.
+func (s *session) watch(status *os.File) {
+	defer close(s.over)
+	defer status.Close()
+	go func() {
+		<-s.shell.Done()
+		// Reports that it wrote before are in the pipe already.
+		_ = status.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	}()
+	in := bufio.NewReaderSize(status, 256)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				<-s.shell.Done()
+			}
+			break
+		}
+		id, code, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, err := strconv.Atoi(code)
+		if cmd := s.settle(id); cmd != nil && err == nil {
+			cmd.finish(n)
+		}
+	}
+	code := s.shell.ExitCode()
+	s.mu.Lock()
+	s.ended = true
+	left := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	for i, cmd := range left {
+		if i > 0 {
+			cmd.never.Store(true)
+			cmd.log.Append(logfile.Stderr, []byte("the session's shell ended before this command began\n"))
+		}
+		cmd.finish(code)
+	}
+}
+
+// settle takes a command off the pending ones.
+func (s *session) settle(id string) *command {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, cmd := range s.pending {
+		if cmd.id == id {
+			s.pending = append(s.pending[:i], s.pending[i+1:]...)
+			return cmd
+		}
+	}
+	return nil
+}
+
+// submit queues cmd for the shell.
+func (s *session) submit(cmd *command) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return s.endedError()
+	}
+	s.commands = append(s.commands, cmd)
+	s.byID[cmd.id] = cmd
+	s.pending = append(s.pending, cmd)
+	s.queue = append(s.queue, s.script(cmd))
+	select {
+	case s.queued <- struct{}{}:
+	default: // the writer takes the whole queue
+	}
+	return nil
+}
+
+func (s *session) endedError() error {
+	return wire.Errorf(http.StatusGone, wire.SessionEnded,
+		"the shell of session %q has ended with code %d: delete the session and create a new one", s.id, s.shell.ExitCode())
+}
+
+// script runs a command in the shell itself, so that what it changes stays.
+// eval keeps a command with unbalanced quotes from swallowing the next one.
+// In a POSIX shell eval is a special built-in, whose syntax errors end the
+// shell (POSIX.1-2024, 2.8.1); "command" takes that away.
+func (s *session) script(cmd *command) string {
+	eval := "eval"
+	if s.posix {
+		eval = "command eval"
+	}
+	in, out, errs := cmd.pipe("in"), cmd.pipe("out"), cmd.pipe("err")
+	return fmt.Sprintf("{ %s %s\n} <%s >%s 2>%s\n\\echo %s $? >%s\n",
+		eval, quote(cmd.text), quote(in), quote(out), quote(errs), cmd.id, quote(filepath.Join(s.pipes, "status")))
+}
+
+// quote makes one word of text.
+func quote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+func (s *session) command(id string) *command {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byID[id]
+}
+
+func (s *session) view() sessionView {
+	s.mu.Lock()
+	commands := append([]*command(nil), s.commands...)
+	s.mu.Unlock()
+	v := sessionView{SessionID: s.id, Commands: make([]commandView, 0, len(commands))}
+	for _, cmd := range commands {
+		v.Commands = append(v.Commands, cmd.view())
+	}
+	return v
+}
+
+// removeFiles frees what the session has on disk.
+func (s *session) removeFiles() {
+	s.mu.Lock()
+	commands := s.commands
+	s.mu.Unlock()
+	for _, cmd := range commands {
+		<-cmd.done
+		cmd.log.Remove()
+	}
+	os.RemoveAll(s.pipes)
+}
