@@ -1,9 +1,12 @@
 // Package fault holds the kinds of failure that every noun shares, so that an
 // adapter can tell people what went wrong without knowing the noun. It imports
-// nothing of the house; httpapi maps a Kind to a status.
+// nothing of the house; httpapi and gateway write it as an error envelope.
 package fault
 
-import "errors"
+import (
+	"errors"
+	"net/http"
+)
 
 // Kind says whose move it is after a failure.
 type Kind int
@@ -19,6 +22,27 @@ const (
 	KindTooLarge                     // 413: the request body is too big
 	KindUnavailable                  // 503: would work at another time
 )
+
+// Status is the HTTP status that the kind becomes.
+func (k Kind) Status() int {
+	switch k {
+	case KindInvalid, KindQuota:
+		return http.StatusBadRequest
+	case KindUnauthorized:
+		return http.StatusUnauthorized
+	case KindForbidden:
+		return http.StatusForbidden
+	case KindNotFound:
+		return http.StatusNotFound
+	case KindConflict:
+		return http.StatusConflict
+	case KindTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case KindUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
 
 // Error is a failure that may be shown to people.
 type Error struct {

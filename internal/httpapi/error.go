@@ -17,24 +17,12 @@ import (
 	"github.com/opendaytona/daytona/internal/fault"
 )
 
-// statuses of the kinds of fault.
-var statuses = map[fault.Kind]int{
-	fault.KindInvalid:      http.StatusBadRequest,
-	fault.KindQuota:        http.StatusBadRequest,
-	fault.KindUnauthorized: http.StatusUnauthorized,
-	fault.KindForbidden:    http.StatusForbidden,
-	fault.KindNotFound:     http.StatusNotFound,
-	fault.KindConflict:     http.StatusConflict,
-	fault.KindTooLarge:     http.StatusRequestEntityTooLarge,
-	fault.KindUnavailable:  http.StatusServiceUnavailable,
-}
-
 // envelope turns any error into what people see. An error that is no fault is
 // ours: the log has it, under the id that the message names.
 func (a *API) envelope(ctx context.Context, err error) *api.Error {
 	var f *fault.Error
 	if errors.As(err, &f) {
-		return &api.Error{StatusCode: statuses[f.Kind], Code: f.Code, Message: f.Message}
+		return &api.Error{StatusCode: f.Kind.Status(), Code: f.Code, Message: f.Message}
 	}
 	if ctx.Err() != nil {
 		return &api.Error{StatusCode: 499, Code: "CANCELED", Message: "The client has gone."}

@@ -1,0 +1,157 @@
+// Package gateway stands between the user and a sandbox. Toolbox passes requests
+// on to the agent of a sandbox over its unix socket, both ways as a stream. It
+// names the small interfaces it needs; package server wires them.
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// Authorizer decides who may reach a sandbox.
+type Authorizer interface {
+	// AuthorizeToolbox returns the id of the sandbox when the request's
+	// credential reaches it. Errors: faults.
+	AuthorizeToolbox(ctx context.Context, authorization, organization, sandboxIDOrName string) (id string, err error)
+}
+
+// Dialer connects to the agent of a running sandbox.
+type Dialer interface {
+	Dial(ctx context.Context, id string) (net.Conn, error)
+}
+
+// Config is what a Toolbox stands on.
+type Config struct {
+	Authorizer Authorizer
+	Dialer     Dialer
+	Touch      func(id string) // records that the sandbox is being used; must not block
+	Log        *slog.Logger
+}
+
+// Toolbox is the proxy at {prefix}/{sandboxId}/{route of the agent}. It is
+// mounted behind http.StripPrefix.
+type Toolbox struct {
+	Config
+	proxy httputil.ReverseProxy
+}
+
+// touchPeriod is how often a request that goes on counts as activity.
+const touchPeriod = 30 * time.Second
+
+// New makes the proxy.
+func New(c Config) *Toolbox {
+	t := &Toolbox{Config: c}
+	t.proxy = httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			// The agent trusts whoever reaches its socket: it must not see what
+			// would let a sandbox act as the user.
+			for _, secret := range []string{"Authorization", "Cookie", "X-Daytona-Organization-Id", "X-Daytona-Preview-Token"} {
+				r.Out.Header.Del(secret)
+			}
+			r.SetXForwarded()
+		},
+		FlushInterval: -1,
+		ErrorHandler:  t.failed,
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				id, _, err := net.SplitHostPort(address)
+				if err != nil {
+					return nil, err
+				}
+				return c.Dialer.Dial(ctx, id)
+			},
+			MaxIdleConnsPerHost: 4,
+			IdleConnTimeout:     30 * time.Second,
+			DisableCompression:  true,
+		},
+	}
+	return t
+}
+
+// ServeHTTP implements http.Handler for /{sandboxId}/{route…}.
+func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, route, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	path, err := url.PathUnescape(route)
+	if err == nil {
+		name, err = url.PathUnescape(name)
+	}
+	if err != nil || name == "" {
+		t.refuse(w, r, fault.Invalid("", "The path is not valid: write it as /toolbox/SANDBOX/ROUTE."))
+		return
+	}
+	id, err := t.Authorizer.AuthorizeToolbox(r.Context(), r.Header.Get("Authorization"), r.Header.Get("X-Daytona-Organization-ID"), name)
+	if err != nil {
+		t.refuse(w, r, err)
+		return
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	t.Touch(id)
+	defer t.Touch(id)
+	go t.keepTouching(id, ended)
+
+	// Without it the answer would wait for the end of the request's body. Writers
+	// that cannot do it (HTTP/2) are full duplex anyway.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		t.Log.Warn("toolbox: stream both ways", "err", err)
+	}
+	out := r.Clone(r.Context())
+	out.URL = &url.URL{Scheme: "http", Host: id, Path: "/" + path, RawPath: "/" + route, RawQuery: r.URL.RawQuery}
+	t.proxy.ServeHTTP(w, out)
+}
+
+// keepTouching lets a stream that goes on count as activity.
+func (t *Toolbox) keepTouching(id string, ended <-chan struct{}) {
+	tick := time.NewTicker(touchPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			t.Touch(id)
+		case <-ended:
+			return
+		}
+	}
+}
+
+// failed answers for an agent that could not be reached.
+func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case r.Context().Err() != nil:
+		return // the client has gone
+	case errors.Is(err, engine.ErrNotRunning), errors.Is(err, engine.ErrNotFound):
+		err = fault.Conflict("SANDBOX_NOT_STARTED", "The sandbox is not started: start it first.")
+	default:
+		t.Log.Error("toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
+		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")
+	}
+	t.refuse(w, r, err)
+}
+
+// refuse answers with the error envelope.
+func (t *Toolbox) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	e := api.Error{StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why."}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		e.StatusCode, e.Code, e.Message = f.Kind.Status(), f.Code, f.Message
+	} else {
+		t.Log.Error("toolbox request", "path", r.URL.Path, "err", err)
+	}
+	e.Err, e.Path, e.Source = http.StatusText(e.StatusCode), r.URL.Path, api.SourceProxy
+	e.Timestamp = time.Now().UTC().Format(time.RFC3339Nano)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.StatusCode)
+	_ = json.NewEncoder(w).Encode(e)
+}
