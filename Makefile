@@ -5,18 +5,24 @@ AGENT   := internal/engine/local/agent/bin/toolbox
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the tests need of the distribution.
-TEST_PACKAGES := btrfs-progs runc nftables
+TEST_PACKAGES := btrfs-progs python3 util-linux
 
-.PHONY: test lint unit race packages
+.PHONY: test build lint unit race packages
 
 ## test: everything that CI runs
-test: packages lint race
+test: packages build lint race
 
 ## packages: install what is missing from the distribution
 packages:
 	@missing=""; for p in $(TEST_PACKAGES); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+
+## build: the agent, where the server embeds it
+build: $(AGENT)
+
+$(AGENT): $(shell find cmd/toolbox internal/toolbox -name '*.go' -o -name '*.py')
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/toolbox
 
 ## lint: formatting, vet, staticcheck
 lint:
@@ -30,4 +36,4 @@ unit:
 
 ## race: the tests with the race detector
 race:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 10m ./...

@@ -170,7 +170,13 @@ def _bootstrap():
         # The frames of this function are no concern of the reader.
         if error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next
-        sys.excepthook(type(error), error, error.__traceback__)
+        if sys.excepthook is sys.__excepthook__:
+            import traceback
+
+            # Unlike the interpreter's own hook it finds the lines in linecache.
+            traceback.print_exception(type(error), error, error.__traceback__)
+        else:
+            sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)
 
 
