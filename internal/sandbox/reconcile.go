@@ -20,16 +20,9 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	for range max(s.Workers, 1) {
-		wg.Go(func() {
-			for s.work(ctx) {
-			}
-		})
-	}
+	wg.Go(func() { s.queue.Run(ctx, s.Workers, s.reconcile) })
 	wg.Go(func() { s.watchExits(ctx) })
 	wg.Go(func() { s.clockLoop(ctx) })
-	<-ctx.Done()
-	s.queue.ShutDown()
 	wg.Wait()
 	// The last of the activity is written although ctx has ended.
 	return s.flushActivity(context.WithoutCancel(ctx))
@@ -96,22 +89,6 @@ func (s *Service) lostRunning(ctx context.Context, id string, known bool, st eng
 		return err
 	}
 	return s.ended(ctx, engine.Exit{ID: id})
-}
-
-func (s *Service) work(ctx context.Context) bool {
-	id, shutdown := s.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer s.queue.Done(id)
-	switch err := s.reconcile(ctx, id); {
-	case err == nil || ctx.Err() != nil:
-		s.queue.Forget(id)
-	default:
-		s.Log.Error("sandbox step failed, will be repeated", "sandbox", id, "err", err, "failures", s.queue.NumRequeues(id)+1)
-		s.queue.AddRateLimited(id)
-	}
-	return true
 }
 
 // reconcile makes one sandbox what its row says. It may be repeated after any

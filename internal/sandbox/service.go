@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/reconcile"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -27,7 +27,7 @@ var ErrSnapshotMoved = errors.New("the snapshot has just changed its state")
 // reconciler (Run) makes it true.
 type Service struct {
 	Config
-	queue    workqueue.TypedRateLimitingInterface[string]
+	queue    *reconcile.Queue
 	changes  change.Board
 	activity activity
 
@@ -54,9 +54,8 @@ type Config struct {
 func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](500*time.Millisecond, time.Minute)),
-		steps: make(map[string]context.CancelFunc),
+		queue:  reconcile.New("sandbox", 500*time.Millisecond, c.Log),
+		steps:  make(map[string]context.CancelFunc),
 	}
 	c.Snapshots.OnSettled(s.snapshotSettled)
 	return s

@@ -23,15 +23,8 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	for range max(s.Workers, 1) {
-		wg.Go(func() {
-			for s.work(ctx) {
-			}
-		})
-	}
+	wg.Go(func() { s.queue.Run(ctx, s.Workers, s.reconcile) })
 	wg.Go(func() { s.expireLoop(ctx) })
-	<-ctx.Done()
-	s.queue.ShutDown()
 	wg.Wait()
 	return nil
 }
@@ -59,22 +52,6 @@ func (s *Service) resume(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (s *Service) work(ctx context.Context) bool {
-	id, shutdown := s.queue.Get()
-	if shutdown {
-		return false
-	}
-	defer s.queue.Done(id)
-	switch err := s.reconcile(ctx, id); {
-	case err == nil || ctx.Err() != nil:
-		s.queue.Forget(id)
-	default:
-		s.Log.Error("snapshot step failed, will be repeated", "id", id, "err", err, "failures", s.queue.NumRequeues(id)+1)
-		s.queue.AddRateLimited(id)
-	}
-	return true
 }
 
 // reconcile makes one snapshot what its row says. It may be repeated after any

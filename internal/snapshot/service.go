@@ -9,19 +9,19 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/reconcile"
 )
 
 // Service takes the commands on snapshots. A command writes what is wanted;
 // the reconciler (Run) makes it true.
 type Service struct {
 	Config
-	queue   workqueue.TypedRateLimitingInterface[string]
+	queue   *reconcile.Queue
 	changes change.Board
 	custody custody
 
@@ -47,9 +47,8 @@ type Config struct {
 func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, time.Minute)),
-		pulls: make(map[string]context.CancelFunc),
+		queue:  reconcile.New("snapshot", time.Second, c.Log),
+		pulls:  make(map[string]context.CancelFunc),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}
 	return s
