@@ -63,14 +63,19 @@ func (l *Log) Append(s Stream, p []byte) {
 	if l.file == nil || len(p) == 0 {
 		return
 	}
-	if l.lost > 0 {
-		note := fmt.Appendf(nil, "\n[%d bytes of output were lost: %v]\n", l.lost, l.lostErr)
-		if l.write(Stderr, note) == nil {
-			l.lost = 0
-		}
+	size, lost := l.size, l.lost
+	var err error
+	if lost > 0 {
+		note := fmt.Appendf(nil, "\n[%d bytes of output were lost: %v]\n", lost, l.lostErr)
+		err = l.write(Stderr, note)
 	}
-	if err := l.write(s, p); err != nil {
-		l.lost += int64(len(p))
+	if err == nil {
+		l.lost = 0
+		err = l.write(s, p)
+	}
+	if err != nil {
+		l.size = size // takes back a note that fit in alone
+		l.lost = lost + int64(len(p))
 		l.lostErr = err
 		return
 	}

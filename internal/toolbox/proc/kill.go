@@ -9,24 +9,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// KillTree ends p, everything in its session and all descendants: asks them by
-// SIGTERM and SIGHUP when grace is not zero, and kills what is left after it.
-// It returns when none of them runs any more.
+// KillTree ends p, everything in its session and all descendants: asks them when
+// grace is not zero, by SIGTERM and, as interactive shells ignore that, later by
+// SIGHUP; it kills what is left after grace. It returns when none of them runs
+// any more.
 func (p *Process) KillTree(grace time.Duration) {
+	now := time.Now()
+	deadline, hangup := now.Add(grace), now.Add(grace/4)
+	var family []int
 	if grace > 0 {
-		for _, pid := range p.tree(nil) {
+		family = p.tree(nil)
+		for _, pid := range family {
 			_ = unix.Kill(pid, unix.SIGTERM)
-			_ = unix.Kill(pid, unix.SIGHUP) // interactive shells ignore SIGTERM
 			_ = unix.Kill(pid, unix.SIGCONT)
 		}
 	}
-	deadline := time.Now().Add(grace)
-	var family []int
+	hungUp := grace == 0
 	pause := time.Millisecond
 	for {
 		family = p.tree(family)
 		if len(family) == 0 {
 			return
+		}
+		if !hungUp && !time.Now().Before(hangup) {
+			hungUp = true
+			for _, pid := range family {
+				_ = unix.Kill(pid, unix.SIGHUP)
+			}
 		}
 		if !time.Now().Before(deadline) {
 			for _, pid := range family {
@@ -139,13 +148,18 @@ func (t *Table) KillAll(grace time.Duration) {
 	}
 	// kill(2): -1 is every process but the first.
 	_ = unix.Kill(-1, unix.SIGTERM)
-	_ = unix.Kill(-1, unix.SIGHUP)
 	_ = unix.Kill(-1, unix.SIGCONT)
-	deadline := time.Now().Add(grace)
+	now := time.Now()
+	awaitOthers(now.Add(grace / 4))
+	_ = unix.Kill(-1, unix.SIGHUP)
+	awaitOthers(now.Add(grace))
+	_ = unix.Kill(-1, unix.SIGKILL)
+}
+
+func awaitOthers(deadline time.Time) {
 	for others() && time.Now().Before(deadline) {
 		time.Sleep(2 * time.Millisecond)
 	}
-	_ = unix.Kill(-1, unix.SIGKILL)
 }
 
 func others() bool {
