@@ -211,17 +211,19 @@ func (s *session) endedError() error {
 }
 
 // script runs a command in the shell itself, so that what it changes stays.
-// eval keeps a command with unbalanced quotes from swallowing the next one.
-// In a POSIX shell eval is a special built-in, whose syntax errors end the
-// shell (POSIX.1-2024, 2.8.1); "command" takes that away.
+// eval keeps a command with unbalanced quotes from swallowing the next one; it
+// gets the text from a variable, as bash 5.2 corrupts its memory when a literal
+// argument of eval ends within "$(". In a POSIX shell eval is a special built-in,
+// whose syntax errors end the shell (POSIX.1-2024, 2.8.1); "command" takes that
+// away.
 func (s *session) script(cmd *command) string {
 	eval := "eval"
 	if s.posix {
 		eval = "command eval"
 	}
-	in, out, errs := cmd.pipe("in"), cmd.pipe("out"), cmd.pipe("err")
-	return fmt.Sprintf("{ %s %s\n} <%s >%s 2>%s\n\\echo %s $? >%s\n",
-		eval, quote(cmd.text), quote(in), quote(out), quote(errs), cmd.id, quote(filepath.Join(s.pipes, "status")))
+	return fmt.Sprintf("__daytona_command=%s\n%s \"$__daytona_command\" <%s >%s 2>%s\n\\echo %s $? >%s\n",
+		quote(cmd.text), eval, quote(cmd.pipe("in")), quote(cmd.pipe("out")), quote(cmd.pipe("err")),
+		cmd.id, quote(filepath.Join(s.pipes, "status")))
 }
 
 // quote makes one word of text.
