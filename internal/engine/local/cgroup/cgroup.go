@@ -1,0 +1,275 @@
+// Package cgroup makes and reads the sandboxes' control groups. It alone knows
+// the difference between cgroup v1, with a tree for each controller, and v2.
+// The OCI runtime applies the limits; this package makes the directories,
+// gives them to the sandbox's root, reads them and removes them. It imports
+// nothing of the house.
+package cgroup
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// root is where the distributions mount cgroups.
+const root = "/sys/fs/cgroup"
+
+// Tree is one parent group with a child for each sandbox.
+type Tree struct {
+	parent string   // below each hierarchy's root, without a slash
+	mounts []string // of the hierarchies; one in v2
+	v2     bool
+}
+
+// Open makes the parent group of that name in every hierarchy.
+func Open(parent string) (*Tree, error) {
+	t := At(parent)
+	for _, m := range t.mounts {
+		if err := os.MkdirAll(filepath.Join(m, parent), 0o755); err != nil {
+			return nil, fmt.Errorf("make cgroup %s: %w", parent, err)
+		}
+	}
+	if t.v2 {
+		if err := t.enable(); err != nil {
+			return nil, fmt.Errorf("make cgroup %s: %w", parent, err)
+		}
+	}
+	return t, nil
+}
+
+// At names the parent group without making it.
+func At(parent string) *Tree {
+	t := &Tree{parent: parent, v2: Unified()}
+	if t.v2 {
+		t.mounts = []string{root}
+	} else {
+		t.mounts = mountsV1()
+	}
+	return t
+}
+
+// Unified tells whether this machine has cgroup v2 only.
+func Unified() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(root, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// Controllers are those this machine can limit with.
+func Controllers() []string {
+	if Unified() {
+		b, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+		if err != nil {
+			return nil
+		}
+		return strings.Fields(string(b))
+	}
+	var all []string
+	for _, m := range mountsV1() {
+		all = append(all, strings.Split(filepath.Base(m), ",")...)
+	}
+	return all
+}
+
+// mountsV1 are the mount points of all hierarchies, that of v2 in hybrid mode
+// included: processes are in each of them.
+func mountsV1() []string {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var mounts []string
+	for s := bufio.NewScanner(f); s.Scan(); {
+		left, right, _ := strings.Cut(s.Text(), " - ")
+		fields := strings.Fields(left)
+		if strings.HasPrefix(right, "cgroup") && len(fields) > 4 && filepath.Dir(fields[4]) == root {
+			mounts = append(mounts, fields[4])
+		}
+	}
+	return mounts
+}
+
+// enable lets groups below the parent be limited. A v2 group either holds
+// processes or limits its children, so inside a container, where this process
+// is in the root group, it first moves into a leaf.
+func (t *Tree) enable() error {
+	const control = "cgroup.subtree_control"
+	want := []byte("+cpu +memory +pids")
+	err := os.WriteFile(filepath.Join(root, control), want, 0)
+	if errors.Is(err, unix.EBUSY) {
+		if err := leaveRoot(); err != nil {
+			return err
+		}
+		err = os.WriteFile(filepath.Join(root, control), want, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("enable the cpu, memory and pids controllers: %w", err)
+	}
+	return os.WriteFile(filepath.Join(root, t.parent, control), want, 0)
+}
+
+func leaveRoot() error {
+	leaf := filepath.Join(root, "init")
+	if err := os.MkdirAll(leaf, 0o755); err != nil {
+		return err
+	}
+	procs, err := os.ReadFile(filepath.Join(root, "cgroup.procs"))
+	if err != nil {
+		return err
+	}
+	for _, pid := range strings.Fields(string(procs)) {
+		err := os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(pid), 0)
+		if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EINVAL) { // gone, or a kernel thread
+			return fmt.Errorf("move process %s to a leaf cgroup: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// OCIPath names the sandbox's group in an OCI runtime's configuration.
+func (t *Tree) OCIPath(id string) string { return "/" + t.parent + "/" + id }
+
+func (t *Tree) dir(mount, id string) string { return filepath.Join(mount, t.parent, id) }
+
+// delegated are the files that v2's documentation (section "Delegation") gives
+// to the delegate; v1 knows the first two. Files with limits stay the host's.
+var delegated = []string{"cgroup.procs", "tasks", "cgroup.threads", "cgroup.subtree_control"}
+
+// Create makes the sandbox's group and gives it to owner, its root: it can
+// divide what it was given and not raise it.
+func (t *Tree) Create(id string, owner int) error {
+	for _, m := range t.mounts {
+		dir := t.dir(m, id)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make cgroup of sandbox %s: %w", id, err)
+		}
+		if err := os.Chown(dir, owner, owner); err != nil {
+			return fmt.Errorf("delegate cgroup of sandbox %s: %w", id, err)
+		}
+		for _, name := range delegated {
+			if err := os.Chown(filepath.Join(dir, name), owner, owner); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("delegate cgroup of sandbox %s: %w", id, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Remove kills what is left in the sandbox's group and removes it; a missing
+// one is fine.
+func (t *Tree) Remove(ctx context.Context, id string) error {
+	const pause = 2 * time.Millisecond
+	for {
+		left, err := t.kill(id)
+		if err == nil && !left {
+			err = t.rmdir(id)
+		}
+		// Dying processes keep their group busy for a moment.
+		if err != nil && !errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("remove cgroup of sandbox %s: %w", id, err)
+		}
+		if err == nil && !left {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("remove cgroup of sandbox %s: %w", id, ctx.Err())
+		}
+	}
+}
+
+func (t *Tree) kill(id string) (left bool, err error) {
+	for _, m := range t.mounts {
+		err := filepath.WalkDir(t.dir(m, id), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return ignoreGone(err)
+			}
+			b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+			for _, pid := range strings.Fields(string(b)) {
+				left = true
+				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
+					_ = unix.Kill(n, unix.SIGKILL)
+				}
+			}
+			return ignoreGone(err)
+		})
+		if err != nil {
+			return left, err
+		}
+	}
+	return left, nil
+}
+
+// ignoreGone forgives what vanishes while it is looked at. A threaded group
+// (EOPNOTSUPP) lists its processes at its parent.
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	return err
+}
+
+func (t *Tree) rmdir(id string) error {
+	for _, m := range t.mounts {
+		if err := rmdirTree(t.dir(m, id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rmdirTree removes a group and those that the sandbox made below it.
+func rmdirTree(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := rmdirTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}
+
+// List names the sandboxes that have a group.
+func (t *Tree) List() []string {
+	seen := map[string]bool{}
+	var ids []string
+	for _, m := range t.mounts {
+		entries, _ := os.ReadDir(filepath.Join(m, t.parent)) // a missing parent has none
+		for _, e := range entries {
+			if e.IsDir() && !seen[e.Name()] {
+				seen[e.Name()] = true
+				ids = append(ids, e.Name())
+			}
+		}
+	}
+	return ids
+}
+
+// Destroy removes the parent groups, which must be empty.
+func (t *Tree) Destroy() error {
+	for _, m := range t.mounts {
+		if err := unix.Rmdir(filepath.Join(m, t.parent)); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("remove cgroup %s: %w", t.parent, err)
+		}
+	}
+	return nil
+}

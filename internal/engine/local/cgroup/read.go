@@ -1,0 +1,64 @@
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// OOMKills is how often the kernel killed in the sandbox for its memory limit.
+func (t *Tree) OOMKills(id string) int64 {
+	if t.v2 {
+		return field(filepath.Join(t.dir(root, id), "memory.events"), "oom_kill")
+	}
+	return field(filepath.Join(t.dir(filepath.Join(root, "memory"), id), "memory.oom_control"), "oom_kill")
+}
+
+// Memory is what the sandbox holds without what the kernel could drop at once.
+func (t *Tree) Memory(id string) int64 {
+	if t.v2 {
+		dir := t.dir(root, id)
+		return number(filepath.Join(dir, "memory.current")) - field(filepath.Join(dir, "memory.stat"), "inactive_file")
+	}
+	dir := t.dir(filepath.Join(root, "memory"), id)
+	return number(filepath.Join(dir, "memory.usage_in_bytes")) - field(filepath.Join(dir, "memory.stat"), "total_inactive_file")
+}
+
+// CPU is the processor time the sandbox used since it was started.
+func (t *Tree) CPU(id string) time.Duration {
+	if t.v2 {
+		return time.Duration(field(filepath.Join(t.dir(root, id), "cpu.stat"), "usage_usec")) * time.Microsecond
+	}
+	for _, m := range t.mounts {
+		if strings.Contains(filepath.Base(m), "cpuacct") {
+			return time.Duration(number(filepath.Join(t.dir(m, id), "cpuacct.usage")))
+		}
+	}
+	return 0
+}
+
+// field is the number after a word in a file of lines; 0 when it is not there.
+func field(path, name string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+func number(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	return n
+}

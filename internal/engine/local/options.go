@@ -1,0 +1,32 @@
+// Package local runs sandboxes on this machine: an OCI runtime in a private
+// user namespace for each, an idmapped overlay over the image's layers and the
+// sandbox's own disk, a cgroup and a network slot prepared ahead. It implements
+// engine.Engine and imports the rooms below it (disk, rootfs, cgroup, slot,
+// instance, agent) and package image; package server opens it.
+package local
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// Options of Open.
+type Options struct {
+	DataDir    string // the disks are in it
+	RuntimeDir string // claims and the state of running sandboxes; "" is /run/daytona
+	Images     Images
+	Runtime    string // path or name of the OCI runtime; "" is runc
+	DiskSize   int64  // bytes of the pool's file; 0 is 80 % of the free space
+	Slots      int    // network slots kept ready; 0 is 4
+	ExtraCA    []byte // PEM certificates that sandboxes trust besides those of their image
+	Version    string // of the server, told to the agents
+	Log        *slog.Logger
+}
+
+// Images tells the engine where an image's layers are. Errors:
+// image.ErrNotFound.
+type Images interface {
+	Image(ctx context.Context, digest string) (*image.Image, error)
+}
