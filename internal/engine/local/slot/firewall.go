@@ -1,0 +1,266 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Policy is what a sandbox may reach outside. The zero value is everything but
+// what no sandbox may: others, the host, link-local and special addresses.
+type Policy struct {
+	BlockAll bool
+	Allow    []netip.Prefix // when not empty, only these and Resolvers
+	// Resolvers are the name servers that stay reachable beside Allow.
+	Resolvers []netip.Addr
+}
+
+func (p Policy) open() bool { return !p.BlockAll && len(p.Allow) == 0 }
+
+// firewall is the nftables table of one instance. Its base chains decide
+// before the machine's own rules, which can only forbid more.
+type firewall struct {
+	net   network
+	table *nftables.Table
+
+	mu       sync.Mutex
+	policies *nftables.Set // guest address → jump to its chain
+	limited  map[netip.Addr]bool
+}
+
+func newFirewall(n network) *firewall {
+	return &firewall{
+		net: n, limited: map[netip.Addr]bool{},
+		table: &nftables.Table{Family: nftables.TableFamilyINet, Name: "daytona" + strconv.Itoa(n.instance)},
+	}
+}
+
+// never are destinations outside of the subnet that no sandbox reaches: what
+// RFC 6890 calls "this host", loopback, link-local (metadata services live
+// there), multicast and reserved. The machine's own addresses are the input
+// chain's matter.
+var never = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/3"),
+}
+
+// install replaces the whole table in one transaction: running sandboxes are
+// never without it.
+func (f *firewall) install(limited map[netip.Addr]Policy) error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	c.AddTable(f.table) // so that deleting it cannot fail
+	c.DelTable(f.table)
+	c.AddTable(f.table)
+
+	f.policies = &nftables.Set{Table: f.table, Name: "policies", IsMap: true, KeyType: nftables.TypeIPAddr, DataType: nftables.TypeVerdict}
+	if err := c.AddSet(f.policies, nil); err != nil {
+		return err
+	}
+	accept := nftables.ChainPolicyAccept
+	// Before the machine's own filters (priority 0).
+	early := nftables.ChainPriorityRef(-5)
+	// Before the machine's own redirections (priority -100), which could lead
+	// from one of its addresses to a container's; after connection tracking (-200).
+	arriving := c.AddChain(&nftables.Chain{Name: "prerouting", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept})
+	f.rule(c, arriving, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	f.rule(c, arriving, f.fromSandbox(), toHost(), verdict(expr.VerdictDrop))
+	input := c.AddChain(&nftables.Chain{Name: "input", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: early, Policy: &accept})
+	f.rule(c, input, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	f.rule(c, input, f.fromSandbox(), verdict(expr.VerdictDrop))
+
+	forward := c.AddChain(&nftables.Chain{Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: early, Policy: &accept})
+	f.rule(c, forward, f.toSandbox(), established(), verdict(expr.VerdictAccept))
+	f.rule(c, forward, f.toSandbox(), verdict(expr.VerdictDrop))
+	f.rule(c, forward, f.fromSandbox(), family(expr.CmpOpNeq, unix.NFPROTO_IPV4), verdict(expr.VerdictDrop))
+	f.rule(c, forward, f.fromSandbox(), spoofed(), verdict(expr.VerdictDrop))
+	for _, p := range append([]netip.Prefix{f.net.all}, never...) {
+		f.rule(c, forward, f.fromSandbox(), prefix(daddr, p), verdict(expr.VerdictDrop))
+	}
+	f.rule(c, forward, f.fromSandbox(), []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: saddr, Len: 4},
+		&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetID: f.policies.ID, SetName: f.policies.Name},
+	})
+
+	nat := c.AddChain(&nftables.Chain{Name: "postrouting", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+	f.rule(c, nat, family(expr.CmpOpEq, unix.NFPROTO_IPV4), prefix(saddr, f.net.own), f.link(expr.MetaKeyOIFNAME, expr.CmpOpNeq), []expr.Any{&expr.Masq{}})
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for guest, p := range limited {
+		if !p.open() {
+			if err := f.limit(c, guest, p); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	for guest, p := range limited {
+		f.limited[guest] = !p.open()
+	}
+	return nil
+}
+
+// apply changes one sandbox's policy in one transaction.
+func (f *firewall) apply(guest netip.Addr, p Policy) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.open() && !f.limited[guest] {
+		return nil // nothing to take back
+	}
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	if f.limited[guest] {
+		chain := f.chain(guest)
+		if err := c.SetDeleteElements(f.policies, []nftables.SetElement{jump(guest, chain)}); err != nil {
+			return err
+		}
+		c.FlushChain(chain)
+		c.DelChain(chain)
+	}
+	if !p.open() {
+		if err := f.limit(c, guest, p); err != nil {
+			return err
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	f.limited[guest] = !p.open()
+	if p.open() {
+		delete(f.limited, guest)
+	}
+	return nil
+}
+
+func (f *firewall) chain(guest netip.Addr) *nftables.Chain {
+	return &nftables.Chain{Table: f.table, Name: "sandbox-" + guest.String()}
+}
+
+func jump(guest netip.Addr, chain *nftables.Chain) nftables.SetElement {
+	return nftables.SetElement{Key: guest.AsSlice(), VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: chain.Name}}
+}
+
+// limit adds the chain of a sandbox that may not reach everything.
+func (f *firewall) limit(c *nftables.Conn, guest netip.Addr, p Policy) error {
+	chain := c.AddChain(f.chain(guest))
+	if !p.BlockAll {
+		for _, allowed := range p.Allow {
+			if allowed.Addr().Is4() {
+				f.rule(c, chain, prefix(daddr, allowed.Masked()), verdict(expr.VerdictAccept))
+			}
+		}
+		for _, r := range p.Resolvers {
+			if !r.Is4() {
+				continue
+			}
+			for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+				f.rule(c, chain, prefix(daddr, netip.PrefixFrom(r, 32)), port53(protocol), verdict(expr.VerdictAccept))
+			}
+		}
+	}
+	f.rule(c, chain, verdict(expr.VerdictDrop))
+	return c.SetAddElements(f.policies, []nftables.SetElement{jump(guest, chain)})
+}
+
+// remove removes the table; a missing one is fine.
+func (f *firewall) remove() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	c.DelTable(f.table)
+	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("remove nftables table %s: %w", f.table.Name, err)
+	}
+	return nil
+}
+
+func (f *firewall) rule(c *nftables.Conn, chain *nftables.Chain, parts ...[]expr.Any) {
+	var all []expr.Any
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	c.AddRule(&nftables.Rule{Table: f.table, Chain: chain, Exprs: all})
+}
+
+// Offsets in the IPv4 header (RFC 791).
+const (
+	saddr = 12
+	daddr = 16
+)
+
+func (f *firewall) fromSandbox() []expr.Any { return f.link(expr.MetaKeyIIFNAME, expr.CmpOpEq) }
+func (f *firewall) toSandbox() []expr.Any   { return f.link(expr.MetaKeyOIFNAME, expr.CmpOpEq) }
+
+// link compares the beginning of a link's name: a comparison shorter than the
+// register ignores the rest, which is how nft writes "dt0-*".
+func (f *firewall) link(key expr.MetaKey, op expr.CmpOp) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte(Prefix(f.net.instance))}}
+}
+
+func family(op expr.CmpOp, nfproto byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte{nfproto}}}
+}
+
+func established() []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Xor: make([]byte, 4),
+			Mask: binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+// spoofed matches a source that is not routed back the way it came.
+func spoofed() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagIIF: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+// toHost matches a destination that is one of this machine's own addresses.
+func toHost() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+	}
+}
+
+// prefix matches an IPv4 address in the header against p.
+func prefix(offset uint32, p netip.Prefix) []expr.Any {
+	addr := p.Masked().Addr().As4()
+	mask := binaryutil.BigEndian.PutUint32(^uint32(0) << (32 - p.Bits()))
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: addr[:]},
+	}
+}
+
+func port53(protocol byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(53)},
+	}
+}
+
+func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }

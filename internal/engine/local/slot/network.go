@@ -1,0 +1,240 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// network is an instance's part of the subnet: four addresses a slot.
+type network struct {
+	instance int
+	all      netip.Prefix // of every instance
+	own      netip.Prefix
+	mtu      int
+}
+
+const (
+	linkBits  = 30                    // of a slot's prefix
+	ownBits   = linkBits - 10         // 1024 slots
+	allBits   = ownBits - 4           // 16 instances
+	perSlot   = 1 << (32 - linkBits)  // addresses
+	guestLink = "eth0"                // the name inside
+	forward   = "net/ipv4/ip_forward" // below /proc/sys
+	fallback  = 1500                  // the MTU of a machine without a default route
+	idsOfOne  = Slots * IDs           // of one instance
+)
+
+func newNetwork(c Config) (network, error) {
+	n := network{instance: c.Instance, all: c.Subnet.Masked(), mtu: uplinkMTU()}
+	if !n.all.Addr().Is4() || n.all.Bits() > allBits {
+		return n, fmt.Errorf("subnet %s: it must be an IPv4 prefix of /%d or shorter", c.Subnet, allBits)
+	}
+	if err := n.free(); err != nil {
+		return n, err
+	}
+	n.own = netip.PrefixFrom(after(n.all.Addr(), uint32(c.Instance)<<(32-ownBits)), ownBits)
+	return n, setSysctl(forward, "1")
+}
+
+// free fails when the machine's network already uses the subnet.
+func (n network) free() error {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		addr, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+		ones, _ := r.Dst.Mask.Size()
+		dst := netip.PrefixFrom(addr, ones)
+		if ones == 0 || !dst.Overlaps(n.all) {
+			continue
+		}
+		link, err := netlink.LinkByIndex(r.LinkIndex)
+		if err == nil && strings.HasPrefix(link.Attrs().Name, "dt") {
+			continue // a sandbox's, of this or another instance
+		}
+		return fmt.Errorf("subnet %s: this machine's network uses %s; choose another one in the configuration", n.all, dst)
+	}
+	return nil
+}
+
+func after(a netip.Addr, offset uint32) netip.Addr {
+	b := a.As4()
+	v := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	v += offset
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+}
+
+func (n network) host(index int) netip.Addr {
+	return after(n.own.Addr(), uint32(index*perSlot+1))
+}
+
+func (n network) guest(index int) netip.Addr {
+	return after(n.own.Addr(), uint32(index*perSlot+2))
+}
+
+func (n network) slot(index int) *Slot {
+	return &Slot{
+		Index: index, HostID: firstID + n.instance*idsOfOne + index*IDs,
+		Host: n.host(index), Guest: n.guest(index),
+	}
+}
+
+func (n network) linkName(index int) string { return Prefix(n.instance) + strconv.Itoa(index) }
+
+// addLink makes the pair of links between the host and the slot.
+func (n network) addLink(s *Slot) error {
+	name := n.linkName(s.Index)
+	veth := netlink.NewVeth(netlink.NewLinkAttrs())
+	veth.Name, veth.MTU = name, n.mtu
+	veth.PeerName, veth.PeerMTU, veth.PeerNamespace = guestLink, uint32(n.mtu), netlink.NsFd(s.Net.Fd())
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("add link %s: %w", name, err)
+	}
+	// No IPv6 to the host, and no packet with another source than the slot's.
+	for key, value := range map[string]string{"net/ipv6/conf/%s/disable_ipv6": "1", "net/ipv4/conf/%s/rp_filter": "1"} {
+		if err := setSysctl(fmt.Sprintf(key, name), value); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := up(netlinkHandle{}, veth, s.Host); err != nil {
+		return fmt.Errorf("set up link %s: %w", name, err)
+	}
+	inside, err := netlink.NewHandleAt(netns.NsHandle(s.Net.Fd()), unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("enter network namespace: %w", err)
+	}
+	defer inside.Close()
+	if err := n.setUpGuest(inside, s); err != nil {
+		return fmt.Errorf("set up %s inside: %w", guestLink, err)
+	}
+	return nil
+}
+
+func (n network) setUpGuest(inside *netlink.Handle, s *Slot) error {
+	lo, err := inside.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	if err := inside.LinkSetUp(lo); err != nil {
+		return err
+	}
+	eth, err := inside.LinkByName(guestLink)
+	if err != nil {
+		return err
+	}
+	if err := up(inside, eth, s.Guest); err != nil {
+		return err
+	}
+	return inside.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: net.IP(s.Host.AsSlice())})
+}
+
+// links is the part of a netlink handle that up needs.
+type links interface {
+	AddrAdd(link netlink.Link, addr *netlink.Addr) error
+	LinkSetUp(link netlink.Link) error
+}
+
+// netlinkHandle is the handle of this process's own namespace.
+type netlinkHandle struct{}
+
+func (netlinkHandle) AddrAdd(l netlink.Link, a *netlink.Addr) error { return netlink.AddrAdd(l, a) }
+func (netlinkHandle) LinkSetUp(l netlink.Link) error                { return netlink.LinkSetUp(l) }
+
+func up(h links, link netlink.Link, addr netip.Addr) error {
+	ip := &net.IPNet{IP: net.IP(addr.AsSlice()), Mask: net.CIDRMask(linkBits, 32)}
+	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil {
+		return err
+	}
+	return h.LinkSetUp(link)
+}
+
+// removeLink removes the pair; a missing one is fine. Its end would come with
+// the namespace's, but later: the address must be free when the slot is.
+func (n network) removeLink(index int) error {
+	link, err := netlink.LinkByName(n.linkName(index))
+	if err == nil {
+		err = netlink.LinkDel(link)
+	}
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
+}
+
+// sweep removes links that nobody keeps.
+func (n network) sweep(keep func(index int) bool) error {
+	all, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	for _, link := range all {
+		number, ours := strings.CutPrefix(link.Attrs().Name, Prefix(n.instance))
+		index, err := strconv.Atoi(number)
+		if !ours || err != nil || index < 0 || index >= Slots || keep(index) {
+			continue
+		}
+		if err := n.removeLink(index); err != nil {
+			return fmt.Errorf("remove link %s: %w", link.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+// Busy tells whether an instance has links on this machine.
+func Busy(instance int) bool {
+	all, err := netlink.LinkList()
+	if err != nil {
+		return true // it can't be known
+	}
+	for _, link := range all {
+		if strings.HasPrefix(link.Attrs().Name, Prefix(instance)) {
+			return true
+		}
+	}
+	return false
+}
+
+// uplinkMTU is the MTU of the default route's link.
+func uplinkMTU() int {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	if err != nil {
+		return fallback
+	}
+	for _, r := range routes {
+		if r.MTU > 0 {
+			return r.MTU
+		}
+		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
+			return link.Attrs().MTU
+		}
+	}
+	return fallback
+}
+
+// setSysctl writes a value below /proc/sys unless it is there already.
+func setSysctl(key, value string) error {
+	path := filepath.Join("/proc/sys", key)
+	now, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(now)) != value {
+		err = os.WriteFile(path, []byte(value), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("set sysctl %s to %s: %w", key, value, err)
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+// Package slot prepares what a sandbox needs before it is known: a user
+// namespace with an id range of its own, a network namespace that it owns, a
+// veth pair into it with an address, and the firewall's rules. Making one
+// takes the milliseconds that a create should not wait for, so a Pool keeps
+// some ready. It imports nothing of the house; package local takes slots.
+//
+// Namespaces are held by descriptors only, and a veth pair ends with the
+// namespace of its inner end: whatever a killed server had prepared is freed
+// by the kernel. Those of running sandboxes are held by their processes.
+package slot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// ErrNone says that all slots are taken.
+var ErrNone = errors.New("all network slots are taken")
+
+// Slots in one pool: the id ranges of an instance.
+const Slots = 1024
+
+// IDs in a slot's range: user and group ids 0…65535 inside.
+const IDs = 1 << 16
+
+// firstID is where the id ranges of the first instance begin: above what
+// distributions give to users and to subordinate ranges by default.
+const firstID = 0x20000000
+
+// DefaultSubnet is divided between the instances of a machine. 10.212.0.0/14 is
+// seldom used by companies and never by the usual container tools.
+var DefaultSubnet = netip.MustParsePrefix("10.212.0.0/14")
+
+// Slot is the private half of a sandbox's surroundings. Host and Guest are the
+// two ends of its link.
+type Slot struct {
+	Index  int
+	HostID int // the sandbox's root is this user on the host
+	Host   netip.Addr
+	Guest  netip.Addr
+
+	// The namespaces; nil in a slot of a sandbox that an earlier server started.
+	User, Net *os.File
+	// IDMap is a user namespace for idmapped mounts: that of the sandbox, and
+	// an id outside of its range for the host's root.
+	IDMap *os.File
+}
+
+// Config of a Pool.
+type Config struct {
+	Instance int          // which slice of ids and addresses, 0…15
+	Subnet   netip.Prefix // of all instances; the zero value is DefaultSubnet
+	Ready    int          // slots to keep ready
+	Log      *slog.Logger
+}
+
+// Pool hands out slots.
+type Pool struct {
+	Config
+	net  network
+	fw   *firewall
+	want chan struct{}
+	done sync.WaitGroup
+	stop context.CancelFunc
+
+	mu    sync.Mutex
+	used  [Slots]bool
+	next  int
+	ready []*Slot
+}
+
+// Open sets up forwarding and the firewall. The slots in keep belong to running
+// sandboxes: they are not handed out, and their links stay.
+func Open(c Config, keep map[int]Policy) (*Pool, error) {
+	if !c.Subnet.IsValid() {
+		c.Subnet = DefaultSubnet
+	}
+	p := &Pool{Config: c, want: make(chan struct{}, 1)}
+	var err error
+	if p.net, err = newNetwork(c); err != nil {
+		return nil, fmt.Errorf("prepare network slots: %w", err)
+	}
+	for index := range keep {
+		if index >= 0 && index < Slots {
+			p.used[index] = true
+		}
+	}
+	if err := p.net.sweep(func(index int) bool { return p.used[index] }); err != nil {
+		return nil, fmt.Errorf("prepare network slots: %w", err)
+	}
+	p.fw = newFirewall(p.net)
+	if err := p.fw.install(p.policies(keep)); err != nil {
+		return nil, fmt.Errorf("install firewall: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.done.Add(1)
+	go p.refill(ctx)
+	p.wantSlots()
+	return p, nil
+}
+
+func (p *Pool) policies(keep map[int]Policy) map[netip.Addr]Policy {
+	all := make(map[netip.Addr]Policy, len(keep))
+	for index, policy := range keep {
+		all[p.net.guest(index)] = policy
+	}
+	return all
+}
+
+// Close frees the slots that were not taken. With forget it removes the
+// firewall too, for when no sandbox runs.
+func (p *Pool) Close(forget bool) error {
+	p.stop()
+	p.done.Wait()
+	p.mu.Lock()
+	ready := p.ready
+	p.ready = nil
+	p.mu.Unlock()
+	var errs []error
+	for _, s := range ready {
+		errs = append(errs, p.free(s))
+	}
+	if forget {
+		errs = append(errs, p.fw.remove())
+	}
+	return errors.Join(errs...)
+}
+
+// Take hands out a slot, a prepared one if there is one. Errors: ErrNone.
+func (p *Pool) Take() (*Slot, error) {
+	defer p.wantSlots()
+	p.mu.Lock()
+	if n := len(p.ready); n > 0 {
+		s := p.ready[n-1]
+		p.ready = p.ready[:n-1]
+		p.mu.Unlock()
+		return s, nil
+	}
+	p.mu.Unlock()
+	return p.make()
+}
+
+// Adopt returns the slot of a sandbox that an earlier server started.
+func (p *Pool) Adopt(index int) *Slot { return p.net.slot(index) }
+
+// Apply sets what the slot's sandbox may reach, at once and for connections
+// that are open too.
+func (p *Pool) Apply(s *Slot, policy Policy) error {
+	if err := p.fw.apply(s.Guest, policy); err != nil {
+		return fmt.Errorf("set network policy of slot %d: %w", s.Index, err)
+	}
+	return nil
+}
+
+// CloseNamespaces lets go of the slot's namespaces, which a started sandbox's
+// processes hold.
+func (s *Slot) CloseNamespaces() {
+	for _, f := range []*os.File{s.User, s.Net, s.IDMap} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	s.User, s.Net, s.IDMap = nil, nil, nil
+}
+
+// Release frees a slot whose sandbox has ended.
+func (p *Pool) Release(s *Slot) error {
+	err := p.fw.apply(s.Guest, Policy{})
+	return errors.Join(err, p.free(s))
+}
+
+func (p *Pool) free(s *Slot) error {
+	s.CloseNamespaces()
+	if err := p.net.removeLink(s.Index); err != nil {
+		return fmt.Errorf("free network slot %d: %w", s.Index, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used[s.Index] = false
+	return nil
+}
+
+func (p *Pool) reserve() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Round and round, so that an address is not used again at once: what the
+	// world still sends to the last sandbox should not reach the next one.
+	for range Slots {
+		index := p.next
+		p.next = (p.next + 1) % Slots
+		if !p.used[index] {
+			p.used[index] = true
+			return index, nil
+		}
+	}
+	return 0, ErrNone
+}
+
+func (p *Pool) make() (_ *Slot, err error) {
+	index, err := p.reserve()
+	if err != nil {
+		return nil, err
+	}
+	s := p.net.slot(index)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("make network slot %d: %w", index, err), p.free(s))
+		}
+	}()
+	if s.User, s.Net, err = newNamespaces(s.HostID); err != nil {
+		return nil, err
+	}
+	if s.IDMap, err = newIDMap(s.HostID); err != nil {
+		return nil, err
+	}
+	return s, p.net.addLink(s)
+}
+
+func (p *Pool) wantSlots() {
+	select {
+	case p.want <- struct{}{}:
+	default:
+	}
+}
+
+// refill keeps the pool filled until ctx ends.
+func (p *Pool) refill(ctx context.Context) {
+	defer p.done.Done()
+	const pause = time.Second // after a failure
+	for {
+		select {
+		case <-p.want:
+		case <-ctx.Done():
+			return
+		}
+		for ctx.Err() == nil && p.lacks() {
+			s, err := p.make()
+			if err != nil {
+				p.Log.Warn("prepare a network slot", "err", err)
+				select {
+				case <-time.After(pause):
+				case <-ctx.Done():
+				}
+				break
+			}
+			p.mu.Lock()
+			p.ready = append(p.ready, s)
+			p.mu.Unlock()
+		}
+	}
+}
+
+func (p *Pool) lacks() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.ready) < p.Ready
+}
+
+// Prefix is what the names of an instance's links begin with.
+func Prefix(instance int) string { return "dt" + strconv.Itoa(instance) + "-" }

@@ -1,0 +1,241 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/engine/local/instance"
+)
+
+func open(t *testing.T, ready int) *Pool {
+	t.Helper()
+	claim, err := instance.Claim("/run/daytona", t.TempDir(), Busy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(Config{Instance: claim.Index, Ready: ready, Log: slog.Default()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(true); err != nil {
+			t.Error(err)
+		}
+		if Busy(claim.Index) {
+			t.Error("links are left")
+		}
+		if err := claim.Release(true); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func take(t *testing.T, p *Pool) *Slot {
+	t.Helper()
+	s, err := p.Take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Release(s); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// in runs a command as root of the slot's namespaces.
+func in(s *Slot, command string) (string, error) {
+	c := exec.Command("nsenter", "--user=/proc/self/fd/3", "--net=/proc/self/fd/4", "--setuid=0", "--setgid=0", "sh", "-c", command)
+	c.ExtraFiles = []*os.File{s.User, s.Net}
+	out, err := c.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// reaches tells whether a TCP connection from the slot succeeds.
+func reaches(s *Slot, address string) bool {
+	host, port, _ := net.SplitHostPort(address)
+	_, err := in(s, fmt.Sprintf("timeout 1 bash -c 'exec 3<>/dev/tcp/%s/%s'", host, port))
+	return err == nil
+}
+
+func TestASlotHasItsOwnRootAndAddress(t *testing.T) {
+	p := open(t, 0)
+	s := take(t, p)
+	out, err := in(s, "id -u; cat /proc/self/uid_map; cat /sys/class/net/eth0/mtu 2>/dev/null; ip -4 -o addr show eth0; ip route")
+	if err != nil {
+		t.Fatal(out, err)
+	}
+	for _, want := range []string{"0\n", fmt.Sprint(s.HostID), s.Guest.String() + "/30", "default via " + s.Host.String()} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in:\n%s", want, out)
+		}
+	}
+}
+
+func TestASlotReachesNeitherTheHostNorAnotherSlot(t *testing.T) {
+	p := open(t, 0)
+	one, two := take(t, p), take(t, p)
+
+	everywhere, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer everywhere.Close()
+	_, port, _ := net.SplitHostPort(everywhere.Addr().String())
+	if c, err := net.DialTimeout("tcp", net.JoinHostPort(one.Host.String(), port), time.Second); err != nil {
+		t.Fatal("the listener does not work: ", err)
+	} else {
+		c.Close()
+	}
+	hosts := []string{one.Host.String(), two.Host.String(), "169.254.169.254"}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			hosts = append(hosts, ip.IP.String())
+		}
+	}
+	for _, host := range hosts {
+		if reaches(one, net.JoinHostPort(host, port)) {
+			t.Errorf("the sandbox reaches %s", host)
+		}
+	}
+
+	inside := exec.Command("nsenter", "--user=/proc/self/fd/3", "--net=/proc/self/fd/4", "--setuid=0", "--setgid=0",
+		"python3", "-c", "import socket;s=socket.create_server(('0.0.0.0',7777));print(1,flush=True)\nwhile True:s.accept()")
+	inside.ExtraFiles = []*os.File{two.User, two.Net}
+	out, _ := inside.StdoutPipe()
+	if err := inside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = inside.Process.Kill(); _ = inside.Wait() }()
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if !reaches(two, "127.0.0.1:7777") {
+		t.Fatal("the other slot's listener does not work")
+	}
+	if reaches(one, two.Guest.String()+":7777") {
+		t.Error("one sandbox reaches another")
+	}
+}
+
+// outside is a network namespace beyond the host, reached through forwarding.
+func outside(t *testing.T) (address string) {
+	t.Helper()
+	const link = "dtout0"
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	name := fmt.Sprintf("dtout%d", os.Getpid())
+	run("ip", "netns", "add", name)
+	t.Cleanup(func() { run("ip", "netns", "del", name) })
+	run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+	run("ip", "addr", "add", "198.18.77.1/30", "dev", link)
+	run("ip", "link", "set", link, "up")
+	run("ip", "-n", name, "addr", "add", "198.18.77.2/30", "dev", "eth0")
+	run("ip", "-n", name, "link", "set", "eth0", "up")
+	server := exec.Command("ip", "netns", "exec", name, "python3", "-c",
+		"import socket;s=socket.create_server(('0.0.0.0',7777));print(1,flush=True)\nwhile True:c,a=s.accept();c.send((a[0]+'\\n').encode());c.close()")
+	out, _ := server.StdoutPipe()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return "198.18.77.2"
+}
+
+func TestPoliciesDecideWhatIsReachedOutside(t *testing.T) {
+	p := open(t, 0)
+	s := take(t, p)
+	there := outside(t)
+	address := there + ":7777"
+
+	out, err := in(s, "timeout 2 bash -c 'exec 3<>/dev/tcp/"+there+"/7777; cat <&3'")
+	if err != nil || out != "198.18.77.1" {
+		t.Fatalf("without a policy: %q, %v; want the host's address as the source", out, err)
+	}
+	for _, c := range []struct {
+		name   string
+		policy Policy
+		want   bool
+	}{
+		{"blocked", Policy{BlockAll: true}, false},
+		{"another network allowed", Policy{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}, false},
+		{"its network allowed", Policy{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("198.18.77.2/31")}}, true},
+		{"only its port 53 allowed", Policy{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, Resolvers: []netip.Addr{netip.MustParseAddr(there)}}, false},
+		{"everything again", Policy{}, true},
+	} {
+		if err := p.Apply(s, c.policy); err != nil {
+			t.Fatal(c.name, err)
+		}
+		if got := reaches(s, address); got != c.want {
+			t.Errorf("%s: reached %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestThePoolKeepsSlotsReadyAndFreesThem(t *testing.T) {
+	p := open(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		p.mu.Lock()
+		n := len(p.ready)
+		p.mu.Unlock()
+		if n == 3 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d slots are ready, want 3", n)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	seen := map[int]bool{}
+	for range 5 {
+		s := take(t, p)
+		if seen[s.Index] {
+			t.Fatalf("slot %d was handed out twice", s.Index)
+		}
+		seen[s.Index] = true
+	}
+}
+
+func TestASubnetInUseIsRefused(t *testing.T) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		ip, ok := a.(*net.IPNet)
+		if !ok || ip.IP.To4() == nil || ip.IP.IsLoopback() {
+			continue
+		}
+		used, _ := netip.AddrFromSlice(ip.IP.To4())
+		_, err := Open(Config{Subnet: netip.PrefixFrom(used, 8), Log: slog.Default()}, nil)
+		if err == nil || !strings.Contains(err.Error(), "choose another one") {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatal("this machine has no network")
+}
