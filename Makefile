@@ -5,7 +5,7 @@ AGENT   := internal/engine/local/agent/bin/toolbox
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the tests need of the distribution.
-TEST_PACKAGES := btrfs-progs iproute2 python3 util-linux
+TEST_PACKAGES := btrfs-progs busybox-static iproute2 python3 runc util-linux
 
 .PHONY: test build lint unit race packages
 

@@ -8,6 +8,7 @@ package local
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -17,11 +18,12 @@ type Options struct {
 	DataDir    string // the disks are in it
 	RuntimeDir string // claims and the state of running sandboxes; "" is /run/daytona
 	Images     Images
-	Runtime    string // path or name of the OCI runtime; "" is runc
-	DiskSize   int64  // bytes of the pool's file; 0 is 80 % of the free space
-	Slots      int    // network slots kept ready; 0 is 4
-	ExtraCA    []byte // PEM certificates that sandboxes trust besides those of their image
-	Version    string // of the server, told to the agents
+	Runtime    string       // path or name of the OCI runtime; "" is runc
+	DiskSize   int64        // bytes of the pool's file; 0 is 80 % of the free space
+	Slots      int          // network slots kept ready; 0 is 4
+	Subnet     netip.Prefix // that all servers of this machine share, IPv4 of /14 or shorter; the zero value is slot.DefaultSubnet
+	ExtraCA    []byte       // PEM certificates that sandboxes trust besides those of their image
+	Version    string       // of the server, told to the agents
 	Log        *slog.Logger
 }
 

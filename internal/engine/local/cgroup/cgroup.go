@@ -135,6 +135,15 @@ func leaveRoot() error {
 	return nil
 }
 
+// LimitsSwap tells whether the kernel can limit swap.
+func (t *Tree) LimitsSwap() bool {
+	if t.v2 {
+		return true // a kernel without swap accounting ignores it
+	}
+	_, err := os.Stat(filepath.Join(root, "memory", t.parent, "memory.memsw.limit_in_bytes"))
+	return err == nil
+}
+
 // OCIPath names the sandbox's group in an OCI runtime's configuration.
 func (t *Tree) OCIPath(id string) string { return "/" + t.parent + "/" + id }
 

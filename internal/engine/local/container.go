@@ -1,0 +1,286 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/slot"
+)
+
+// record is what the next server must know of a sandbox. It stays after a
+// stop, to tell whether the sandbox ran since the machine booted.
+type record struct {
+	Boot      string // id of the machine's boot
+	Slot      int
+	Policy    slot.Policy
+	PID       int    // of the first process; 0 while it is being started and when it is stopped
+	Ticks     uint64 // when the first process started: tells it from another of the same pid
+	StartedAt time.Time
+}
+
+// container is a running sandbox.
+type container struct {
+	record
+	pidfd *os.File
+	ended chan struct{} // closed when the first process is gone
+}
+
+func (l *Local) sandboxDir(id string) string { return filepath.Join(l.dir, sandboxesDir, id) }
+func (l *Local) socket(id string) string     { return filepath.Join(l.sandboxDir(id), "agent.sock") }
+func (l *Local) recordFile(id string) string { return filepath.Join(l.sandboxDir(id), "state.json") }
+
+func (l *Local) readRecord(id string) (r record, err error) {
+	b, err := os.ReadFile(l.recordFile(id))
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	return r, err
+}
+
+func (l *Local) writeRecord(id string, r record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	next := l.recordFile(id) + ".new"
+	if err := os.WriteFile(next, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, l.recordFile(id))
+}
+
+// attach opens the container's first process and watches for its end. Errors:
+// errGone when it is another process, or none.
+func (l *Local) attach(id string, r record) error {
+	fd, err := unix.PidfdOpen(r.PID, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	// Being nonblocking, it is waited for by the runtime's poller, without a
+	// thread.
+	c := &container{record: r, pidfd: os.NewFile(uintptr(fd), "pidfd"), ended: make(chan struct{})}
+	ticks, err := startTicks(r.PID)
+	if err != nil || ticks != r.Ticks {
+		c.pidfd.Close()
+		return errGone
+	}
+	l.mu.Lock()
+	l.running[id] = c
+	l.mu.Unlock()
+	l.work.Add(1)
+	go l.watch(id, c)
+	return nil
+}
+
+// errGone says that the container's first process has ended.
+var errGone = errors.New("the first process is gone")
+
+// watch waits for the container's end and cleans up after one that ended by
+// itself.
+func (l *Local) watch(id string, c *container) {
+	defer l.work.Done()
+	if !l.wait(c) {
+		return
+	}
+	close(c.ended)
+	unlock, err := l.lock(l.done, id)
+	if err != nil {
+		return // the next server finds it
+	}
+	defer unlock()
+	l.mu.Lock()
+	mine := l.running[id] == c
+	l.mu.Unlock()
+	if !mine {
+		return // it was stopped
+	}
+	oom := l.cgroups.OOMKills(id) > 0
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.done), grace)
+	defer cancel()
+	if err := l.release(ctx, id, c); err != nil {
+		l.log(id).Error("clean up after a sandbox that ended", "err", err)
+	}
+	l.deliver(engine.Exit{ID: id, OOMKilled: oom})
+}
+
+// wait returns true when the process is gone, false when the engine closes.
+func (l *Local) wait(c *container) bool {
+	conn, err := c.pidfd.SyscallConn()
+	if err != nil {
+		return false
+	}
+	cancel := context.AfterFunc(l.done, func() { _ = c.pidfd.SetReadDeadline(time.Unix(1, 0)) })
+	defer cancel()
+	gone := func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 && err == nil
+	}
+	return conn.Read(gone) == nil
+}
+
+// Stop implements engine.Engine.
+func (l *Local) Stop(ctx context.Context, id string, grace time.Duration) error {
+	unlock, err := l.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := l.end(ctx, id, grace); err != nil {
+		return fmt.Errorf("stop sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// end ends a running sandbox and frees all but its disk. The caller holds the
+// sandbox's lock.
+func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
+	l.mu.Lock()
+	c := l.running[id]
+	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	if grace > 0 {
+		if err := c.signal(unix.SIGTERM); err != nil {
+			return err
+		}
+		select {
+		case <-c.ended:
+		case <-time.After(grace):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	// All processes of the pid namespace go with its first.
+	if err := c.signal(unix.SIGKILL); err != nil {
+		return err
+	}
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return l.release(ctx, id, c)
+}
+
+func (c *container) signal(sig unix.Signal) error {
+	err := unix.PidfdSendSignal(int(c.pidfd.Fd()), sig, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("signal the first process: %w", err)
+	}
+	return nil
+}
+
+// release frees what an ended container held. What fails is left to the next
+// start of the sandbox or of the server, which do it again.
+func (l *Local) release(ctx context.Context, id string, c *container) error {
+	l.mu.Lock()
+	delete(l.running, id)
+	l.mu.Unlock()
+	c.pidfd.Close()
+	err := l.clear(ctx, id)
+	return errors.Join(err, l.slots.Release(l.slots.Adopt(c.Slot)))
+}
+
+// clear removes every trace of a container that does not run, but its record's
+// word on when it last did.
+func (l *Local) clear(ctx context.Context, id string) error {
+	err := l.runtime.delete(ctx, id)
+	err = errors.Join(err, l.cgroups.Remove(ctx, id))
+	dir := l.sandboxDir(id)
+	entries, readErr := os.ReadDir(dir)
+	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
+		err = errors.Join(err, readErr)
+	}
+	for _, e := range entries {
+		if e.Name() != filepath.Base(l.recordFile(id)) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	if r, readErr := l.readRecord(id); readErr == nil && r.PID != 0 {
+		r.PID, r.Ticks = 0, 0
+		err = errors.Join(err, l.writeRecord(id, r))
+	}
+	return err
+}
+
+// recover goes on where an earlier server ended.
+func (l *Local) recover(ctx context.Context) error {
+	entries, err := os.ReadDir(filepath.Join(l.dir, sandboxesDir))
+	if err != nil {
+		return err
+	}
+	keep := map[int]slot.Policy{}
+	alive := map[string]record{}
+	for _, e := range entries {
+		id := e.Name()
+		r, err := l.readRecord(id)
+		if err == nil && r.Boot == l.boot && r.PID != 0 {
+			if ticks, err := startTicks(r.PID); err == nil && ticks == r.Ticks {
+				alive[id], keep[r.Slot] = r, r.Policy
+				continue
+			}
+		}
+		l.Log.Debug("clean up after a sandbox that does not run", "sandbox", id)
+		if err := l.clear(ctx, id); err != nil {
+			return fmt.Errorf("clean up after sandbox %s: %w", id, err)
+		}
+		if !l.disks.Exists(id) {
+			if err := os.RemoveAll(l.sandboxDir(id)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, id := range l.cgroups.List() {
+		if _, ok := alive[id]; !ok {
+			if err := l.cgroups.Remove(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+	if l.slots, err = slot.Open(slot.Config{Instance: l.instance.Index, Subnet: l.Subnet, Ready: l.Slots, Log: l.Log}, keep); err != nil {
+		return err
+	}
+	for id, r := range alive {
+		err := l.attach(id, r)
+		if errors.Is(err, errGone) { // just now
+			err = errors.Join(l.clear(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot)))
+		}
+		if err != nil {
+			return fmt.Errorf("take over sandbox %s: %w", id, err)
+		}
+	}
+	if len(alive) > 0 {
+		l.Log.Info("took over running sandboxes", "count", len(alive))
+	}
+	return nil
+}
+
+// startTicks is when a process started, in clock ticks after boot (proc(5),
+// field 22 of stat).
+func startTicks(pid int) (uint64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	// The name, field 2, is in parentheses and may hold anything.
+	_, rest, _ := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("read /proc/%d/stat: it has %d fields", pid, len(fields))
+	}
+	if fields[0] == "Z" {
+		return 0, errGone
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}

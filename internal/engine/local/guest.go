@@ -1,0 +1,206 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
+)
+
+// caVariables are what programs read for the place of the trusted certificates:
+// OpenSSL and Go, requests, pip, Node, curl, git.
+var caVariables = []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
+
+// bundles are where distributions keep the trusted certificates.
+var bundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem"}
+
+// fillGuest writes what depends on this machine into the mounted root: name
+// servers at every start, names once.
+func (l *Local) fillGuest(b *bundle, rootPath string) error {
+	root, err := os.Open(rootPath)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	g := guest{root: root, owner: b.slot.HostID}
+	if len(l.ExtraCA) > 0 {
+		own := g.read(bundles...)
+		if own == nil {
+			own = readFirst(bundles)
+		}
+		bundle := append(append(bytes.TrimRight(own, "\n"), '\n'), l.ExtraCA...)
+		if err := os.WriteFile(filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle)), bundle, 0o644); err != nil {
+			return fmt.Errorf("write trusted certificates: %w", err)
+		}
+	}
+	if err := g.write("/etc/resolv.conf", l.resolver().text); err != nil {
+		return err
+	}
+	once := filepath.Join(l.disks.Path(b.spec.ID), "named") // beside the sandbox's own directories
+	if _, err := os.Stat(once); err == nil {
+		return nil
+	}
+	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + b.spec.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	if err := g.write("/etc/hosts", hosts); err != nil {
+		return err
+	}
+	if err := g.write("/etc/hostname", b.spec.Hostname+"\n"); err != nil {
+		return err
+	}
+	return os.WriteFile(once, nil, 0o600)
+}
+
+// guest is a sandbox's root filesystem as the host sees it. Paths in it are the
+// sandbox's and never lead out of it.
+type guest struct {
+	root  *os.File
+	owner int // the host's id of its root
+}
+
+// open resolves path inside the root, symbolic links included (openat2(2)).
+func (g guest) open(path string, flags uint64) (*os.File, error) {
+	fd, err := unix.Openat2(int(g.root.Fd()), strings.TrimPrefix(path, "/"), &unix.OpenHow{
+		Flags: flags | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// read returns the first of the files that there is.
+func (g guest) read(paths ...string) []byte {
+	const limit = 4 << 20
+	for _, path := range paths {
+		f, err := g.open(path, unix.O_RDONLY)
+		if err != nil {
+			continue
+		}
+		st, err := f.Stat()
+		if err == nil && st.Mode().IsRegular() && st.Size() <= limit {
+			b := make([]byte, st.Size())
+			n, _ := f.ReadAt(b, 0)
+			f.Close()
+			return b[:n]
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// write replaces a file by one that the sandbox's root owns. An image without
+// the directory gets it. What the sandbox put in the way, it keeps: a
+// directory stays, and so does a disk that is full.
+func (g guest) write(path, text string) error {
+	dir, err := g.dir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if dir == nil {
+		return nil
+	}
+	defer dir.Close()
+	name := filepath.Base(path)
+	err = unix.Unlinkat(int(dir.Fd()), name, 0)
+	switch {
+	case errors.Is(err, unix.EISDIR):
+		return nil
+	case err != nil && !errors.Is(err, unix.ENOENT):
+		return tolerate(path, err)
+	}
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return tolerate(path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Chown(g.owner, g.owner), f.Chmod(0o644), f.Close())
+	return tolerate(path, err)
+}
+
+// tolerate forgives a full disk: the sandbox must start for its owner to make
+// room.
+func tolerate(path string, err error) error {
+	if err == nil || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.ENOSPC) {
+		return nil
+	}
+	return fmt.Errorf("write %s: %w", path, err)
+}
+
+// dir opens a directory of the root, making it when it is missing; nil when
+// something else is in its place.
+func (g guest) dir(path string) (*os.File, error) {
+	f, err := g.open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOENT) {
+		name := strings.TrimPrefix(path, "/")
+		if err := unix.Mkdirat(int(g.root.Fd()), name, 0o755); err != nil {
+			return nil, nil // a dangling link, or a full disk
+		}
+		if err := unix.Fchownat(int(g.root.Fd()), name, g.owner, g.owner, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return nil, fmt.Errorf("make %s: %w", path, err)
+		}
+		f, err = g.open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	}
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, nil
+	}
+	return f, err
+}
+
+func readFirst(paths []string) []byte {
+	for _, p := range paths {
+		if b, err := os.ReadFile(p); err == nil {
+			return b
+		}
+	}
+	return nil
+}
+
+// resolver is how sandboxes find names.
+type resolver struct {
+	text    string // of resolv.conf
+	servers []netip.Addr
+}
+
+// resolver is the host's, without what only the host reaches.
+func (l *Local) resolver() resolver {
+	// systemd-resolved keeps the real ones beside its stub.
+	for _, path := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if r := parseResolver(string(b)); len(r.servers) > 0 {
+			return r
+		}
+	}
+	return resolver{}
+}
+
+func parseResolver(text string) (r resolver) {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) < 2:
+		case fields[0] == "nameserver":
+			addr, err := netip.ParseAddr(fields[1])
+			if err != nil || addr.IsLoopback() || addr.IsLinkLocalUnicast() || !addr.Is4() {
+				continue
+			}
+			r.servers = append(r.servers, addr)
+			fmt.Fprintf(&out, "nameserver %s\n", addr)
+		case fields[0] == "search" || fields[0] == "domain" || fields[0] == "options":
+			fmt.Fprintln(&out, strings.Join(fields, " "))
+		}
+	}
+	r.text = out.String()
+	return r
+}

@@ -1,0 +1,389 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/agent"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
+	"github.com/opendaytona/daytona/internal/engine/local/disk"
+	"github.com/opendaytona/daytona/internal/engine/local/instance"
+	"github.com/opendaytona/daytona/internal/engine/local/slot"
+)
+
+// Local is the engine of this machine. It implements engine.Engine.
+type Local struct {
+	Options
+	dir      string // of this instance, below RuntimeDir
+	runtime  ociRuntime
+	instance *instance.Instance
+	disks    disk.Pool
+	cgroups  *cgroup.Tree
+	slots    *slot.Pool
+	boot     string // id of this boot of the machine
+	files    uint64 // that a process of a sandbox may raise its limit to
+
+	starts chan struct{} // bounds the starts at one time
+	exits  chan engine.Exit
+	done   context.Context // ended by Close
+	stop   context.CancelFunc
+	work   sync.WaitGroup // watchers
+
+	mu      sync.Mutex
+	locks   map[string]*lock
+	running map[string]*container
+}
+
+var _ engine.Engine = (*Local)(nil)
+
+// DefaultRuntimeDir is where the state of running sandboxes is kept.
+const DefaultRuntimeDir = "/run/daytona"
+
+// Open takes over this machine's part of o.DataDir: it goes on with the
+// sandboxes that run and frees what a killed server left half made. Errors:
+// instance.ErrInUse, agent.ErrNotBuilt.
+func Open(ctx context.Context, o Options) (_ *Local, err error) {
+	if o.RuntimeDir == "" {
+		o.RuntimeDir = DefaultRuntimeDir
+	}
+	if o.Runtime == "" {
+		o.Runtime = "runc"
+	}
+	if o.Slots == 0 {
+		o.Slots = 4
+	}
+	l := &Local{
+		Options: o,
+		starts:  make(chan struct{}, 2*runtime.NumCPU()),
+		exits:   make(chan engine.Exit, 64),
+		locks:   map[string]*lock{},
+		running: map[string]*container{},
+	}
+	l.done, l.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open engine: %w", err), l.Close())
+		}
+	}()
+	if err := l.claim(); err != nil {
+		return l, err
+	}
+	if err := l.prepare(); err != nil {
+		return l, err
+	}
+	if l.disks, err = disk.Open(ctx, disk.Config{Dir: filepath.Join(o.DataDir, "disks"), Size: o.DiskSize, Logger: o.Log}); err != nil {
+		return l, err
+	}
+	if l.cgroups, err = cgroup.Open(l.name()); err != nil {
+		return l, err
+	}
+	return l, l.recover(ctx)
+}
+
+// name is what belongs to this instance: its cgroup, its nftables table.
+func (l *Local) name() string { return "daytona" + strconv.Itoa(l.instance.Index) }
+
+func (l *Local) claim() (err error) {
+	l.instance, err = instance.Claim(filepath.Join(l.RuntimeDir, "instances"), l.DataDir, func(index int) bool {
+		return slot.Busy(index) || len(cgroup.At("daytona"+strconv.Itoa(index)).List()) > 0
+	})
+	if err != nil {
+		return err
+	}
+	l.dir = filepath.Join(l.RuntimeDir, strconv.Itoa(l.instance.Index))
+	return nil
+}
+
+// The files of an instance's directory.
+const (
+	sandboxesDir = "sandboxes" // a directory for each
+	runtimeRoot  = "runtime"   // the OCI runtime's own state
+	rootTarget   = "root"      // where root filesystems are mounted, each in a mount namespace of its own
+	diskTarget   = "disk"      // and their disks
+	agentFile    = "toolbox"
+)
+
+// maxSocketPath is what sockaddr_un holds (unix(7)).
+const maxSocketPath = 107
+
+func (l *Local) prepare() error {
+	if n := len(l.socket("01234567-89ab-cdef-0123-456789abcdef")); n > maxSocketPath {
+		return fmt.Errorf("runtime directory %s: its path is %d bytes too long for sockets", l.RuntimeDir, n-maxSocketPath)
+	}
+	// The OCI runtime mounts as the sandbox's root, which must get through to
+	// what it mounts; sockets and state have modes of their own.
+	for name, mode := range map[string]os.FileMode{sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711} {
+		if err := os.MkdirAll(filepath.Join(l.dir, name), mode); err != nil {
+			return err
+		}
+	}
+	path, err := exec.LookPath(l.Runtime)
+	if err != nil {
+		return fmt.Errorf("find the OCI runtime (install runc, or name another in the configuration): %w", err)
+	}
+	if l.runtime, err = openRuntime(path, filepath.Join(l.dir, runtimeRoot)); err != nil {
+		return err
+	}
+	if l.boot, err = bootID(); err != nil {
+		return err
+	}
+	if l.files, err = raiseFiles(); err != nil {
+		return err
+	}
+	binary, err := agent.Binary()
+	if err != nil {
+		return err
+	}
+	// A running sandbox keeps the agent it was started with, by a hard link.
+	next := filepath.Join(l.dir, agentFile+".new")
+	if err := os.WriteFile(next, binary, 0o755); err != nil {
+		return fmt.Errorf("install agent: %w", err)
+	}
+	return os.Rename(next, filepath.Join(l.dir, agentFile))
+}
+
+// Close implements engine.Engine. When no sandbox runs, nothing of the engine
+// is left on the machine.
+func (l *Local) Close() error {
+	l.stop()
+	l.work.Wait()
+	l.mu.Lock()
+	idle := len(l.running) == 0
+	for _, c := range l.running {
+		c.pidfd.Close()
+	}
+	l.mu.Unlock()
+	close(l.exits)
+
+	var errs []error
+	if l.slots != nil {
+		errs = append(errs, l.slots.Close(idle))
+	}
+	if idle && l.cgroups != nil {
+		errs = append(errs, l.cgroups.Destroy())
+	}
+	if l.disks != nil {
+		errs = append(errs, l.disks.Close(!idle))
+	}
+	if l.instance != nil {
+		errs = append(errs, l.instance.Release(false))
+	}
+	return errors.Join(errs...)
+}
+
+// Purge stops every sandbox of this data directory and frees all that the
+// engine made on the machine. The disks stay; the engine is of no use after.
+func (l *Local) Purge(ctx context.Context) error {
+	l.mu.Lock()
+	ids := make([]string, 0, len(l.running))
+	for id := range l.running {
+		ids = append(ids, id)
+	}
+	l.mu.Unlock()
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, l.Stop(ctx, id, 0))
+	}
+	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
+}
+
+// Create implements engine.Engine.
+func (l *Local) Create(ctx context.Context, spec engine.Spec) error {
+	unlock, err := l.lock(ctx, spec.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := l.image(ctx, spec.Image); err != nil {
+		return fmt.Errorf("create sandbox %s: %w", spec.ID, err)
+	}
+	err = l.disks.Create(spec.ID, spec.Resources.Disk)
+	if errors.Is(err, disk.ErrFull) || errors.Is(err, unix.ENOSPC) {
+		err = fmt.Errorf("%w: %w", engine.ErrNoSpace, err)
+	}
+	if err != nil {
+		return fmt.Errorf("create sandbox %s: %w", spec.ID, err)
+	}
+	return nil
+}
+
+// Delete implements engine.Engine.
+func (l *Local) Delete(ctx context.Context, id string) error {
+	unlock, err := l.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = l.end(ctx, id, 0)
+	if err == nil {
+		err = l.disks.Delete(id)
+	}
+	if err == nil {
+		err = os.RemoveAll(l.sandboxDir(id))
+	}
+	if err != nil {
+		return fmt.Errorf("delete sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// Inspect implements engine.Engine.
+func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
+	st := engine.Status{ID: id, Phase: engine.PhaseStopped}
+	l.mu.Lock()
+	if c := l.running[id]; c != nil {
+		st.Phase, st.StartedAt, st.Booted = engine.PhaseRunning, c.StartedAt, true
+	}
+	l.mu.Unlock()
+	exists := l.disks.Exists(id)
+	if !exists && st.Phase == engine.PhaseStopped {
+		return st, fmt.Errorf("inspect sandbox %s: %w", id, engine.ErrNotFound)
+	}
+	if st.Phase == engine.PhaseStopped {
+		r, err := l.readRecord(id)
+		st.Booted = err == nil && r.Boot == l.boot
+	}
+	if exists {
+		var err error
+		if st.DiskUsed, err = l.disks.Used(id); err != nil {
+			return st, fmt.Errorf("inspect sandbox %s: %w", id, err)
+		}
+	}
+	return st, nil
+}
+
+// List implements engine.Engine.
+func (l *Local) List(ctx context.Context) ([]engine.Status, error) {
+	ids, err := l.disks.List()
+	if err != nil {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		seen[id] = true
+	}
+	l.mu.Lock()
+	for id := range l.running {
+		if !seen[id] {
+			ids = append(ids, id)
+		}
+	}
+	l.mu.Unlock()
+	all := make([]engine.Status, 0, len(ids))
+	for _, id := range ids {
+		st, err := l.Inspect(ctx, id)
+		if errors.Is(err, engine.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
+// Dial implements engine.Engine.
+func (l *Local) Dial(ctx context.Context, id string) (net.Conn, error) {
+	l.mu.Lock()
+	c := l.running[id]
+	l.mu.Unlock()
+	if c == nil {
+		return nil, fmt.Errorf("dial sandbox %s: %w", id, engine.ErrNotRunning)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", l.socket(id))
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+		err = fmt.Errorf("%w: %w", engine.ErrNotRunning, err) // it just ended
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dial sandbox %s: %w", id, err)
+	}
+	return conn, nil
+}
+
+// Exits implements engine.Engine.
+func (l *Local) Exits() <-chan engine.Exit { return l.exits }
+
+// lock serializes the calls for one sandbox. The wait ends with ctx.
+type lock struct {
+	held  chan struct{}
+	users int
+}
+
+func (l *Local) lock(ctx context.Context, id string) (unlock func(), err error) {
+	l.mu.Lock()
+	k := l.locks[id]
+	if k == nil {
+		k = &lock{held: make(chan struct{}, 1)}
+		l.locks[id] = k
+	}
+	k.users++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if k.users--; k.users == 0 {
+			delete(l.locks, id)
+		}
+	}
+	select {
+	case k.held <- struct{}{}:
+		return func() { <-k.held; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, fmt.Errorf("wait for sandbox %s: %w", id, ctx.Err())
+	}
+}
+
+// deliver tells of an exit; nobody hears it after Close.
+func (l *Local) deliver(e engine.Exit) {
+	select {
+	case l.exits <- e:
+	case <-l.done.Done():
+	}
+}
+
+// raiseFiles lifts the hard limit on open files, which nobody can in a user
+// namespace, to what container engines ask for, and returns it. Without
+// CAP_SYS_RESOURCE the limit stays as it is.
+func raiseFiles() (uint64, error) {
+	const want = 1 << 20
+	var now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+		return 0, fmt.Errorf("read the limit on open files: %w", err)
+	}
+	if now.Max < want {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: now.Cur, Max: want}); err != nil {
+			return now.Max, nil
+		}
+	}
+	return want, nil
+}
+
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read the machine's boot id: %w", err)
+	}
+	return string(b[:len(b)-1]), nil
+}
+
+// grace is how long cleaning up may take when nobody else bounds it.
+const grace = 30 * time.Second
+
+// log of one sandbox.
+func (l *Local) log(id string) *slog.Logger { return l.Log.With("sandbox", id) }

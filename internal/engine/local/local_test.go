@@ -1,0 +1,184 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// oneImage is a busybox with a few files to look at.
+type oneImage struct{ layers []string }
+
+const digest = "sha256:busybox"
+
+func (o oneImage) Image(_ context.Context, d string) (*image.Image, error) {
+	if d != digest {
+		return nil, image.ErrNotFound
+	}
+	return &image.Image{
+		Digest: d, Layers: o.layers, DefaultUser: "root",
+		Config: image.Config{Env: []string{"PATH=/bin", "FROM=image"}, Volumes: []string{"/data"}},
+	}, nil
+}
+
+func busybox(t *testing.T) oneImage {
+	t.Helper()
+	layers := t.TempDir()
+	if err := os.Chmod(layers, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	run := func(script string) {
+		t.Helper()
+		c := exec.Command("sh", "-euc", script)
+		c.Dir = layers
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	run(`mkdir -p base/bin base/etc base/tmp base/data/sub base/home/user; chmod 1777 base/tmp
+		cp /bin/busybox base/bin/; base/bin/busybox --install -s base/bin; 
+		for l in base/bin/*; do [ -L $l ] && ln -sf busybox $l; done
+		echo root:x:0:0:root:/root:/bin/sh >base/etc/passwd; echo user:x:1000:1000::/home/user:/bin/sh >>base/etc/passwd
+		chown 1000:1000 base/home/user
+		echo hello >base/data/sub/file; chown 1000:1000 base/data/sub/file
+		mkdir -p top/etc; echo top >top/etc/layer`)
+	return oneImage{layers: []string{filepath.Join(layers, "top"), filepath.Join(layers, "base")}}
+}
+
+type fixture struct {
+	*Local
+	t       *testing.T
+	options Options
+}
+
+func open(t *testing.T, edit func(*Options)) *fixture {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root")
+	}
+	// The claims are the machine's: a running server has others.
+	o := Options{
+		DataDir: t.TempDir(), Images: busybox(t), DiskSize: 2 << 30, Slots: 2, Version: "test",
+		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	if edit != nil {
+		edit(&o)
+	}
+	f := &fixture{t: t, options: o}
+	f.reopen()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := f.Purge(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := f.Local.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (f *fixture) reopen() {
+	f.t.Helper()
+	l, err := Open(f.t.Context(), f.options)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.Local = l
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func spec() engine.Spec {
+	return engine.Spec{
+		ID: uuid.NewString(), Hostname: "box", Image: digest, User: "user",
+		Env:       map[string]string{"FROM": "sandbox"},
+		Resources: engine.Resources{CPU: 1, Memory: 256 << 20, Disk: 1 << 30, PIDs: 512},
+	}
+}
+
+func (f *fixture) create(edit func(*engine.Spec)) engine.Spec {
+	f.t.Helper()
+	s := spec()
+	if edit != nil {
+		edit(&s)
+	}
+	if err := f.Create(f.t.Context(), s); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.Start(f.t.Context(), s); err != nil {
+		f.t.Fatal(err)
+	}
+	return s
+}
+
+// do runs a command in the sandbox by its agent.
+func (f *fixture) do(id, command string) (string, error) {
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
+	body := fmt.Sprintf(`{"command":%q}`, command)
+	r, err := c.Post("http://agent/process/execute", "application/json", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	return string(b), err
+}
+
+func (f *fixture) has(id, command, want string) {
+	f.t.Helper()
+	out, err := f.do(id, command)
+	if err != nil || !strings.Contains(out, want) {
+		f.t.Errorf("%s: %q, %v; want %q in it", command, out, err, want)
+	}
+}
+
+func TestASandboxRunsOnItsImageAndKeepsItsDisk(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(nil)
+	f.has(s.ID, "id", "uid=1000(user)")
+	f.has(s.ID, "cat /etc/layer", "top")
+	f.has(s.ID, "echo $FROM", "sandbox")
+	f.has(s.ID, "hostname", "box")
+	f.has(s.ID, "ls -ln /data/sub/file", "1000     1000")
+	f.has(s.ID, "ls -ldn /home/user /", "1000     1000")
+	f.has(s.ID, "touch /home/user/kept && ls -n /home/user/kept", "1000     1000")
+	f.has(s.ID, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null", "268435456")
+	if err := f.Stop(t.Context(), s.ID, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Dial(t.Context(), s.ID); !errors.Is(err, engine.ErrNotRunning) {
+		t.Errorf("dial of a stopped sandbox: %v", err)
+	}
+	if err := f.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	f.has(s.ID, "ls -n /home/user/kept", "1000     1000")
+	if err := f.Delete(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Inspect(t.Context(), s.ID); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("inspect of a deleted sandbox: %v", err)
+	}
+}

@@ -1,0 +1,325 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/rootfs"
+	"github.com/opendaytona/daytona/internal/engine/local/slot"
+	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
+)
+
+// Start implements engine.Engine.
+func (l *Local) Start(ctx context.Context, spec engine.Spec) error {
+	unlock, err := l.lock(ctx, spec.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := l.start(ctx, spec); err != nil {
+		return fmt.Errorf("start sandbox %s: %w", spec.ID, err)
+	}
+	return nil
+}
+
+func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
+	l.mu.Lock()
+	c := l.running[spec.ID]
+	l.mu.Unlock()
+	if c != nil {
+		return nil
+	}
+	if !l.disks.Exists(spec.ID) {
+		return engine.ErrNotFound
+	}
+	img, err := l.image(ctx, spec.Image)
+	if err != nil {
+		return err
+	}
+	// More at once would only make each of them slower.
+	select {
+	case l.starts <- struct{}{}:
+		defer func() { <-l.starts }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s, err := l.slots.Take()
+	if errors.Is(err, slot.ErrNone) {
+		return fmt.Errorf("%w: %w", engine.ErrNoSlot, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			s.CloseNamespaces()
+			return
+		}
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err = errors.Join(err, l.clear(cleanup, spec.ID), l.slots.Release(s))
+	}()
+	b := bundle{spec: spec, image: img, slot: s, dir: l.sandboxDir(spec.ID)}
+	r := record{Boot: l.boot, Slot: s.Index, Policy: l.policy(spec.Network), StartedAt: time.Now()}
+	if err := l.setUp(&b, r); err != nil {
+		return err
+	}
+	if r.PID, err = l.launch(ctx, &b); err != nil {
+		return err
+	}
+	if r.Ticks, err = startTicks(r.PID); err != nil {
+		return err
+	}
+	if err := l.writeRecord(spec.ID, r); err != nil {
+		return err
+	}
+	return l.attach(spec.ID, r)
+}
+
+func (l *Local) image(ctx context.Context, digest string) (*image.Image, error) {
+	img, err := l.Images.Image(ctx, digest)
+	if errors.Is(err, image.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", engine.ErrImageMissing, err)
+	}
+	return img, err
+}
+
+func (l *Local) policy(n engine.Network) slot.Policy {
+	return slot.Policy{BlockAll: n.BlockAll, Allow: n.Allow, Resolvers: l.resolver().servers}
+}
+
+// bundle is what one start is made of.
+type bundle struct {
+	spec  engine.Spec
+	image *image.Image
+	slot  *slot.Slot
+	dir   string // of the sandbox, and the OCI bundle
+
+	volumes []string // paths inside that are bound from the disk
+}
+
+// setUp makes all that can be freed by name alone, the record first: a server
+// that starts after a crash finds it and clears what it names.
+func (l *Local) setUp(b *bundle, r record) error {
+	if err := l.clearStale(b); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(b.dir, guestDir), 0o755); err != nil {
+		return err
+	}
+	if err := l.writeRecord(b.spec.ID, r); err != nil {
+		return err
+	}
+	if err := os.Link(filepath.Join(l.dir, agentFile), filepath.Join(b.dir, guestDir, filepath.Base(boot.Path))); err != nil {
+		return fmt.Errorf("install agent: %w", err)
+	}
+	if err := l.slots.Apply(b.slot, r.Policy); err != nil {
+		return err
+	}
+	return l.cgroups.Create(b.spec.ID, b.slot.HostID)
+}
+
+// clearStale removes what an earlier start or stop could not.
+func (l *Local) clearStale(b *bundle) error {
+	entries, err := os.ReadDir(b.dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != filepath.Base(l.recordFile(b.spec.ID)) }) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(l.done, grace)
+	defer cancel()
+	return errors.Join(err, l.clear(ctx, b.spec.ID))
+}
+
+// launch runs the container and returns its first process.
+func (l *Local) launch(ctx context.Context, b *bundle) (pid int, err error) {
+	listener, err := listen(l.socket(b.spec.ID))
+	if err != nil {
+		return 0, err
+	}
+	defer listener.Close()
+	config, err := l.bootConfig(b)
+	if err != nil {
+		return 0, err
+	}
+	defer config.Close()
+
+	type outcome struct {
+		pid int
+		err error
+	}
+	done := make(chan outcome)
+	go func() {
+		// The thread gets a mount namespace of its own and ends with the
+		// goroutine, because it is never unlocked: no mount outlives it but
+		// those that the container took along, and none is ever the host's.
+		runtime.LockOSThread()
+		pid, err := l.launchHere(ctx, b, listener, config)
+		done <- outcome{pid, err}
+	}()
+	o := <-done
+	return o.pid, o.err
+}
+
+func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.File) (int, error) {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return 0, fmt.Errorf("unshare mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return 0, fmt.Errorf("make mounts private: %w", err)
+	}
+	disk := l.disks.Path(b.spec.ID)
+	root := filepath.Join(l.dir, rootTarget)
+	err := rootfs.Mount(rootfs.Root{
+		Layers: b.image.Layers, Disk: disk, IDMap: b.slot.IDMap,
+		Target: root, DiskTarget: filepath.Join(l.dir, diskTarget),
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := l.fillGuest(b, root); err != nil {
+		return 0, err
+	}
+	if err := fillVolumes(b, root, disk); err != nil {
+		return 0, err
+	}
+	if err := l.writeSpec(b); err != nil {
+		return 0, err
+	}
+	return l.runtime.run(ctx, b.spec.ID, b.dir, listener, config)
+}
+
+// listen makes the agent's socket. Requests wait in its backlog until the agent
+// accepts them.
+func listen(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen for the agent: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	defer l.Close()
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, err
+	}
+	return l.File()
+}
+
+// bootConfig is the agent's configuration in a file of memory.
+func (l *Local) bootConfig(b *bundle) (*os.File, error) {
+	env := map[string]string{}
+	if len(l.ExtraCA) > 0 {
+		for _, name := range caVariables {
+			env[name] = boot.CABundle
+		}
+	}
+	for _, e := range b.image.Config.Env {
+		if key, value, ok := strings.Cut(e, "="); ok {
+			env[key] = value
+		}
+	}
+	for key, value := range b.spec.Env {
+		env[key] = value
+	}
+	text, err := json.Marshal(boot.Config{
+		SandboxID: b.spec.ID, User: b.spec.User, WorkDir: b.image.Config.WorkDir,
+		Env: env, Entrypoint: b.spec.Entrypoint, Version: l.Version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("daytona-boot", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("write the agent's configuration: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "daytona-boot")
+	if _, err := f.Write(text); err == nil {
+		_, err = f.Seek(0, 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write the agent's configuration: %w", err)
+	}
+	return f, nil
+}
+
+// ociRuntime is the program that runs containers.
+type ociRuntime struct {
+	path string
+	root string // its state
+}
+
+func openRuntime(path, root string) (ociRuntime, error) {
+	if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
+		return ociRuntime{}, fmt.Errorf("run the OCI runtime %s: %w: %s", path, err, strings.TrimSpace(string(out)))
+	}
+	return ociRuntime{path: path, root: root}, nil
+}
+
+// run starts the container in the background, with two files beyond the
+// standard ones. It must be called on a locked thread: the runtime is killed
+// when that thread, or this process, ends.
+func (r ociRuntime) run(ctx context.Context, id, bundle string, files ...*os.File) (pid int, err error) {
+	log, pidFile := filepath.Join(bundle, "runtime.log"), filepath.Join(bundle, "pid")
+	cmd := exec.CommandContext(ctx, r.path, "--root", r.root, "--log", log, "--log-format", "json",
+		"run", "--detach", "--bundle", bundle, "--pid-file", pidFile, "--preserve-fds", fmt.Sprint(len(files)), id)
+	cmd.ExtraFiles = files
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Run(); err != nil {
+		return 0, fmt.Errorf("run container: %w: %s", err, lastError(log))
+	}
+	b, err := os.ReadFile(pidFile)
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &pid)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the container's pid: %w", err)
+	}
+	return pid, nil
+}
+
+// delete removes the runtime's state and what is left of the container; a
+// missing one is fine.
+func (r ociRuntime) delete(ctx context.Context, id string) error {
+	if _, err := os.Stat(filepath.Join(r.root, id)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, r.path, "--root", r.root, "delete", "--force", id).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("delete container: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	// Runtimes leave a state they cannot read.
+	return os.RemoveAll(filepath.Join(r.root, id))
+}
+
+// lastError is the last error in the runtime's log.
+func lastError(log string) string {
+	b, err := os.ReadFile(log)
+	if err != nil {
+		return "it left no log"
+	}
+	last := "its log tells no error"
+	for line := range strings.Lines(string(b)) {
+		var entry struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil && (entry.Level == "error" || entry.Level == "fatal") {
+			last = entry.Msg
+		}
+	}
+	return last
+}
