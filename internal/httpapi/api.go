@@ -37,6 +37,9 @@ type Config struct {
 	// each request says it went.
 	PublicURL       string
 	DefaultSnapshot string
+	// Operation is told which operation a request is, before anything else is
+	// done for it; nil is nobody.
+	Operation func(ctx context.Context, id string)
 }
 
 // UsageCounter counts what an organization uses.
@@ -122,10 +125,16 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 	if o.DefaultStatus == 0 {
 		o.DefaultStatus = http.StatusOK
 	}
+	if a.Operation != nil {
+		o.Middlewares = append(o.Middlewares, func(hc huma.Context, next func(huma.Context)) {
+			a.Operation(hc.Context(), op.id)
+			next(hc)
+		})
+	}
 	if !op.public {
 		o.Security = []map[string][]string{{"bearer": {}}}
 		o.Errors = append(o.Errors, http.StatusUnauthorized, http.StatusForbidden)
-		o.Middlewares = huma.Middlewares{a.authenticate(op.permission)}
+		o.Middlewares = append(o.Middlewares, a.authenticate(op.permission))
 	}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)

@@ -1,0 +1,125 @@
+package server
+
+import (
+	"context"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine/local"
+)
+
+// Command is `daytona server` with its subcommands.
+func Command(version string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "server",
+		Short: "Run a Daytona server on this machine",
+		Long: `Run a Daytona server on this machine, as root.
+
+Everything it keeps is in one data directory. The first start makes an
+administrator with an API key, which it shows once and keeps for root in
+credentials.json there, and the snapshots daytona-small, daytona-medium and
+daytona-large. Sandboxes run on when the server ends; the next start finds them.
+
+Every setting is a flag here, a variable (--data-dir is DAYTONA_DATA_DIR; lists
+are separated by commas), and a key of the YAML file (data-dir: /srv/daytona).
+Flags win over variables, which win over the file. An API key of your own choice
+for the administrator is DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
+		Example: `  daytona server check                      # what this machine lacks, if anything
+  daytona server                            # for clients on this machine
+  daytona server --listen :3986 --public-url https://daytona.example.com`,
+		Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := load(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			return runServer(cmd, config, version)
+		},
+	}
+	addFlags(c.PersistentFlags())
+	c.PersistentFlags().SortFlags = false
+	c.AddCommand(checkCommand(), purgeCommand(version))
+	return c
+}
+
+func runServer(cmd *cobra.Command, config Config, version string) error {
+	log := newLog(config, cmd.ErrOrStderr())
+	ctx, stop := untilSignal(cmd.Context())
+	defer stop()
+	if err := fit(local.Check(ctx, config.Runtime, config.DataDir)); err != nil {
+		return err
+	}
+	s, err := newServer(ctx, config, version, thisMachine(), log, cmd.OutOrStdout())
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// untilSignal returns a context that the first SIGTERM or SIGINT ends. The
+// second one ends the process.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				if ctx.Err() != nil {
+					os.Exit(1)
+				}
+				cancel()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel()
+	}
+}
+
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Tell what a server needs of this machine, and what is missing",
+		Args:  cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := load(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			return check(cmd.Context(), config, cmd.OutOrStdout())
+		},
+	}
+}
+
+func purgeCommand(version string) *cobra.Command {
+	var data bool
+	c := &cobra.Command{
+		Use:   "purge",
+		Short: "Stop all sandboxes of a data directory and free what they hold of this machine",
+		Long: `Stop all sandboxes of a data directory, and free what they hold of this machine:
+processes, mounts, namespaces, control groups, packet filters, loop devices.
+No server may be running on the directory. Disks stay, unless --data is given.`,
+		Args: cobra.NoArgs, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := load(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			return purge(ctx, config, version, data, newLog(config, cmd.ErrOrStderr()))
+		},
+	}
+	c.Flags().BoolVar(&data, "data", false, "delete the data directory too, with all sandboxes, snapshots and keys")
+	return c
+}

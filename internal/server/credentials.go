@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httpapi"
+)
+
+// credentials is what root on this machine needs to use the server, kept in
+// CredentialsName.
+type credentials struct {
+	APIURL       string `json:"apiUrl"`
+	APIKey       string `json:"apiKey"`
+	DashboardURL string `json:"dashboardUrl"`
+}
+
+// readCredentials reads what an earlier start kept; nothing is no error.
+func readCredentials(path string) (c credentials, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		return credentials{}, fmt.Errorf("read credentials %s: %w (delete the file to get a new key)", path, err)
+	}
+	return c, nil
+}
+
+func (c credentials) write(path string) error {
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err == nil {
+		err = writeFile(path, append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("write credentials: %w", err)
+	}
+	return nil
+}
+
+// bootstrap makes the administrator and a key where they are missing, and keeps
+// the key with the server's present address. A key is shown when it is made and
+// never again.
+func (s *server) bootstrap(ctx context.Context) error {
+	path := s.below(CredentialsName)
+	kept, err := readCredentials(path)
+	if err != nil {
+		return err
+	}
+	value, err := s.accounts.Bootstrap(ctx, kept.APIKey)
+	if err != nil {
+		return err
+	}
+	now := credentials{APIURL: s.origin() + httpapi.Prefix, APIKey: kept.APIKey, DashboardURL: s.origin()}
+	if value != "" {
+		now.APIKey = value
+	}
+	if now != kept {
+		if err := now.write(path); err != nil {
+			return err
+		}
+	}
+	if value != "" {
+		fmt.Fprintf(s.stdout, "\nYour API key, shown only now and kept for root in %s:\n\n  export DAYTONA_API_URL=%s\n  export DAYTONA_API_KEY=%s\n\n", path, now.APIURL, now.APIKey)
+	}
+	return s.setAdminKey(ctx, now.APIKey)
+}
+
+// adminKeyName is the name of the key that the configuration gives.
+const adminKeyName = "admin-from-configuration"
+
+// setAdminKey makes the configured key the only one of its name. One that is
+// no longer configured ends.
+func (s *server) setAdminKey(ctx context.Context, localKey string) error {
+	admin, err := s.accounts.Authenticate(ctx, localKey, "")
+	if err != nil {
+		return fmt.Errorf("set the configured API key: %w", err)
+	}
+	if s.AdminAPIKey != "" {
+		switch k, _, err := s.db.KeyByHash(ctx, account.HashKey(s.AdminAPIKey)); {
+		case err == nil && k.Name == adminKeyName:
+			return nil
+		case err == nil:
+			return fmt.Errorf("set the configured API key: its value is already that of key %q", k.Name)
+		case !fault.Is(err, fault.KindNotFound):
+			return fmt.Errorf("set the configured API key: %w", err)
+		}
+	}
+	if _, err := s.db.DeleteKey(ctx, admin.OrganizationID, admin.UserID, adminKeyName); err != nil && !fault.Is(err, fault.KindNotFound) {
+		return fmt.Errorf("end the formerly configured API key: %w", err)
+	}
+	if s.AdminAPIKey == "" {
+		return nil
+	}
+	err = s.db.InsertKey(ctx, &account.Key{
+		Hash: account.HashKey(s.AdminAPIKey), Name: adminKeyName, Masked: s.AdminAPIKey[:4] + "************" + s.AdminAPIKey[len(s.AdminAPIKey)-4:],
+		OrganizationID: admin.OrganizationID, UserID: admin.UserID, Permissions: api.Permissions, CreatedAt: s.clock.Now(),
+	})
+	if err != nil {
+		return fmt.Errorf("set the configured API key: %w", err)
+	}
+	return nil
+}
+
+// origin is where clients on this machine, or everyone when that is configured,
+// reach the server.
+func (s *server) origin() string {
+	if s.PublicURL != "" {
+		return s.PublicURL
+	}
+	address := s.listener.Addr().(*net.TCPAddr)
+	host := address.IP.String()
+	if address.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(address.Port))
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The files of the data directory that other rooms do not name.
+const (
+	lockName        = "server.lock"
+	databaseName    = "daytona.db"
+	imagesName      = "images"
+	logsName        = "logs"
+	baseImageName   = "base-image"
+	defaultsName    = "default-snapshots"
+	CredentialsName = "credentials.json" // read by the CLI on the same machine
+)
+
+// dataDir is a data directory that is ours alone until Close, or until the
+// process ends.
+type dataDir struct {
+	path string // without symbolic links
+	lock *os.File
+}
+
+// claimDataDir locks the directory, which must exist.
+func claimDataDir(path string) (*dataDir, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 32))
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another server (process %s) is running on data directory %s: stop it first, or use another --data-dir", strings.TrimSpace(string(holder)), path)
+		}
+		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
+	}
+	if err = f.Truncate(0); err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
+	}
+	return &dataDir{path, f}, nil
+}
+
+// Close gives the directory up.
+func (d *dataDir) Close() error { return d.lock.Close() }
+
+// createDatabaseFile makes the file readable for us only, before SQLite would
+// make it readable for all; the files beside it take its mode.
+func createDatabaseFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return f.Close()
+}
+
+// writeFile replaces a file as a whole, so that a crash leaves the old one or
+// the new one. Only its owner may read it.
+func writeFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // made with 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

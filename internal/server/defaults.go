@@ -1,0 +1,86 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// defaultSnapshots are what every organization may use from the first start on:
+// cores, and GiB of memory and disk.
+var defaultSnapshots = []struct {
+	name      string
+	resources snapshot.Resources
+}{
+	{"daytona-small", snapshot.Resources{CPU: 1, Memory: 1, Disk: 3}},
+	{"daytona-medium", snapshot.Resources{CPU: 2, Memory: 4, Disk: 8}},
+	{"daytona-large", snapshot.Resources{CPU: 4, Memory: 8, Disk: 10}},
+}
+
+// recordDefaults records the default snapshots at the first start, and anew
+// those that failed at an earlier one; the reconciler makes them, and sandboxes
+// that need one wait for it. So it is done before the first request. A mark in
+// the data directory says that it was done: a snapshot that an administrator
+// deletes does not come back.
+func (s *server) recordDefaults(ctx context.Context) error {
+	if s.DefaultImage == DefaultImageNone {
+		return nil
+	}
+	mark := s.below(defaultsName)
+	first, err := missing(mark)
+	if err != nil {
+		return fmt.Errorf("look for the default snapshots: %w", err)
+	}
+	image := ""
+	for _, d := range defaultSnapshots {
+		snap, err := s.snapshots.Get(ctx, "", d.name)
+		switch {
+		case err != nil && !fault.Is(err, fault.KindNotFound):
+			return fmt.Errorf("look for default snapshot %s: %w", d.name, err)
+		case err == nil && snap.State.Failed():
+			s.log.Warn("making a default snapshot that failed anew", "snapshot", d.name, "reason", snap.ErrorReason)
+			// Were the server to end before the new one is recorded, the next
+			// start would do it.
+			if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("replace default snapshot %s: %w", d.name, err)
+			}
+			first = true
+			if err := s.snapshots.Delete(ctx, "", snap.ID, true); err != nil {
+				return fmt.Errorf("replace default snapshot %s: %w", d.name, err)
+			}
+		case err == nil && snap.State != snapshot.StateRemoving, !first:
+			continue
+		}
+		if image == "" {
+			image = s.chooseDefaultImage(ctx)
+		}
+		_, err = s.snapshots.Create(ctx, "", true, snapshot.CreateParams{
+			Name: d.name, ImageName: image, Entrypoint: snapshot.DefaultEntrypoint, RegionID: s.Region,
+			CPU: &d.resources.CPU, Memory: &d.resources.Memory, Disk: &d.resources.Disk,
+		})
+		if err != nil {
+			return fmt.Errorf("record default snapshot %s: %w", d.name, err)
+		}
+		s.log.Info("making a default snapshot in the background", "snapshot", d.name, "image", image)
+	}
+	if !first {
+		return nil
+	}
+	if err := writeFile(mark, []byte("The default snapshots were recorded; without this file the next start records those that are missing.\n")); err != nil {
+		return fmt.Errorf("remember the default snapshots: %w", err)
+	}
+	return nil
+}
+
+func missing(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
+}

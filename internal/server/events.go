@@ -1,0 +1,69 @@
+package server
+
+import (
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// everyone is the organization of events that all may see.
+const everyone = ""
+
+// feed turns what the domain tells (snapshot.Events, sandbox.Events) into the
+// events of the wire, and keeps the metrics and the doors to the toolboxes up
+// to date. Its methods do not block.
+type feed struct {
+	publish func(organizationID, event string, payload any)
+	toolbox string // URL; "" where only a request can tell, and clients keep what they know
+	metrics *metrics
+	doors   *doors
+}
+
+// SnapshotCreated is snapshot.Events.
+func (f *feed) SnapshotCreated(s *snapshot.Snapshot) {
+	f.publish(audience(s), api.EventSnapshotCreated, httpapi.WireSnapshot(s))
+}
+
+// SnapshotStateChanged is snapshot.Events.
+func (f *feed) SnapshotStateChanged(s *snapshot.Snapshot, old snapshot.State) {
+	f.metrics.snapshotMoved(s, old)
+	f.publish(audience(s), api.EventSnapshotState, api.SnapshotStateEvent{
+		Snapshot: httpapi.WireSnapshot(s), OldState: api.SnapshotState(old), NewState: api.SnapshotState(s.State),
+	})
+}
+
+// SnapshotRemoved is snapshot.Events.
+func (f *feed) SnapshotRemoved(s *snapshot.Snapshot) {
+	f.publish(audience(s), api.EventSnapshotRemoved, httpapi.WireSnapshot(s))
+}
+
+func audience(s *snapshot.Snapshot) string {
+	if s.General {
+		return everyone
+	}
+	return s.OrganizationID
+}
+
+// SandboxCreated is sandbox.Events.
+func (f *feed) SandboxCreated(s *sandbox.Sandbox) {
+	f.publish(s.OrganizationID, api.EventSandboxCreated, httpapi.WireSandbox(s, f.toolbox))
+}
+
+// SandboxStateChanged is sandbox.Events.
+func (f *feed) SandboxStateChanged(s *sandbox.Sandbox, old sandbox.State) {
+	if s.State == sandbox.StateDestroying || s.State == sandbox.StateDestroyed {
+		f.doors.forget(s)
+	}
+	f.metrics.sandboxMoved(s, old)
+	f.publish(s.OrganizationID, api.EventSandboxState, api.SandboxStateEvent{
+		Sandbox: httpapi.WireSandbox(s, f.toolbox), OldState: api.SandboxState(old), NewState: api.SandboxState(s.State),
+	})
+}
+
+// SandboxDesiredStateChanged is sandbox.Events.
+func (f *feed) SandboxDesiredStateChanged(s *sandbox.Sandbox, old sandbox.Desired) {
+	f.publish(s.OrganizationID, api.EventSandboxDesiredState, api.SandboxDesiredStateEvent{
+		Sandbox: httpapi.WireSandbox(s, f.toolbox), OldDesiredState: string(old), NewDesiredState: string(s.Desired),
+	})
+}

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/sirupsen/logrus"
+	"k8s.io/klog/v2"
+)
+
+// newLog makes the server's log, and lets the libraries that have their own
+// write into it.
+func newLog(c Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if c.LogFormat == LogJSON {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	log := slog.New(handler)
+	klog.SetSlogLogger(log)
+	logrus.SetOutput(io.Discard)
+	logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{})
+	logrus.AddHook(containerdLog{log})
+	return log
+}
+
+// containerdLog passes on what containerd's libraries log.
+type containerdLog struct{ log *slog.Logger }
+
+// Levels implements logrus.Hook.
+func (containerdLog) Levels() []logrus.Level { return logrus.AllLevels }
+
+// Fire implements logrus.Hook.
+func (c containerdLog) Fire(e *logrus.Entry) error {
+	level := slog.LevelDebug
+	switch e.Level {
+	case logrus.PanicLevel, logrus.FatalLevel, logrus.ErrorLevel:
+		level = slog.LevelError
+	case logrus.WarnLevel:
+		level = slog.LevelWarn
+	}
+	attrs := make([]slog.Attr, 0, len(e.Data))
+	for k, v := range e.Data {
+		attrs = append(attrs, slog.Any(k, v))
+	}
+	ctx := e.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c.log.LogAttrs(ctx, level, e.Message, attrs...)
+	return nil
+}
+
+// promLog passes on what the metrics handler logs.
+type promLog struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (p promLog) Println(v ...any) { p.log.Error("metrics", "err", fmt.Sprint(v...)) }

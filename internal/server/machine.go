@@ -1,0 +1,46 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/opendaytona/daytona/internal/baseimage"
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local"
+)
+
+// machine is what a server takes from the machine it is on; tests have another.
+type machine struct {
+	openEngine func(context.Context, local.Options) (engine.Engine, error)
+	base       baseImage
+}
+
+// baseImage is the image made here from Debian's packages.
+type baseImage struct {
+	reference string
+	// build makes it in dir, where it is not there yet.
+	build func(ctx context.Context, dir string, log *slog.Logger, progress func(string)) error
+	// handler serves it as a registry does.
+	handler func(dir string) (http.Handler, error)
+}
+
+// thisMachine is the real one.
+func thisMachine() machine {
+	return machine{
+		openEngine: func(ctx context.Context, o local.Options) (engine.Engine, error) {
+			e, err := local.Open(ctx, o)
+			if err != nil {
+				return nil, err // not e: a nil *Local would be an engine
+			}
+			return e, nil
+		},
+		base: baseImage{
+			reference: baseimage.Reference(),
+			build: func(ctx context.Context, dir string, log *slog.Logger, progress func(string)) error {
+				return baseimage.Build(ctx, baseimage.Config{Dir: dir, Log: log, Progress: progress})
+			},
+			handler: baseimage.Handler,
+		},
+	}
+}

@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// metrics is what Prometheus may know of the server.
+type metrics struct {
+	registry *prometheus.Registry
+	clock    clock.PassiveClock
+	requests *prometheus.HistogramVec
+	creates  *prometheus.HistogramVec
+	pulls    *prometheus.HistogramVec
+
+	mu    sync.Mutex
+	begun map[string]time.Time // pulls, by snapshot id
+}
+
+// Buckets in seconds: a command in a sandbox takes a few milliseconds, a create
+// some tens of them, a pull up to many minutes.
+var (
+	requestBuckets = []float64{.001, .002, .004, .008, .016, .032, .064, .125, .25, .5, 1, 2, 5, 10, 30, 60}
+	createBuckets  = []float64{.01, .02, .03, .04, .06, .08, .1, .15, .25, .5, 1, 2, 5, 10, 30, 60, 300}
+	pullBuckets    = []float64{.1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280}
+)
+
+func newMetrics(version string, c clock.PassiveClock) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(), clock: c, begun: make(map[string]time.Time),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "daytona_http_request_duration_seconds", Help: "Time of HTTP requests until their last byte, by operation and status.", Buckets: requestBuckets,
+		}, []string{"operation", "status"}),
+		creates: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "daytona_sandbox_create_duration_seconds", Help: "Time from the request for a sandbox until it started, or failed to.", Buckets: createBuckets,
+		}, []string{"outcome"}),
+		pulls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "daytona_snapshot_pull_duration_seconds", Help: "Time in which a snapshot's image was brought here and unpacked, or was not.", Buckets: pullBuckets,
+		}, []string{"outcome"}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "daytona_build_info", Help: "Always 1; its label is the server's version.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	info.Set(1)
+	m.registry.MustRegister(m.requests, m.creates, m.pulls, info,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// watch adds what is counted at the moment of asking.
+func (m *metrics) watch(rows rowCounter, connections func() int) {
+	m.registry.MustRegister(rows, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "daytona_event_connections", Help: "Clients that listen to events now.",
+	}, func() float64 { return float64(connections()) }))
+}
+
+// requested records one HTTP request.
+func (m *metrics) requested(operation string, status int, took time.Duration) {
+	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// sandboxMoved is told of each transition.
+func (m *metrics) sandboxMoved(s *sandbox.Sandbox, old sandbox.State) {
+	failed := s.State == sandbox.StateError && old == sandbox.StatePulling
+	if old == sandbox.StateCreating && (s.State == sandbox.StateStarted || s.State == sandbox.StateError) || failed {
+		m.creates.WithLabelValues(string(s.State)).Observe(m.clock.Since(s.CreatedAt).Seconds())
+	}
+}
+
+// snapshotMoved is told of each transition.
+func (m *metrics) snapshotMoved(s *snapshot.Snapshot, old snapshot.State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case s.State == snapshot.StatePulling:
+		m.begun[s.ID] = m.clock.Now()
+	case old == snapshot.StatePulling:
+		if at, ok := m.begun[s.ID]; ok { // or it began before this server did
+			m.pulls.WithLabelValues(string(s.State)).Observe(m.clock.Since(at).Seconds())
+			delete(m.begun, s.ID)
+		}
+	}
+}
+
+// rowCounter counts sandboxes and snapshots by state.
+type rowCounter struct {
+	sandboxes func(context.Context) ([]*sandbox.Sandbox, error)
+	snapshots func(context.Context, ...snapshot.State) ([]*snapshot.Snapshot, error)
+}
+
+var (
+	sandboxesDesc = prometheus.NewDesc("daytona_sandboxes", "Sandboxes of all organizations, by state.", []string{"state"}, nil)
+	snapshotsDesc = prometheus.NewDesc("daytona_snapshots", "Snapshots of all organizations, by state.", []string{"state"}, nil)
+)
+
+// countPatience bounds how long a scrape may wait for the database.
+const countPatience = 5 * time.Second
+
+// Describe implements prometheus.Collector.
+func (rowCounter) Describe(to chan<- *prometheus.Desc) {
+	to <- sandboxesDesc
+	to <- snapshotsDesc
+}
+
+// Collect implements prometheus.Collector.
+func (r rowCounter) Collect(to chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), countPatience)
+	defer cancel()
+	sandboxes := map[string]int{string(sandbox.StateStarted): 0, string(sandbox.StateStopped): 0, string(sandbox.StateError): 0}
+	all, err := r.sandboxes(ctx)
+	for _, s := range all {
+		sandboxes[string(s.State)]++
+	}
+	send(to, sandboxesDesc, sandboxes, err)
+	snapshots := map[string]int{string(snapshot.StateActive): 0, string(snapshot.StateInactive): 0, string(snapshot.StateError): 0}
+	templates, err := r.snapshots(ctx)
+	for _, s := range templates {
+		snapshots[string(s.State)]++
+	}
+	send(to, snapshotsDesc, snapshots, err)
+}
+
+func send(to chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]int, err error) {
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(desc, fmt.Errorf("count rows: %w", err))
+		return
+	}
+	for state, n := range counts {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), state)
+	}
+}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// purge stops the sandboxes of a data directory that no server runs on, and
+// frees what they hold of the machine; with data it deletes the directory too.
+// A directory that is not there is purged already.
+func purge(ctx context.Context, c Config, version string, data bool, log *slog.Logger) (err error) {
+	isNone, err := missing(c.DataDir)
+	if err != nil || isNone {
+		return err
+	}
+	if data {
+		// A mistyped --data-dir must not cost somebody their home directory.
+		isNone, err := missing(c.below(databaseName))
+		if err == nil && isNone {
+			err = fmt.Errorf("it has no %s", databaseName)
+		}
+		if err != nil {
+			return fmt.Errorf("%s is no data directory of a server, not deleting it: %w", c.DataDir, err)
+		}
+	}
+	dir, err := claimDataDir(c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	if err := purgeEngine(ctx, c, dir.path, version, log); err != nil {
+		return fmt.Errorf("purge %s: %w", dir.path, err)
+	}
+	if !data {
+		return nil
+	}
+	if err := unmounted(dir.path); err != nil {
+		return fmt.Errorf("delete %s: %w", dir.path, err)
+	}
+	if err := os.RemoveAll(dir.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete data directory: %w", err)
+	}
+	return nil
+}
+
+func purgeEngine(ctx context.Context, c Config, path, version string, log *slog.Logger) (err error) {
+	e, err := local.Open(ctx, local.Options{
+		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Version: version, Log: log,
+	})
+	if err != nil {
+		return fmt.Errorf("open engine: %w", err)
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	return e.Purge(ctx)
+}
+
+// noImages is the image store of an engine that starts nothing.
+type noImages struct{}
+
+// Image is local.Images.
+func (noImages) Image(_ context.Context, digest string) (*image.Image, error) {
+	return nil, fmt.Errorf("image %s: %w", digest, image.ErrNotFound)
+}
+
+// unmounted makes sure that deleting path reaches into no mounted filesystem.
+func unmounted(path string) error {
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return !strings.HasPrefix(m.Mountpoint, path+"/"), false
+	})
+	if err != nil {
+		return fmt.Errorf("read mounts: %w", err)
+	}
+	if len(mounts) > 0 {
+		return fmt.Errorf("%s is still mounted: unmount it, then try again", mounts[0].Mountpoint)
+	}
+	return nil
+}

@@ -1,0 +1,358 @@
+// Package server puts the parts together: it reads the configuration, opens the
+// store, the images and the engine, makes the services, serves them over HTTP,
+// and ends all of it in order. It is the only package that knows everybody, and
+// decides nothing that a domain package could. Command is `daytona server`;
+// look next at open (what is opened, and who ends it) and run.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/events"
+	"github.com/opendaytona/daytona/internal/gateway"
+	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+	"github.com/opendaytona/daytona/internal/store"
+)
+
+// server is all the parts, open and wired.
+type server struct {
+	Config
+	version string
+	log     *slog.Logger
+	stdout  io.Writer // where a new API key is shown
+	clock   clock.WithTicker
+	machine machine
+
+	listener  net.Listener
+	transport http.RoundTripper // to registries
+	db        *store.Store
+	images    *image.Store
+	base      *base
+	engine    engine.Engine
+	accounts  *account.Service
+	snapshots *snapshot.Service
+	sandboxes *sandbox.Service
+	hub       *events.Hub
+	metrics   *metrics
+	doors     *doors
+	regions   *region.Service
+
+	http      *http.Server
+	active    active
+	cutOff    context.CancelFunc // ends the requests that go on
+	openParts []part             // in the order they were opened
+}
+
+// part is something open that close must end.
+type part struct {
+	name  string
+	close func() error
+}
+
+func (s *server) opened(name string, closer func() error) {
+	s.openParts = append(s.openParts, part{name, closer})
+}
+
+// How much is done at once, and how long things may take.
+const (
+	pullsAtOnce     = 8
+	sandboxesAtOnce = 64
+	stopGrace       = 10 * time.Second
+	flushPeriod     = 10 * time.Second
+	cutOffPatience  = 5 * time.Second // for requests that were told to end
+)
+
+// newServer opens everything. When that fails, what was opened is closed again.
+func newServer(ctx context.Context, c Config, version string, m machine, log *slog.Logger, stdout io.Writer) (*server, error) {
+	s := &server{Config: c, version: version, log: log, stdout: stdout, clock: clock.RealClock{}, machine: m}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *server) open(ctx context.Context) error {
+	// Others may pass through: the ids of sandboxes are not root's.
+	if err := os.MkdirAll(s.DataDir, 0o711); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	dir, err := claimDataDir(s.DataDir)
+	if err != nil {
+		return err
+	}
+	s.opened("data directory", dir.Close)
+	s.DataDir = dir.path
+
+	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
+		return fmt.Errorf("listen at %s: %w; set another --listen address if a different program uses this one", s.Listen, err)
+	}
+	s.opened("listener", func() error { return ignoreClosed(s.listener.Close()) })
+
+	if err := createDatabaseFile(s.below(databaseName)); err != nil {
+		return err
+	}
+	if s.db, err = store.Open(ctx, s.below(databaseName), s.log); err != nil {
+		return err
+	}
+	s.opened("database", s.db.Close)
+	logs, err := buildlog.New(s.below(logsName))
+	if err != nil {
+		return err
+	}
+	trusted, err := extraCA(s.ExtraCA)
+	if err != nil {
+		return err
+	}
+	if err := s.openImages(ctx, trusted); err != nil {
+		return err
+	}
+	s.engine, err = s.machine.openEngine(ctx, local.Options{
+		DataDir: s.DataDir, RuntimeDir: s.RuntimeDir, Images: s.images, Runtime: s.Runtime, DiskSize: s.DiskSize,
+		Slots: s.NetworkSlots, ExtraCA: trusted, Version: s.version, Log: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open engine: %w", err)
+	}
+	s.opened("engine", s.engine.Close)
+
+	if err := s.makeServices(ctx, logs); err != nil {
+		return err
+	}
+	if err := s.bootstrap(ctx); err != nil {
+		return err
+	}
+	if err := s.recordDefaults(ctx); err != nil {
+		return err
+	}
+	s.makeHTTP(logs)
+	return nil
+}
+
+func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
+	transport, err := registryTransport(trusted)
+	if err != nil {
+		return err
+	}
+	s.transport = transport
+	s.opened("connections to registries", func() error { transport.CloseIdleConnections(); return nil })
+	if s.base, err = openBase(s.machine.base, s.below(baseImageName), s.log); err != nil {
+		return err
+	}
+	s.opened("base image", s.base.Close)
+	mirrors := map[string][]image.Mirror{s.base.host(): {s.base.mirror()}}
+	for host, m := range s.Mirrors {
+		mirrors[host] = append(mirrors[host], m...)
+	}
+	s.images, err = image.Open(ctx, image.Options{
+		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.opened("image store", s.images.Close)
+	return nil
+}
+
+// makeServices makes the domain and what listens to it.
+func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
+	s.metrics = newMetrics(s.version, s.clock)
+	s.accounts = account.NewService(account.Config{
+		Store: configuredLimits{s.db, s.Quota, s.DeactivateAfter}, Clock: s.clock,
+		DefaultRegion: s.Region, Quota: s.Quota, DeactivateAfter: s.DeactivateAfter,
+	})
+	s.hub = events.New(events.Config{
+		Authenticate: func(ctx context.Context, token, organizationID string) (string, error) {
+			p, err := s.accounts.Authenticate(ctx, token, organizationID)
+			return p.OrganizationID, err
+		},
+		Log: s.log,
+	})
+	s.opened("events", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), cutOffPatience)
+		defer cancel()
+		return s.hub.Close(ctx)
+	})
+	s.metrics.watch(rowCounter{s.db.AllSandboxes, s.db.SnapshotsIn}, s.hub.Connections)
+	s.doors = newDoors(s.accounts)
+	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors}
+	if s.PublicURL != "" {
+		domain.toolbox = s.PublicURL + httpapi.ToolboxPath
+	}
+	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
+	s.snapshots = snapshot.NewService(snapshot.Config{
+		Store: s.db, Images: images{s.images, s.base}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
+		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
+	})
+	s.sandboxes = sandbox.NewService(sandbox.Config{
+		Store: s.db, Engine: s.engine, Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
+		Clock: s.clock, Log: s.log, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Workers: sandboxesAtOnce,
+	})
+	s.doors.find = s.sandboxes.Get
+	s.regions = regions
+	return nil
+}
+
+// since is when this server was first started, as far as is known.
+func (s *server) since(ctx context.Context) time.Time {
+	founder, err := s.db.Founder(ctx)
+	if err != nil {
+		return s.clock.Now() // the first start
+	}
+	return founder.CreatedAt
+}
+
+func (s *server) makeHTTP(logs *buildlog.Logs) {
+	api := httpapi.New(httpapi.Config{
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Usage: s.db, Logs: logs,
+		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
+		Operation: setOperation,
+	})
+	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
+	var requests context.Context
+	requests, s.cutOff = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler: &recorder{next: s.newWeb(api, toolbox), metrics: s.metrics, log: s.log, active: &s.active},
+		// No limit on a whole request or answer: streams may take days.
+		ReadHeaderTimeout: 15 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+	}
+}
+
+// readiness are the parts that must work.
+func (s *server) readiness() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"database": s.db.Ping,
+		"engine": func(ctx context.Context) error {
+			_, err := s.engine.List(ctx)
+			return err
+		},
+		"images": func(ctx context.Context) error {
+			_, err := s.images.Owners(ctx)
+			return err
+		},
+	}
+}
+
+// run serves until ctx ends or a part fails, then ends everything but the
+// sandboxes, and returns why it ended; nil when it was ctx.
+func (s *server) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var owned sync.WaitGroup
+	own := func(name string, f func(context.Context) error) {
+		owned.Go(func() {
+			if err := f(work); err != nil {
+				s.log.Error(name, "err", err)
+				fail(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	own("snapshots", s.snapshots.Run)
+	own("sandboxes", s.sandboxes.Run)
+	own("keys", s.flushKeys)
+	own("web", func(context.Context) error {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	s.log.Info("serving", "address", s.listener.Addr().String(), "url", s.origin(), "version", s.version, "data", s.DataDir)
+	notify(s.log, "READY=1")
+	<-ctx.Done()
+	notify(s.log, "STOPPING=1")
+	s.log.Info("ending; sandboxes run on", "cause", context.Cause(ctx))
+	s.drain()
+	stopWork()
+	owned.Wait()
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) {
+		cause = nil
+	}
+	return errors.Join(cause, s.close())
+}
+
+// drain takes no more requests, lets those that go on finish for the
+// configured time, and then cuts them off.
+func (s *server) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownTimeout)
+	defer cancel()
+	err := s.hub.Close(ctx) // listeners would stay for ever; they come back to the next server
+	// Taken-over connections are none of Shutdown's.
+	err = errors.Join(err, s.http.Shutdown(ctx), s.active.wait(ctx))
+	s.cutOff()
+	if err == nil {
+		return
+	}
+	s.log.Warn("cutting off requests that did not finish", "after", s.ShutdownTimeout, "err", err)
+	if err := s.http.Close(); err != nil {
+		s.log.Warn("close connections", "err", err)
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), cutOffPatience)
+	defer cancel()
+	if err := s.active.wait(ctx); err != nil {
+		s.log.Error("requests go on although they were cut off", "err", err)
+	}
+}
+
+// flushKeys writes now and then when keys were last used, and at the end.
+func (s *server) flushKeys(ctx context.Context) error {
+	tick := s.clock.NewTicker(flushPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C():
+			if err := s.accounts.Flush(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("flush keys", "err", err)
+			}
+		case <-ctx.Done():
+			return s.accounts.Flush(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+// close ends what is open, the last first.
+func (s *server) close() error {
+	if s.cutOff != nil {
+		s.cutOff()
+	}
+	var errs []error
+	for len(s.openParts) > 0 {
+		last := s.openParts[len(s.openParts)-1]
+		s.openParts = s.openParts[:len(s.openParts)-1]
+		if err := last.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", last.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

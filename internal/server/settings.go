@@ -1,0 +1,265 @@
+package server
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// setting is one thing that can be set: as --key, as DAYTONA_KEY, and as key in
+// the file.
+type setting struct {
+	key      string
+	fallback string // as it would be written
+	usage    string
+	allowed  string // completes "… is not valid: use"
+	list     bool   // may be repeated; set gets each item
+	secret   bool   // no flag, which everyone on the machine could see
+	set      func(c *Config, text string) bool
+}
+
+// settings are all there are, in the order of `daytona server --help`.
+var settings = []setting{
+	{
+		key: "data-dir", fallback: "/var/lib/daytona", usage: "keep everything in this `directory`", allowed: "the path of a directory other than /",
+		set: func(c *Config, s string) bool { return absolute(&c.DataDir, s) },
+	},
+	{
+		key: "runtime-dir", fallback: "/run/daytona", usage: "`directory` for what ends with a reboot; servers on one machine share it", allowed: "the path of a directory other than /",
+		set: func(c *Config, s string) bool { return absolute(&c.RuntimeDir, s) },
+	},
+	{
+		key: "listen", fallback: "127.0.0.1:3986", usage: "`address` to serve at; :3986 serves other machines too", allowed: "HOST:PORT, or :PORT for all addresses of this machine",
+		set: func(c *Config, s string) bool {
+			_, port, err := net.SplitHostPort(s)
+			n, portErr := strconv.ParseUint(port, 10, 16)
+			c.Listen = s
+			return err == nil && portErr == nil && n <= 65535
+		},
+	},
+	{
+		key: "public-url", usage: "`URL` at which clients reach the server, such as https://daytona.example.com (default: wherever a request came)", allowed: "http:// or https:// and a host, without a path",
+		set: func(c *Config, s string) bool {
+			c.PublicURL = strings.TrimSuffix(s, "/")
+			return s == "" || isOrigin(c.PublicURL)
+		},
+	},
+	{
+		key: "region", fallback: "us", usage: "`name` of the region that this server is", allowed: "up to 63 small letters, digits and - _ . beginning with a letter or digit",
+		set: func(c *Config, s string) bool {
+			c.Region = s
+			return regionPattern.MatchString(s)
+		},
+	},
+	{
+		key: "mirror", list: true, usage: "`HOST=URL` of a mirror that is asked before the registry HOST, such as docker.io=http://127.0.0.1:5000 (repeatable)", allowed: "HOST=URL, such as docker.io=http://127.0.0.1:5000",
+		set: func(c *Config, s string) bool {
+			host, mirror, found := strings.Cut(s, "=")
+			u, err := url.Parse(mirror)
+			if !found || !hostPattern.MatchString(host) || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return false
+			}
+			c.Mirrors[host] = append(c.Mirrors[host], image.Mirror{URL: strings.TrimSuffix(mirror, "/")})
+			return true
+		},
+	},
+	{
+		key: "plain-http", list: true, usage: "registry `HOST[:PORT]` that is spoken to without TLS (repeatable)", allowed: "HOST or HOST:PORT, as it is written in image references",
+		set: func(c *Config, s string) bool {
+			c.PlainHTTP = append(c.PlainHTTP, s)
+			return hostPattern.MatchString(s)
+		},
+	},
+	{
+		key: "extra-ca", usage: "PEM `file` of certificates that pulls and sandboxes trust besides their own, or system for what this machine trusts", allowed: "the path of a PEM file, or system",
+		set: func(c *Config, s string) bool {
+			c.ExtraCA = s
+			return true // trust.go reads it
+		},
+	},
+	{
+		key: "runtime", fallback: "runc", usage: "OCI runtime: a `program` in the PATH, or its path", allowed: "the name or path of a program",
+		set: func(c *Config, s string) bool {
+			c.Runtime = s
+			return s != ""
+		},
+	},
+	{
+		key: "disk-size", fallback: "0", usage: "`size` of the file that holds the sandboxes' disks where the data directory is not on btrfs; 0 is 80 % of the free space", allowed: "0, or at least 1GiB, written such as 40GiB",
+		set: func(c *Config, s string) bool {
+			n, ok := parseSize(s)
+			c.DiskSize = n
+			return ok && (n == 0 || n >= gib)
+		},
+	},
+	{
+		key: "network-slots", fallback: "4", usage: "`number` of network slots that are kept ready for the next sandboxes", allowed: "a whole number from 1 to 256",
+		set: func(c *Config, s string) bool { return whole(&c.NetworkSlots, s, 1, 256) },
+	},
+	{
+		key: "default-snapshot", fallback: "daytona-small", usage: "`name` of the snapshot of sandboxes that name none", allowed: "the name of a snapshot",
+		set: func(c *Config, s string) bool {
+			c.DefaultSnapshot = s
+			return s != ""
+		},
+	},
+	{
+		key: "default-image", fallback: DefaultImageAuto, usage: "what the snapshots daytona-small, -medium and -large are made of at the first start: an image `reference`, debian (built here from Debian's packages), none, or auto (an image of docker.io where that answers, else debian)",
+		allowed: "auto, debian, none, or an image with a tag or digest such as python:3.13-slim",
+		set: func(c *Config, s string) bool {
+			c.DefaultImage = s
+			switch s {
+			case DefaultImageAuto, DefaultImageDebian, DefaultImageNone:
+				return true
+			}
+			return image.ValidateReference(s) == nil
+		},
+	},
+	{
+		key: "quota-cpu", fallback: "1000", usage: "`cores` of an organization's running sandboxes together", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.TotalCPU, s, 1, maxQuota) },
+	},
+	{
+		key: "quota-memory", fallback: "2000", usage: "`GiB` of memory of an organization's running sandboxes together", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.TotalMemory, s, 1, maxQuota) },
+	},
+	{
+		key: "quota-disk", fallback: "10000", usage: "`GiB` of disk of an organization's sandboxes together", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.TotalDisk, s, 1, maxQuota) },
+	},
+	{
+		key: "quota-snapshots", fallback: "500", usage: "`number` of an organization's snapshots", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.Snapshots, s, 1, maxQuota) },
+	},
+	{
+		key: "max-cpu", fallback: "16", usage: "`cores` of one sandbox", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.MaxCPU, s, 1, maxQuota) },
+	},
+	{
+		key: "max-memory", fallback: "64", usage: "`GiB` of memory of one sandbox", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.MaxMemory, s, 1, maxQuota) },
+	},
+	{
+		key: "max-disk", fallback: "200", usage: "`GiB` of disk of one sandbox", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.Quota.MaxDisk, s, 1, maxQuota) },
+	},
+	{
+		key: "auto-deactivate-after", fallback: "336h", usage: "`time` after which an unused snapshot becomes inactive; 0 is never", allowed: "0, or at least 1m, written such as 336h",
+		set: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			c.DeactivateAfter = d
+			return err == nil && (d == 0 || d >= time.Minute)
+		},
+	},
+	{
+		key: "shutdown-timeout", fallback: "10s", usage: "`time` that requests get to finish when the server ends", allowed: "a time of at least 0, written such as 10s",
+		set: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			c.ShutdownTimeout = d
+			return err == nil && d >= 0
+		},
+	},
+	{
+		key: "log-level", fallback: "info", usage: "least `level` that is logged: debug (each request too), info, warn, error", allowed: "debug, info, warn or error",
+		set: func(c *Config, s string) bool {
+			levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+			level, ok := levels[s]
+			c.LogLevel = level
+			return ok
+		},
+	},
+	{
+		key: "log-format", fallback: LogText, usage: "`form` of the log: text or json", allowed: "text or json",
+		set: func(c *Config, s string) bool {
+			c.LogFormat = s
+			return s == LogText || s == LogJSON
+		},
+	},
+	{
+		key: "admin-api-key", secret: true, usage: "an API key of the administrator's, besides the one that the server makes", allowed: "32 to 256 letters, digits and _ -",
+		set: func(c *Config, s string) bool {
+			c.AdminAPIKey = s
+			return s == "" || adminKeyPattern.MatchString(s)
+		},
+	},
+}
+
+const (
+	gib          = 1 << 30
+	maxQuota     = 1_000_000_000
+	wholeAllowed = "a whole number from 1 to 1000000000"
+)
+
+var (
+	regionPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.\-]{0,62}$`)
+	hostPattern     = regexp.MustCompile(`^` + reference.DomainRegexp.String() + `$`)
+	adminKeyPattern = regexp.MustCompile(`^[a-zA-Z0-9_\-]{32,256}$`)
+	sizePattern     = regexp.MustCompile(`^([0-9]{1,12})(?:([KMGT])(i?)B?)?$`)
+)
+
+func findSetting(key string) *setting {
+	for i := range settings {
+		if settings[i].key == key {
+			return &settings[i]
+		}
+	}
+	return nil
+}
+
+func settingKeys() []string {
+	var out []string
+	for _, s := range settings {
+		out = append(out, s.key)
+	}
+	return out
+}
+
+func absolute(to *string, s string) bool {
+	path, err := filepath.Abs(s)
+	*to = path
+	return err == nil && s != "" && path != "/"
+}
+
+func whole(to *int, s string, least, most int) bool {
+	n, err := strconv.Atoi(s)
+	*to = n
+	return err == nil && n >= least && n <= most
+}
+
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}
+
+// parseSize reads a number of bytes: 40GiB and 40G-with-i count by 1024, 40GB
+// and 40G by 1000.
+func parseSize(s string) (int64, bool) {
+	m := sizePattern.FindStringSubmatch(s)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	base := int64(1000)
+	if m[3] == "i" {
+		base = 1024
+	}
+	for range strings.Index("KMGT", m[2]) + min(len(m[2]), 1) {
+		if n > 1<<62/base {
+			return 0, false
+		}
+		n *= base
+	}
+	return n, true
+}

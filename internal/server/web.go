@@ -1,0 +1,129 @@
+package server
+
+import (
+	"encoding/json"
+	"html/template"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httpapi"
+)
+
+// Where things are below the origin, besides httpapi.Prefix and
+// httpapi.ToolboxPath.
+const (
+	eventsPath  = httpapi.Prefix + "/socket.io/"
+	metricsPath = "/metrics"
+)
+
+// web is everything that the listener serves.
+type web struct {
+	api     http.Handler
+	events  http.Handler
+	toolbox http.Handler
+	metrics http.Handler
+	home    http.Handler
+}
+
+func (s *server) newWeb(api *httpapi.API, toolbox http.Handler) *web {
+	return &web{
+		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox),
+		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
+		})),
+		home: home(s.version),
+	}
+}
+
+// ServeHTTP implements http.Handler. It looks at prefixes only: a mux would
+// redirect what it finds untidy, and names in paths may be.
+func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	at, path := w.home, r.URL.Path
+	switch {
+	case strings.HasPrefix(path, eventsPath):
+		setOperation(r.Context(), "events")
+		at = w.events
+	case path == httpapi.Prefix || strings.HasPrefix(path, httpapi.Prefix+"/"):
+		at = w.api
+	case strings.HasPrefix(path, httpapi.ToolboxPath+"/"):
+		setOperation(r.Context(), "toolbox")
+		at = w.toolbox
+	case path == metricsPath:
+		setOperation(r.Context(), "metrics")
+		at = w.metrics
+	}
+	at.ServeHTTP(rw, r)
+}
+
+// guardMetrics lets only this machine and administrators see the metrics. A
+// request that a proxy passed on is not this machine's, wherever the proxy is.
+func (s *server) guardMetrics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !fromThisMachine(r) {
+			p, err := s.accounts.Authenticate(r.Context(), httpapi.BearerToken(r.Header.Get("Authorization")), "")
+			if err != nil || !p.Admin {
+				refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to this machine only, or to an administrator's API key: send one as Authorization: Bearer KEY."))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func fromThisMachine(r *http.Request) bool {
+	for _, passedOn := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(passedOn) != "" {
+			return false
+		}
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// refuse answers with the error envelope.
+func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
+	status := f.Kind.Status()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(api.Error{
+		StatusCode: status, Message: f.Message, Err: http.StatusText(status), Code: f.Code,
+		Path: r.URL.Path, Timestamp: time.Now().UTC().Format(time.RFC3339Nano), Source: api.SourceAPI,
+	})
+}
+
+// home is the page at /, and the answer to paths that are nobody's.
+func home(version string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			refuse(w, r, fault.NotFound("NOT_FOUND", "There is nothing at "+r.URL.Path+": the API is below "+httpapi.Prefix+"."))
+			return
+		}
+		setOperation(r.Context(), "home")
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		_ = homePage.Execute(w, version) // to a client that may have gone
+	})
+}
+
+var homePage = template.Must(template.New("home").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Daytona</title>
+<style>body { font: 16px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto; padding: 0 1rem; color-scheme: light dark }
+ code { font: 0.95em ui-monospace, monospace }</style></head><body>
+<h1>Daytona</h1>
+<p>Secure sandboxes for running code. This server runs version {{.}}.</p>
+<ul>
+<li><a href="/api/docs">The API</a>, and its <a href="/api/openapi.json">OpenAPI description</a></li>
+<li><a href="/api/health/ready">Whether all parts work</a></li>
+</ul>
+<p>Clients take this server's address with <code>/api</code> as <code>DAYTONA_API_URL</code>, and an API key as
+<code>DAYTONA_API_KEY</code>. On the server, root finds both in <code>credentials.json</code> of the data directory.</p>
+</body></html>
+`))
