@@ -34,6 +34,7 @@ type Local struct {
 	cgroups  *cgroup.Tree
 	slots    *slot.Pool
 	boot     string // id of this boot of the machine
+	purged   bool   // nothing is left to come back to
 	files    uint64 // that a process of a sandbox may raise its limit to
 
 	starts chan struct{} // bounds the starts at one time
@@ -120,13 +121,20 @@ const (
 const maxSocketPath = 107
 
 func (l *Local) prepare() error {
+	if err := l.own(); err != nil {
+		return err
+	}
 	if n := len(l.socket("01234567-89ab-cdef-0123-456789abcdef")); n > maxSocketPath {
 		return fmt.Errorf("runtime directory %s: its path is %d bytes too long for sockets", l.RuntimeDir, n-maxSocketPath)
 	}
 	// The OCI runtime mounts as the sandbox's root, which must get through to
 	// what it mounts; sockets and state have modes of their own.
-	for name, mode := range map[string]os.FileMode{sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711} {
-		if err := os.MkdirAll(filepath.Join(l.dir, name), mode); err != nil {
+	for name, mode := range map[string]os.FileMode{"": 0o711, sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711} {
+		path := filepath.Join(l.dir, name)
+		if err := os.MkdirAll(path, 0o711); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, mode); err != nil {
 			return err
 		}
 	}
@@ -155,6 +163,23 @@ func (l *Local) prepare() error {
 	return os.Rename(next, filepath.Join(l.dir, agentFile))
 }
 
+// own makes the instance's directory this data directory's: another one that
+// had the index before is gone, or it would not have been given away.
+func (l *Local) own() error {
+	file := filepath.Join(l.dir, "data-directory")
+	owner, err := os.ReadFile(file)
+	if err == nil && string(owner) == l.DataDir {
+		return nil
+	}
+	if err := os.RemoveAll(l.dir); err != nil {
+		return fmt.Errorf("clear runtime directory: %w", err)
+	}
+	if err := os.MkdirAll(l.dir, 0o711); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(l.DataDir), 0o600)
+}
+
 // Close implements engine.Engine. When no sandbox runs, nothing of the engine
 // is left on the machine.
 func (l *Local) Close() error {
@@ -178,8 +203,9 @@ func (l *Local) Close() error {
 	if l.disks != nil {
 		errs = append(errs, l.disks.Close(!idle))
 	}
+	l.runtime.close()
 	if l.instance != nil {
-		errs = append(errs, l.instance.Release(false))
+		errs = append(errs, l.instance.Release(l.purged))
 	}
 	return errors.Join(errs...)
 }
@@ -197,6 +223,7 @@ func (l *Local) Purge(ctx context.Context) error {
 	for _, id := range ids {
 		errs = append(errs, l.Stop(ctx, id, 0))
 	}
+	l.purged = true
 	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
 }
 

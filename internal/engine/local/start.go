@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -257,69 +255,4 @@ func (l *Local) bootConfig(b *bundle) (*os.File, error) {
 		return nil, fmt.Errorf("write the agent's configuration: %w", err)
 	}
 	return f, nil
-}
-
-// ociRuntime is the program that runs containers.
-type ociRuntime struct {
-	path string
-	root string // its state
-}
-
-func openRuntime(path, root string) (ociRuntime, error) {
-	if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
-		return ociRuntime{}, fmt.Errorf("run the OCI runtime %s: %w: %s", path, err, strings.TrimSpace(string(out)))
-	}
-	return ociRuntime{path: path, root: root}, nil
-}
-
-// run starts the container in the background, with two files beyond the
-// standard ones. It must be called on a locked thread: the runtime is killed
-// when that thread, or this process, ends.
-func (r ociRuntime) run(ctx context.Context, id, bundle string, files ...*os.File) (pid int, err error) {
-	log, pidFile := filepath.Join(bundle, "runtime.log"), filepath.Join(bundle, "pid")
-	cmd := exec.CommandContext(ctx, r.path, "--root", r.root, "--log", log, "--log-format", "json",
-		"run", "--detach", "--bundle", bundle, "--pid-file", pidFile, "--preserve-fds", fmt.Sprint(len(files)), id)
-	cmd.ExtraFiles = files
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("run container: %w: %s", err, lastError(log))
-	}
-	b, err := os.ReadFile(pidFile)
-	if err == nil {
-		_, err = fmt.Sscan(string(b), &pid)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read the container's pid: %w", err)
-	}
-	return pid, nil
-}
-
-// delete removes the runtime's state and what is left of the container; a
-// missing one is fine.
-func (r ociRuntime) delete(ctx context.Context, id string) error {
-	if _, err := os.Stat(filepath.Join(r.root, id)); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	out, err := exec.CommandContext(ctx, r.path, "--root", r.root, "delete", "--force", id).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("delete container: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	// Runtimes leave a state they cannot read.
-	return os.RemoveAll(filepath.Join(r.root, id))
-}
-
-// lastError is the last error in the runtime's log.
-func lastError(log string) string {
-	b, err := os.ReadFile(log)
-	if err != nil {
-		return "it left no log"
-	}
-	last := "its log tells no error"
-	for line := range strings.Lines(string(b)) {
-		var entry struct{ Level, Msg string }
-		if json.Unmarshal([]byte(line), &entry) == nil && (entry.Level == "error" || entry.Level == "fatal") {
-			last = entry.Msg
-		}
-	}
-	return last
 }
