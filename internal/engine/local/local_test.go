@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/instance"
 	"github.com/opendaytona/daytona/internal/image"
 )
 
@@ -180,5 +182,189 @@ func TestASandboxRunsOnItsImageAndKeepsItsDisk(t *testing.T) {
 	}
 	if _, err := f.Inspect(t.Context(), s.ID); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("inspect of a deleted sandbox: %v", err)
+	}
+}
+
+func TestANewEngineTakesOverRunningSandboxes(t *testing.T) {
+	f := open(t, nil)
+	s, other := f.create(nil), f.create(nil)
+	f.has(s.ID, "echo $$ >/tmp/mark; cat /tmp/mark", "")
+	if err := f.Local.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	f.has(s.ID, "test -s /tmp/mark && echo kept", "kept")
+	st, err := f.Inspect(t.Context(), s.ID)
+	if err != nil || st.Phase != engine.PhaseRunning || !st.Booted || st.StartedAt.IsZero() {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	all, err := f.List(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for _, id := range []string{s.ID, other.ID} {
+		if err := f.Stop(t.Context(), id, time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case e := <-f.Exits():
+		t.Errorf("a stop was told as an exit: %+v", e)
+	default:
+	}
+}
+
+func TestASandboxThatEndsByItselfIsTold(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(func(s *engine.Spec) { s.User = "root" })
+	pid := f.running[s.ID].PID
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case e := <-f.Exits():
+		if e.ID != s.ID || e.OOMKilled {
+			t.Errorf("%+v", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing was told")
+	}
+	st, err := f.Inspect(t.Context(), s.ID)
+	if err != nil || st.Phase != engine.PhaseStopped || !st.Booted {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	if err := f.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	f.has(s.ID, "echo again", "again")
+}
+
+func TestSandboxesThatEndWhileNobodyWatchesAreCleared(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(nil)
+	pid := f.running[s.ID].PID
+	if err := f.Local.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	st, err := f.Inspect(t.Context(), s.ID)
+	if err != nil || st.Phase != engine.PhaseStopped {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	if err := f.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	f.has(s.ID, "echo again", "again")
+}
+
+func TestRepeatedCallsChangeNothing(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(nil)
+	pid := f.running[s.ID].PID
+	for range 2 {
+		if err := errors.Join(f.Create(t.Context(), s), f.Start(t.Context(), s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.running[s.ID].PID != pid {
+		t.Error("the sandbox was started again")
+	}
+	for range 2 {
+		if err := f.Stop(t.Context(), s.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := f.Delete(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Start(t.Context(), s); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("start of a deleted sandbox: %v", err)
+	}
+	s.Image = "sha256:other"
+	if err := f.Create(t.Context(), s); !errors.Is(err, engine.ErrImageMissing) {
+		t.Errorf("create on a missing image: %v", err)
+	}
+}
+
+func TestLimitsBind(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(func(s *engine.Spec) {
+		s.User, s.Resources.Disk, s.Resources.Memory, s.Resources.PIDs = "root", 64<<20, 128<<20, 64
+	})
+	f.has(s.ID, "dd if=/dev/zero of=/tmp/fill bs=1M count=100 2>&1; rm -f /tmp/fill", "quota")
+	f.has(s.ID, "tail /dev/zero; echo ended $?", "ended 137")
+	f.has(s.ID, "for i in $(seq 100); do sleep 3 & done 2>&1 | head -3; echo done", "fork")
+	f.has(s.ID, "echo fine", "fine")
+}
+
+func TestFailedStartsLeaveNothing(t *testing.T) {
+	f := open(t, func(o *Options) { o.Slots = 1 })
+	s := spec()
+	if err := f.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	good := f.runtime.image
+	broken, err := sealedCopy("/bin/false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	f.runtime.image = broken
+	for range 3 {
+		if err := f.Start(t.Context(), s); err == nil {
+			t.Fatal("it started without a runtime")
+		}
+	}
+	f.runtime.image = good
+	if left := f.cgroups.List(); len(left) != 0 {
+		t.Errorf("cgroups are left: %v", left)
+	}
+	if err := f.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	f.has(s.ID, "echo after all", "after all")
+}
+
+func TestTwoEnginesDoNotShareADataDirectory(t *testing.T) {
+	f := open(t, nil)
+	if _, err := Open(t.Context(), f.options); !errors.Is(err, instance.ErrInUse) {
+		t.Fatal(err)
+	}
+}
+
+func TestNoMountOfASandboxIsTheHosts(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(nil)
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, f.dir) || strings.Contains(line, s.ID) {
+			t.Errorf("the host sees %s", line)
+		}
+	}
+	// And the sandbox sees nothing of the host's.
+	out, err := f.do(s.ID, "cat /proc/self/mountinfo")
+	if err != nil || strings.Contains(out, "/run/daytona/"+filepath.Base(f.dir)+"/root") {
+		t.Error(out, err)
+	}
+}
+
+func TestThisMachineHasWhatTheEngineNeeds(t *testing.T) {
+	for _, r := range Check(t.Context(), "", t.TempDir()) {
+		if !r.OK {
+			t.Errorf("%s: %s", r.Name, r.Detail)
+		}
+	}
+	for _, r := range Check(t.Context(), "no-such-runtime", "/proc/nowhere") {
+		if missing := r.Name == "OCI runtime" || r.Name == "data directory"; r.OK == missing {
+			t.Errorf("%s: %v, %s", r.Name, r.OK, r.Detail)
+		}
 	}
 }

@@ -1,0 +1,226 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine/local/agent"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
+)
+
+// Requirement is one thing that the engine needs of the machine.
+type Requirement struct {
+	Name     string
+	OK       bool
+	Optional bool   // without it something is worse, not impossible
+	Detail   string // what was found, or what to do
+}
+
+// Check looks at everything the engine needs, changing nothing that stays.
+// ociRuntime is "" for runc.
+func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
+	if ociRuntime == "" {
+		ociRuntime = "runc"
+	}
+	return []Requirement{
+		checkRoot(),
+		checkKernel(),
+		checkAgent(),
+		checkRuntime(ctx, ociRuntime),
+		checkCgroups(),
+		checkUserNamespaces(),
+		checkFilesystem("overlay", "overlayfs", false, "load the module: modprobe overlay"),
+		checkFilesystem("btrfs", "btrfs", true, "without it sandboxes' disks are not limited; load the module: modprobe btrfs"),
+		checkProgram("mkfs.btrfs", "btrfs-progs", true),
+		checkLoop(),
+		checkNftables(),
+		checkDevice("/dev/fuse", "fuse", "FUSE filesystems"),
+		checkDevice("/dev/net/tun", "tun", "VPNs and rootless container networks"),
+		checkDataDir(dataDir),
+	}
+}
+
+func checkRoot() Requirement {
+	r := Requirement{Name: "root", OK: os.Geteuid() == 0, Detail: "runs as root"}
+	if !r.OK {
+		r.Detail = fmt.Sprintf("runs as user %d: start it with sudo, or as a system service", os.Geteuid())
+	}
+	return r
+}
+
+func checkKernel() Requirement {
+	const major, minor = 6, 1
+	var u unix.Utsname
+	r := Requirement{Name: "kernel"}
+	if err := unix.Uname(&u); err != nil {
+		r.Detail = err.Error()
+		return r
+	}
+	release := unix.ByteSliceToString(u.Release[:])
+	var a, b int
+	_, err := fmt.Sscanf(release, "%d.%d", &a, &b)
+	r.OK = err == nil && (a > major || a == major && b >= minor)
+	r.Detail = "Linux " + release
+	if !r.OK {
+		r.Detail += fmt.Sprintf(": %d.%d or newer is needed (idmapped mounts below overlayfs)", major, minor)
+	}
+	return r
+}
+
+func checkAgent() Requirement {
+	_, err := agent.Binary()
+	if err != nil {
+		return Requirement{Name: "agent", Detail: err.Error()}
+	}
+	return Requirement{Name: "agent", OK: true, Detail: "is in this binary"}
+}
+
+func checkRuntime(ctx context.Context, name string) Requirement {
+	r := Requirement{Name: "OCI runtime"}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		r.Detail = name + " was not found: install it (apt install runc), or name another runtime in the configuration"
+		return r
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	first, _, _ := strings.Cut(string(out), "\n")
+	r.OK, r.Detail = err == nil, path+": "+first
+	if err != nil {
+		r.Detail = fmt.Sprintf("%s does not run: %v", path, err)
+	}
+	return r
+}
+
+func checkCgroups() Requirement {
+	version := "v1"
+	if cgroup.Unified() {
+		version = "v2"
+	}
+	r := Requirement{Name: "cgroups", OK: true, Detail: version + " with cpu, memory and pids"}
+	have := cgroup.Controllers()
+	for _, need := range []string{"cpu", "memory", "pids"} {
+		if !slices.Contains(have, need) {
+			r.OK = false
+			r.Detail = fmt.Sprintf("the %s controller is missing (cgroups %s): enable it on the kernel's command line (cgroup_enable=%s), or delegate it to this service (Delegate=yes)", need, version, need)
+		}
+	}
+	return r
+}
+
+func checkUserNamespaces() Requirement {
+	r := Requirement{Name: "user namespaces"}
+	b, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
+	if err != nil {
+		r.Detail = "the kernel has none (CONFIG_USER_NS)"
+		return r
+	}
+	n, _ := strconv.Atoi(string(bytes.TrimSpace(b)))
+	r.OK, r.Detail = n > 0, fmt.Sprintf("up to %d", n)
+	if !r.OK {
+		r.Detail = "they are switched off: sysctl user.max_user_namespaces=65536"
+	}
+	return r
+}
+
+func checkFilesystem(module, name string, optional bool, otherwise string) Requirement {
+	r := Requirement{Name: name, Optional: optional, Detail: "known to the kernel"}
+	if os.Geteuid() == 0 {
+		// Loading it is what mounting would do.
+		_ = exec.Command("modprobe", "-q", module).Run()
+	}
+	b, err := os.ReadFile("/proc/filesystems")
+	if err == nil {
+		for line := range strings.Lines(string(b)) {
+			if fields := strings.Fields(line); len(fields) > 0 && fields[len(fields)-1] == module {
+				r.OK = true
+			}
+		}
+	}
+	if !r.OK {
+		r.Detail = "unknown to the kernel: " + otherwise
+	}
+	return r
+}
+
+func checkProgram(name, pkg string, optional bool) Requirement {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return Requirement{Name: name, Optional: optional, Detail: "was not found: install it (apt install " + pkg + ")"}
+	}
+	return Requirement{Name: name, OK: true, Optional: optional, Detail: path}
+}
+
+func checkLoop() Requirement {
+	_, err := os.Stat("/dev/loop-control")
+	r := Requirement{Name: "loop devices", OK: err == nil, Optional: true, Detail: "/dev/loop-control"}
+	if !r.OK {
+		r.Detail = "none: sandboxes' disks are limited only if the data directory is on btrfs; load the module: modprobe loop"
+	}
+	return r
+}
+
+func checkNftables() Requirement {
+	r := Requirement{Name: "nftables"}
+	c, err := nftables.New()
+	if err == nil {
+		_, err = c.ListTables()
+	}
+	r.OK, r.Detail = err == nil, "answers"
+	if err != nil {
+		r.Detail = fmt.Sprintf("does not answer (%v): load the module: modprobe nf_tables", err)
+	}
+	return r
+}
+
+func checkDevice(path, module, use string) Requirement {
+	_, err := os.Stat(path)
+	r := Requirement{Name: path, OK: err == nil, Optional: true, Detail: "is there"}
+	if !r.OK {
+		r.Detail = fmt.Sprintf("is missing: no %s in sandboxes; load the module: modprobe %s", use, module)
+	}
+	return r
+}
+
+// checkDataDir tries the nearest directory that exists.
+func checkDataDir(dir string) Requirement {
+	r := Requirement{Name: "data directory"}
+	at := dir
+	for {
+		if _, err := os.Stat(at); err == nil || at == "/" || at == "." {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	f, err := os.CreateTemp(at, ".daytona-check-*")
+	if err != nil {
+		r.Detail = fmt.Sprintf("%s can't be written: %v", dir, err)
+		return r
+	}
+	f.Close()
+	os.Remove(f.Name())
+	var st unix.Statfs_t
+	if err := unix.Statfs(at, &st); err != nil {
+		r.Detail = fmt.Sprintf("%s: %v", dir, err)
+		return r
+	}
+	const need = 5 << 30
+	free := st.Bavail * uint64(st.Bsize)
+	r.OK, r.Detail = free >= need, fmt.Sprintf("%s, %d GiB free", dir, free>>30)
+	if !r.OK {
+		r.Detail += fmt.Sprintf(": at least %d GiB are needed; choose another with --data-dir", need>>30)
+	}
+	return r
+}
