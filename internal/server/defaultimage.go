@@ -28,12 +28,13 @@ func (s *server) chooseDefaultImage(ctx context.Context) string {
 	case DefaultImageAuto:
 		ctx, cancel := context.WithTimeout(ctx, hubPatience)
 		defer cancel()
-		if err := s.resolve(ctx, hubImage); err != nil {
-			s.log.Info("default image: docker.io does not give its image, building one from Debian's packages", "asked", hubImage, "image", s.base.reference, "err", err)
+		hub := s.machine.hubImage
+		if err := s.resolve(ctx, hub); err != nil {
+			s.log.Info("default image: the hub does not give it, building one from Debian's packages", "asked", hub, "image", s.base.reference, "err", err)
 			return s.base.reference
 		}
-		s.log.Info("default image: docker.io answers, pulling its image", "image", hubImage)
-		return hubImage
+		s.log.Info("default image: the hub has it", "image", hub)
+		return hub
 	}
 	return s.DefaultImage
 }
@@ -44,6 +45,8 @@ func (s *server) resolve(ctx context.Context, ref string) error {
 	if err != nil {
 		return fmt.Errorf("resolve %s: %w", ref, err)
 	}
+	// Without pull, the resolver asks a host for nothing but digests.
+	const ask = docker.HostCapabilityPull | docker.HostCapabilityResolve
 	client := &http.Client{Transport: s.transport}
 	defer client.CloseIdleConnections()
 	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: func(host string) ([]docker.RegistryHost, error) {
@@ -54,14 +57,14 @@ func (s *server) resolve(ctx context.Context, ref string) error {
 			if err != nil {
 				return nil, err
 			}
-			hosts = append(hosts, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: u.Host, Scheme: u.Scheme, Path: u.Path + "/v2", Capabilities: docker.HostCapabilityResolve})
+			hosts = append(hosts, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: u.Host, Scheme: u.Scheme, Path: u.Path + "/v2", Capabilities: ask})
 		}
 		scheme := "https"
 		if slices.Contains(s.PlainHTTP, host) {
 			scheme = "http"
 		}
 		name, err := docker.DefaultHost(host)
-		return append(hosts, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: name, Scheme: scheme, Path: "/v2", Capabilities: docker.HostCapabilityResolve}), err
+		return append(hosts, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: name, Scheme: scheme, Path: "/v2", Capabilities: ask}), err
 	}})
 	if _, _, err := resolver.Resolve(ctx, named.String()); err != nil {
 		return fmt.Errorf("resolve %s: %w", ref, err)

@@ -32,13 +32,12 @@ type containerdLog struct{ log *slog.Logger }
 // Levels implements logrus.Hook.
 func (containerdLog) Levels() []logrus.Level { return logrus.AllLevels }
 
-// Fire implements logrus.Hook.
+// Fire implements logrus.Hook. What fails comes back as an error too, and is
+// logged with its context; what a library only warns of, such as a filesystem
+// without fs-verity at each start, concerns its developers.
 func (c containerdLog) Fire(e *logrus.Entry) error {
 	level := slog.LevelDebug
-	switch e.Level {
-	case logrus.PanicLevel, logrus.FatalLevel, logrus.ErrorLevel:
-		level = slog.LevelError
-	case logrus.WarnLevel:
+	if e.Level <= logrus.ErrorLevel {
 		level = slog.LevelWarn
 	}
 	attrs := make([]slog.Attr, 0, len(e.Data))

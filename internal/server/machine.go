@@ -14,6 +14,7 @@ import (
 type machine struct {
 	openEngine func(context.Context, local.Options) (engine.Engine, error)
 	base       baseImage
+	hubImage   string // what the default snapshots are made of where a hub has it
 }
 
 // baseImage is the image made here from Debian's packages.
@@ -28,6 +29,7 @@ type baseImage struct {
 // thisMachine is the real one.
 func thisMachine() machine {
 	return machine{
+		hubImage: hubImage,
 		openEngine: func(ctx context.Context, o local.Options) (engine.Engine, error) {
 			e, err := local.Open(ctx, o)
 			if err != nil {

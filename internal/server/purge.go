@@ -58,7 +58,7 @@ func purgeEngine(ctx context.Context, c Config, path, version string, log *slog.
 		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Version: version, Log: log,
 	})
 	if err != nil {
-		return fmt.Errorf("open engine: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	return e.Purge(ctx)

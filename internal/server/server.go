@@ -130,7 +130,7 @@ func (s *server) open(ctx context.Context) error {
 		Slots: s.NetworkSlots, ExtraCA: trusted, Version: s.version, Log: s.log,
 	})
 	if err != nil {
-		return fmt.Errorf("open engine: %w", err)
+		return err
 	}
 	s.opened("engine", s.engine.Close)
 

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	c := config(t)
+	s := start(t, c, testMachine(e))
+	path := s.below(CredentialsName)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("everyone may read the credentials: %s", info.Mode())
+	}
+	if want := "http://" + s.listener.Addr().String() + "/api"; s.creds.APIURL != want {
+		t.Errorf("the URL is %s, want %s", s.creds.APIURL, want)
+	}
+	s.call("GET", "/api/users/me", "", 200)
+	s.stop()
+	if info, err := os.Stat(s.below(databaseName)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("everyone may read the database: %v %v", info.Mode(), err)
+	}
+
+	c.PublicURL = "https://daytona.example.com"
+	again := start(t, c, testMachine(e))
+	want := credentials{APIURL: "https://daytona.example.com/api", APIKey: s.creds.APIKey, DashboardURL: "https://daytona.example.com"}
+	if again.creds != want {
+		t.Errorf("after a move: %+v, want %+v", again.creds, want)
+	}
+	again.stop()
+
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newServer(t.Context(), c, "test", testMachine(e), again.log, &again.stdout); err == nil || !strings.Contains(err.Error(), "delete the file") {
+		t.Errorf("with damaged credentials: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	renewed := start(t, config(t, "--data-dir", c.DataDir), testMachine(e))
+	if renewed.creds.APIKey == s.creds.APIKey || !strings.Contains(renewed.stdout.String(), renewed.creds.APIKey) {
+		t.Error("no new key was made and shown")
+	}
+	if status, _ := renewed.raw("GET", renewed.origin()+"/api/users/me", s.creds.APIKey, ""); status != 401 {
+		t.Errorf("the lost key still works: %d", status)
+	}
+}
+
+func TestTheConfiguredKeyIsTheOneThatWorks(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	c := config(t)
+	first, second := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	for _, step := range []struct{ configured, works, fails string }{
+		{"", "", first},
+		{first, first, second},
+		{first, first, second},
+		{second, second, first},
+		{"", "", second},
+	} {
+		c.AdminAPIKey = step.configured
+		s := start(t, c, testMachine(e))
+		if step.works != "" {
+			if status, text := s.raw("GET", s.origin()+"/api/api-keys/current", step.works, ""); status != 200 || !strings.Contains(text, adminKeyName) {
+				t.Errorf("%+v: %d %s", step, status, text)
+			}
+		}
+		if status, _ := s.raw("GET", s.origin()+"/api/users/me", step.fails, ""); status != 401 {
+			t.Errorf("%+v: the other key: %d", step, status)
+		}
+		s.call("GET", "/api/users/me", "", 200)
+		s.stop()
+	}
+}
+
+func TestAConfiguredKeyThatIsAnotherKeyIsRefused(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	c := config(t)
+	s := start(t, c, testMachine(e))
+	s.stop()
+	c.AdminAPIKey = s.creds.APIKey
+	if _, err := newServer(t.Context(), c, "test", testMachine(e), s.log, &s.stdout); err == nil || !strings.Contains(err.Error(), "local-admin") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// buildable is a base image whose build goes as the test wants.
+type buildable struct {
+	registry http.Handler
+	begun    chan struct{}
+	results  chan error
+
+	mu     sync.Mutex
+	builds int
+}
+
+func newBuildable(t *testing.T) *buildable {
+	t.Helper()
+	b := &buildable{registry: testRegistry(), begun: make(chan struct{}, 9), results: make(chan error, 9)}
+	web := httptest.NewServer(b.registry)
+	defer web.Close()
+	push(t, web.URL, "base:1")
+	return b
+}
+
+func (b *buildable) machine(e *memoryEngine) machine {
+	m := testMachine(e)
+	m.base.build = func(ctx context.Context, _ string, _ *slog.Logger, progress func(string)) error {
+		b.mu.Lock()
+		b.builds++
+		b.mu.Unlock()
+		progress("unpacking packages")
+		b.begun <- struct{}{}
+		select {
+		case err := <-b.results:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	m.base.handler = func(string) (http.Handler, error) { return b.registry, nil }
+	return m
+}
+
+func (ts *testServer) states() string {
+	var out []string
+	for _, item := range ts.call("GET", "/api/snapshots?sort=name", "", 200)["items"].([]any) {
+		s := item.(map[string]any)
+		out = append(out, fmt.Sprintf("%v %v %v/%v/%v", s["name"], s["state"], s["cpu"], s["mem"], s["disk"]))
+	}
+	return strings.Join(out, ", ")
+}
+
+const allActive = "daytona-large active 4/8/10, daytona-medium active 2/4/8, daytona-small active 1/1/3"
+
+func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
+	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
+	c := config(t, "--default-image", "debian")
+	s := start(t, c, b.machine(e))
+	<-b.begun
+	if got := s.call("POST", "/api/sandbox", `{"name":"box"}`, 200); got["state"] != "pulling_snapshot" {
+		t.Errorf("while the image is built the sandbox is %v", got["state"])
+	}
+	b.results <- nil
+	s.eventually("the sandbox starts", func() bool { return s.call("GET", "/api/sandbox/box", "", 200)["state"] == "started" })
+	s.eventually("all are active", func() bool { return s.states() == allActive })
+	if b.builds != 1 {
+		t.Errorf("the image was built %d times", b.builds)
+	}
+	small := s.call("GET", "/api/snapshots/daytona-small", "", 200)
+	if small["general"] != true || small["imageName"] != "daytona.internal/base:1" || fmt.Sprint(small["entrypoint"]) != "[sleep infinity]" {
+		t.Errorf("got %v", small)
+	}
+	logs := ""
+	for _, d := range defaultSnapshots {
+		_, text := s.raw("GET", s.origin()+"/api/snapshots/"+d.name+"/build-logs", s.creds.APIKey, "")
+		logs += text
+	}
+	if !strings.Contains(logs, "unpacking packages") {
+		t.Errorf("the logs do not tell the progress: %s", logs)
+	}
+
+	// What an administrator deletes stays deleted.
+	s.call("DELETE", "/api/snapshots/daytona-large", "", 200)
+	s.eventually("it is gone", func() bool { return !strings.Contains(s.states(), "large") })
+	s.stop()
+	again := start(t, c, b.machine(e))
+	if got := again.states(); got != "daytona-medium active 2/4/8, daytona-small active 1/1/3" {
+		t.Errorf("after a restart: %s", got)
+	}
+}
+
+func TestADefaultSnapshotThatFailsSaysWhyAndIsMadeAnewAtTheNextStart(t *testing.T) {
+	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
+	c := config(t, "--default-image", "debian")
+	for range defaultSnapshots {
+		b.results <- errors.New("no package mirror answers")
+	}
+	s := start(t, c, b.machine(e))
+	s.eventually("all have failed", func() bool { return strings.Count(s.states(), " error ") == 3 })
+	if got := s.call("GET", "/api/snapshots/daytona-small", "", 200); !strings.Contains(fmt.Sprint(got["errorReason"]), "no package mirror answers") {
+		t.Errorf("the reason is %v", got["errorReason"])
+	}
+	if got := s.call("POST", "/api/sandbox", `{}`, 400); !strings.Contains(fmt.Sprint(got["message"]), "daytona-small") {
+		t.Errorf("got %v", got)
+	}
+	s.stop()
+	b.results <- nil
+	again := start(t, c, b.machine(e))
+	again.eventually("all are active", func() bool { return again.states() == allActive })
+}
+
+func TestAServerThatEndsDuringTheBuildGoesOnAtItsNextStart(t *testing.T) {
+	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
+	c := config(t, "--default-image", "debian")
+	s := start(t, c, b.machine(e))
+	<-b.begun
+	s.stop()
+	b.results <- nil
+	again := start(t, c, b.machine(e))
+	again.eventually("all are active", func() bool { return again.states() == allActive })
+}
+
+func TestTheDefaultImageIsTheHubsWhereThatHasIt(t *testing.T) {
+	hub := strings.TrimPrefix(testHub(t), "http://")
+	const built = "daytona.internal/base:1"
+	for name, c := range map[string]struct {
+		setting, hubImage, want string
+	}{
+		"auto, the hub has it":            {"auto", hub + "/library/small:1", hub + "/library/small:1"},
+		"auto, the hub lacks it":          {"auto", hub + "/library/none:1", built},
+		"auto, no hub answers":            {"auto", "127.0.0.1:1/library/small:1", built},
+		"an image of one's own":           {"library/small:1", hub + "/library/none:1", "library/small:1"},
+		"debian, whatever else there may": {"debian", hub + "/library/small:1", built},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
+			b.results <- nil
+			m := b.machine(e)
+			m.hubImage = c.hubImage
+			s := start(t, config(t, "--default-image", c.setting, "--plain-http", hub, "--mirror", "docker.io=http://"+hub), m)
+			s.eventually("all are active", func() bool { return s.states() == allActive })
+			if got := s.call("GET", "/api/snapshots/daytona-small", "", 200)["imageName"]; got != c.want {
+				t.Errorf("made of %v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWithoutADefaultImageASandboxMustNameASnapshot(t *testing.T) {
+	s := start(t, config(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	if got := s.states(); got != "" {
+		t.Errorf("there are %s", got)
+	}
+	if got := s.call("POST", "/api/sandbox", `{}`, 400); !strings.Contains(fmt.Sprint(got["message"]), "name a snapshot") {
+		t.Errorf("got %v", got)
+	}
+}

@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/sandbox"
+)
+
+func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
+	s := start(t, config(t, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
+	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
+	box := func() string {
+		t.Helper()
+		return s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)["id"].(string)
+	}
+	id := box()
+	organization := s.call("GET", "/api/sandbox/box", "", 200)["organizationId"].(string)
+	if err := s.db.Found(t.Context(), &account.User{ID: "other", Email: "other"}, &account.Organization{ID: "other", CreatedBy: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.InsertKey(t.Context(), &account.Key{Hash: account.HashKey("strange"), Name: "k", OrganizationID: "other", UserID: "other", Permissions: api.Permissions}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		authorization, organization, sandbox string
+		fails                                fault.Kind
+	}{
+		{"Bearer " + s.creds.APIKey, "", "box", 0},
+		{"bearer " + s.creds.APIKey, organization, id, 0},
+		{"Bearer " + s.creds.APIKey, "", "box", 0}, // remembered
+		{"Bearer " + s.creds.APIKey, "other", "box", fault.KindForbidden},
+		{"Bearer " + s.creds.APIKey, "", "none", fault.KindNotFound},
+		{"Bearer strange", "", "box", fault.KindNotFound},
+		{"Bearer strange", "", id, fault.KindNotFound},
+		{"Bearer wrong", "", "box", fault.KindUnauthorized},
+		{"", "", "box", fault.KindUnauthorized},
+		{s.creds.APIKey, "", "box", fault.KindUnauthorized},
+	} {
+		got, err := s.doors.AuthorizeToolbox(t.Context(), c.authorization, c.organization, c.sandbox)
+		if c.fails == 0 && (err != nil || got != id) || c.fails != 0 && !fault.Is(err, c.fails) {
+			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+	}
+
+	// Its name becomes another sandbox's.
+	s.call("DELETE", "/api/sandbox/box", "", 200)
+	s.eventually("the sandbox is gone", func() bool {
+		_, err := s.sandboxes.Get(t.Context(), organization, "box")
+		return fault.Is(err, fault.KindNotFound)
+	})
+	s.eventually("its door is forgotten", func() bool {
+		_, err := s.doors.AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", id)
+		return fault.Is(err, fault.KindNotFound)
+	})
+	next := box()
+	if got, err := s.doors.AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", "box"); err != nil || got != next {
+		t.Errorf("the name leads to %q, %v; want %q", got, err, next)
+	}
+}
+
+func TestASandboxThatGoesWhileItIsLookedForIsNotRemembered(t *testing.T) {
+	s := start(t, config(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	sb := &sandbox.Sandbox{ID: "id", Name: "box"}
+	lookups := 0
+	s.doors.find = func(_ context.Context, organization, _ string) (*sandbox.Sandbox, error) {
+		lookups++
+		sb.OrganizationID = organization
+		if lookups == 1 {
+			s.doors.forget(sb)
+		}
+		return sb, nil
+	}
+	for range 3 {
+		if _, err := s.doors.AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", "box"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lookups != 2 {
+		t.Errorf("looked %d times, want 2: the first answer was stale, the second is remembered", lookups)
+	}
+}
+
+func BenchmarkDoor(b *testing.B) {
+	s := openForBenchmark(b)
+	authorization := "Bearer " + s.key
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.doors.AuthorizeToolbox(b.Context(), authorization, "", "box"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type benchServer struct {
+	*server
+	key string
+}
+
+// openForBenchmark is an open server that knows one sandbox, box.
+func openForBenchmark(b *testing.B) benchServer {
+	b.Helper()
+	e := &memoryEngine{running: map[string]bool{}}
+	s, err := newServer(b.Context(), Config{
+		DataDir: filepath.Join(b.TempDir(), "data"), Listen: "127.0.0.1:0", Region: "us", DefaultImage: DefaultImageNone,
+	}, "test", testMachine(e), slog.New(slog.DiscardHandler), io.Discard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := s.close(); err != nil {
+			b.Error(err)
+		}
+	})
+	creds, err := readCredentials(s.below(CredentialsName))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.doors.find = func(_ context.Context, organization, name string) (*sandbox.Sandbox, error) {
+		return &sandbox.Sandbox{ID: "id", Name: name, OrganizationID: organization}, nil
+	}
+	return benchServer{s, creds.APIKey}
+}

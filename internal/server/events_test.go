@@ -1,0 +1,56 @@
+package server
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
+	var got []string
+	f := &feed{
+		toolbox: "https://d.example/toolbox", metrics: newMetrics("test", clock.RealClock{}), doors: newDoors(account.NewService(account.Config{})),
+		publish: func(organization, event string, payload any) {
+			text, err := json.Marshal(payload)
+			if err != nil {
+				t.Error(err)
+			}
+			got = append(got, organization+" "+event+" "+string(text))
+		},
+	}
+	sb := &sandbox.Sandbox{ID: "sb", OrganizationID: "org", State: sandbox.StateStarted, Desired: sandbox.DesiredStarted, CreatedAt: time.Now()}
+	own := &snapshot.Snapshot{ID: "sn", OrganizationID: "org", State: snapshot.StateActive}
+	general := &snapshot.Snapshot{ID: "sn", OrganizationID: "org", General: true, State: snapshot.StateError, ErrorReason: "why"}
+	for name, c := range map[string]struct {
+		tell     func()
+		audience string
+		event    string
+		contains []string
+	}{
+		"sandbox created":  {func() { f.SandboxCreated(sb) }, "org", "sandbox.created", []string{`"id":"sb"`, `"toolboxProxyUrl":"https://d.example/toolbox"`}},
+		"sandbox moved":    {func() { f.SandboxStateChanged(sb, sandbox.StateCreating) }, "org", "sandbox.state.updated", []string{`"sandbox":{"id":"sb"`, `"oldState":"creating"`, `"newState":"started"`}},
+		"sandbox asked":    {func() { f.SandboxDesiredStateChanged(sb, sandbox.DesiredStopped) }, "org", "sandbox.desired-state.updated", []string{`"oldDesiredState":"stopped"`, `"newDesiredState":"started"`}},
+		"snapshot created": {func() { f.SnapshotCreated(own) }, "org", "snapshot.created", []string{`"id":"sn"`}},
+		"snapshot moved":   {func() { f.SnapshotStateChanged(own, snapshot.StatePulling) }, "org", "snapshot.state.updated", []string{`"snapshot":{"id":"sn"`, `"oldState":"pulling"`, `"newState":"active"`}},
+		"snapshot removed": {func() { f.SnapshotRemoved(own) }, "org", "snapshot.removed", []string{`"id":"sn"`}},
+		"general one":      {func() { f.SnapshotStateChanged(general, snapshot.StatePulling) }, "", "snapshot.state.updated", []string{`"errorReason":"why"`}},
+	} {
+		got = nil
+		c.tell()
+		if len(got) != 1 || !strings.HasPrefix(got[0], c.audience+" "+c.event+" {") {
+			t.Errorf("%s: %s", name, got)
+			continue
+		}
+		if i := slices.IndexFunc(c.contains, func(part string) bool { return !strings.Contains(got[0], part) }); i >= 0 {
+			t.Errorf("%s: %s lacks %s", name, got[0], c.contains[i])
+		}
+	}
+}

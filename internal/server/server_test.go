@@ -1,0 +1,430 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local"
+)
+
+// testServer is a whole server on a machine whose sandboxes are in memory; the
+// store, the images and all that is above them are the real ones.
+type testServer struct {
+	*testing.T
+	*server
+	creds  credentials
+	stdout bytes.Buffer
+	end    context.CancelFunc
+	ended  chan error
+}
+
+// config is a configuration for tests, in a data directory of its own unless
+// args name another.
+func config(t *testing.T, args ...string) Config {
+	t.Helper()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	addFlags(flags)
+	all := append([]string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0", "--default-image", "none", "--shutdown-timeout", "5s"}, args...)
+	if err := flags.Parse(all); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(flags, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func testMachine(e *memoryEngine) machine {
+	return machine{
+		openEngine: func(context.Context, local.Options) (engine.Engine, error) { return e.open(), nil },
+		base:       baseImage{reference: "daytona.internal/base:1"},
+	}
+}
+
+// start runs a server until stop, or the end of the test.
+func start(t *testing.T, c Config, m machine) *testServer {
+	t.Helper()
+	ts := &testServer{T: t, ended: make(chan error, 1)}
+	s, err := newServer(t.Context(), c, "test", m, slog.New(slog.NewTextHandler(&logWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug})), &ts.stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts.server = s
+	if ts.creds, err = readCredentials(s.below(CredentialsName)); err != nil {
+		t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, ts.end = context.WithCancel(context.Background())
+	go func() { ts.ended <- s.run(ctx) }()
+	t.Cleanup(ts.stop)
+	return ts
+}
+
+func (ts *testServer) stop() {
+	ts.Helper()
+	ts.end()
+	select {
+	case err := <-ts.ended:
+		if err != nil {
+			ts.Errorf("the server ended with: %v", err)
+		}
+		ts.ended <- nil
+	case <-time.After(30 * time.Second):
+		stacks := make([]byte, 1<<20)
+		ts.Fatalf("the server does not end:\n%s", stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+func (ts *testServer) call(method, path, body string, want int) map[string]any {
+	ts.Helper()
+	status, text := ts.raw(method, ts.origin()+path, ts.creds.APIKey, body)
+	if status != want {
+		ts.Fatalf("%s %s: %d, want %d: %s", method, path, status, want, text)
+	}
+	var out map[string]any
+	if strings.HasPrefix(text, "{") {
+		if err := json.Unmarshal([]byte(text), &out); err != nil {
+			ts.Fatalf("%s %s: %v in %s", method, path, err, text)
+		}
+	}
+	return out
+}
+
+func (ts *testServer) raw(method, url, key, body string) (int, string) {
+	ts.Helper()
+	r, err := http.NewRequestWithContext(ts.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		ts.Fatal(err)
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		ts.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		ts.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+func (ts *testServer) eventually(what string, is func() bool) {
+	ts.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// logWriter passes the log to the test while it goes on.
+type logWriter struct{ t *testing.T }
+
+func (w *logWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// memoryEngine remembers what should run, also when its server ends, and has
+// one agent for all sandboxes.
+type memoryEngine struct {
+	agent http.Handler
+
+	mu      sync.Mutex
+	running map[string]bool
+	exits   chan engine.Exit
+	opens   int
+	socket  net.Listener
+	web     *http.Server
+}
+
+func newMemoryEngine(t *testing.T, agent http.Handler) *memoryEngine {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memoryEngine{agent: agent, running: map[string]bool{}}
+	if m.socket, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
+		t.Fatal(err)
+	}
+	m.web = &http.Server{Handler: agent, ReadHeaderTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- m.web.Serve(m.socket) }()
+	t.Cleanup(func() {
+		m.web.Close()
+		<-served
+		os.RemoveAll(dir)
+	})
+	return m
+}
+
+func (m *memoryEngine) open() engine.Engine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opens++
+	m.exits = make(chan engine.Exit)
+	return m
+}
+
+func (m *memoryEngine) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opens--
+	close(m.exits)
+	return nil
+}
+
+func (m *memoryEngine) set(id string, running, exists bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running[id] = running; !exists {
+		delete(m.running, id)
+	}
+	return nil
+}
+
+func (m *memoryEngine) runs(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.running[id]
+}
+
+func (m *memoryEngine) Create(_ context.Context, s engine.Spec) error {
+	return m.set(s.ID, m.runs(s.ID), true)
+}
+func (m *memoryEngine) Start(_ context.Context, s engine.Spec) error { return m.set(s.ID, true, true) }
+func (m *memoryEngine) Stop(_ context.Context, id string, _ time.Duration) error {
+	return m.set(id, false, true)
+}
+func (m *memoryEngine) Delete(_ context.Context, id string) error { return m.set(id, false, false) }
+func (m *memoryEngine) Inspect(context.Context, string) (engine.Status, error) {
+	return engine.Status{}, engine.ErrNotFound
+}
+
+func (m *memoryEngine) List(context.Context) (out []engine.Status, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, running := range m.running {
+		st := engine.Status{ID: id, Phase: engine.PhaseStopped, Booted: true}
+		if running {
+			st.Phase = engine.PhaseRunning
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+func (m *memoryEngine) Dial(ctx context.Context, id string) (net.Conn, error) {
+	if !m.runs(id) {
+		return nil, engine.ErrNotRunning
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", m.socket.Addr().String())
+}
+
+func (m *memoryEngine) Exits() <-chan engine.Exit { return m.exits }
+
+func echo(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "agent %s", r.URL.Path) }
+
+// goroutines are those of our packages, but for the caller's.
+func goroutines() []string {
+	stacks := make([]byte, 4<<20)
+	all := strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
+	var ours []string
+	for _, stack := range all[1:] {
+		if strings.Contains(stack, "opendaytona/daytona/internal/") && !strings.Contains(stack, "testing.tRunner") && !strings.Contains(stack, "newMemoryEngine") {
+			ours = append(ours, stack)
+		}
+	}
+	return ours
+}
+
+func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	c := config(t, "--mirror", "docker.io="+testHub(t))
+	before := len(goroutines())
+	s := start(t, c, testMachine(e))
+	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
+	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
+	id := s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)["id"].(string)
+	if status, text := s.raw("GET", s.origin()+"/toolbox/box/version", s.creds.APIKey, ""); status != 200 || text != "agent /version" {
+		t.Errorf("toolbox: %d %s", status, text)
+	}
+	key := s.creds.APIKey
+	s.stop()
+	http.DefaultClient.CloseIdleConnections()
+	if !e.runs(id) {
+		t.Error("the sandbox was stopped")
+	}
+	if e.opens != 0 {
+		t.Error("the engine is still open")
+	}
+	var left []string
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if left = goroutines(); len(left) <= before {
+			break
+		}
+	}
+	if len(left) > before {
+		t.Errorf("%d goroutines were left behind (%d before):\n%s", len(left), before, strings.Join(left, "\n\n"))
+	}
+
+	again := start(t, c, testMachine(e))
+	if again.creds.APIKey != key {
+		t.Error("a restart changed the key")
+	}
+	if again.stdout.Len() > 0 || !strings.Contains(s.stdout.String(), key) {
+		t.Errorf("the key was shown %q at the first start and %q at the second", s.stdout.String(), again.stdout.String())
+	}
+	if got := again.call("GET", "/api/sandbox/box", "", 200); got["state"] != "started" {
+		t.Errorf("after the restart the sandbox is %v", got["state"])
+	}
+}
+
+func TestRequestsFinishAndStreamsAreCutAtTheEnd(t *testing.T) {
+	started, release := make(chan string, 2), make(chan struct{})
+	e := newMemoryEngine(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		started <- r.URL.Path
+		switch r.URL.Path {
+		case "/short":
+			<-release
+			fmt.Fprint(w, "done")
+		case "/endless":
+			<-r.Context().Done()
+		}
+	}))
+	s := start(t, config(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "500ms"), testMachine(e))
+	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
+	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
+	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
+
+	type answer struct {
+		text string
+		err  error
+	}
+	get := func(path string) chan answer {
+		out := make(chan answer, 1)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", s.origin()+"/toolbox/box"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+s.creds.APIKey)
+		go func() {
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				out <- answer{"", err}
+				return
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			out <- answer{string(text), err}
+		}()
+		<-started
+		return out
+	}
+	short, endless := get("/short"), get("/endless")
+	began := time.Now()
+	s.end()
+	time.Sleep(50 * time.Millisecond) // within the time for finishing
+	close(release)
+	if a := <-short; a.err != nil || a.text != "done" {
+		t.Errorf("the request that finishes in time got %q, %v", a.text, a.err)
+	}
+	if a := <-endless; a.err == nil {
+		t.Error("the stream ended as if it were complete")
+	}
+	s.stop()
+	if took := time.Since(began); took < 500*time.Millisecond || took > 5*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+}
+
+func TestAStartThatFailsClosesWhatItOpened(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	c := config(t)
+	broken := testMachine(e)
+	broken.openEngine = func(context.Context, local.Options) (engine.Engine, error) { return nil, errors.New("no btrfs") }
+	before := len(goroutines())
+	_, err := newServer(t.Context(), c, "test", broken, slog.New(slog.DiscardHandler), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "no btrfs") {
+		t.Fatalf("got %v", err)
+	}
+	if left := goroutines(); len(left) > before {
+		t.Errorf("left behind:\n%s", strings.Join(left, "\n\n"))
+	}
+	start(t, c, testMachine(e)) // nothing is locked
+}
+
+func TestTwoServersDoNotShareADataDirectory(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	c := config(t)
+	s := start(t, c, testMachine(e))
+	_, err := newServer(t.Context(), c, "test", testMachine(e), slog.New(slog.DiscardHandler), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "another server") || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("the second server: %v", err)
+	}
+	s.call("GET", "/api/health/ready", "", 200) // the first one did not notice
+
+	c = config(t, "--listen", s.listener.Addr().String())
+	_, err = newServer(t.Context(), c, "test", testMachine(e), slog.New(slog.DiscardHandler), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "--listen") {
+		t.Errorf("the second server at the same address: %v", err)
+	}
+}
+
+func TestAnEngineThatFailsIsNotReady(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(echo))
+	m := testMachine(e)
+	failing := &failingEngine{memoryEngine: e}
+	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { e.open(); return failing, nil }
+	s := start(t, config(t), m)
+	s.call("GET", "/api/health/ready", "", 200)
+	failing.mu.Lock()
+	failing.fail = true
+	failing.mu.Unlock()
+	if got := s.call("GET", "/api/health/ready", "", 503); !strings.Contains(fmt.Sprint(got["message"]), "engine") {
+		t.Errorf("got %v", got)
+	}
+	s.call("GET", "/api/health", "", 200)
+}
+
+type failingEngine struct {
+	*memoryEngine
+	fail bool
+}
+
+func (f *failingEngine) List(ctx context.Context) ([]engine.Status, error) {
+	f.mu.Lock()
+	fail := f.fail
+	f.mu.Unlock()
+	if fail {
+		return nil, errors.New("gone")
+	}
+	return f.memoryEngine.List(ctx)
+}
