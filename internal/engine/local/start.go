@@ -77,6 +77,7 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	if err := l.setUp(&b, r); err != nil {
 		return err
 	}
+	go l.cgroups.Warm()
 	if r.PID, err = l.launch(ctx, &b); err != nil {
 		return err
 	}

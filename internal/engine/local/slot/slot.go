@@ -234,12 +234,22 @@ func (p *Pool) wantSlots() {
 // refill keeps the pool filled until ctx ends.
 func (p *Pool) refill(ctx context.Context) {
 	defer p.done.Done()
-	const pause = time.Second // after a failure
-	for {
+	const (
+		calm  = 30 * time.Millisecond // the start that took a slot needs the processors now
+		pause = time.Second           // after a failure
+	)
+	for first := true; ; first = false {
 		select {
 		case <-p.want:
 		case <-ctx.Done():
 			return
+		}
+		if !first {
+			select {
+			case <-time.After(calm):
+			case <-ctx.Done():
+				return
+			}
 		}
 		for ctx.Err() == nil && p.lacks() {
 			s, err := p.make()
