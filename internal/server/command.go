@@ -40,7 +40,7 @@ for the administrator is DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
 		},
 	}
 	addFlags(c.PersistentFlags())
-	c.PersistentFlags().SortFlags = false
+	c.Flags().SortFlags, c.PersistentFlags().SortFlags = false, false // in the order of settings
 	c.AddCommand(checkCommand(), purgeCommand(version))
 	return c
 }

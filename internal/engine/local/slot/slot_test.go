@@ -17,7 +17,7 @@ import (
 
 func open(t *testing.T, ready int) *Pool {
 	t.Helper()
-	claim, err := instance.Claim("/run/daytona", t.TempDir(), Busy)
+	claim, err := instance.Claim("/run/daytona/instances", t.TempDir(), Busy)
 	if err != nil {
 		t.Fatal(err)
 	}
