@@ -1,0 +1,275 @@
+package events
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// start serves a hub that knows the keys "a" and "b", of organizations "A" and "B".
+func start(t *testing.T, edit func(*Hub)) (*Hub, string) {
+	t.Helper()
+	h := New(Config{Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, token, organization string) (string, error) {
+		if token != "a" && token != "b" || organization != "" && organization != strings.ToUpper(token) {
+			return "", fault.Unauthorized("The API key is not valid.")
+		}
+		return strings.ToUpper(token), nil
+	}})
+	if edit != nil {
+		edit(h)
+	}
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := h.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+	return h, "ws" + strings.TrimPrefix(s.URL, "http") + "/?EIO=4&transport=websocket"
+}
+
+type client struct {
+	t  *testing.T
+	ws *websocket.Conn
+}
+
+func dial(t *testing.T, url string) *client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ws.SetReadLimit(-1)
+	t.Cleanup(func() { _ = ws.CloseNow() })
+	c := &client{t, ws}
+	if m := c.read(); !strings.HasPrefix(m, `0{`) || !strings.Contains(m, `"pingInterval":`) {
+		t.Fatalf("the first packet is %q", m)
+	}
+	return c
+}
+
+// read is the next message, or "closed".
+func (c *client) read() string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Second)
+	defer cancel()
+	_, b, err := c.ws.Read(ctx)
+	if ctx.Err() != nil {
+		c.t.Fatal("nothing came")
+	}
+	if err != nil {
+		return "closed"
+	}
+	return string(b)
+}
+
+func (c *client) write(m string) {
+	c.t.Helper()
+	if err := c.ws.Write(c.t.Context(), websocket.MessageText, []byte(m)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// member is a client that has said who it is.
+func member(t *testing.T, url, key string) *client {
+	t.Helper()
+	c := dial(t, url)
+	c.write(`40{"token":"` + key + `"}`)
+	if m := c.read(); !strings.HasPrefix(m, `40{"sid":`) {
+		t.Fatalf("the welcome is %q", m)
+	}
+	return c
+}
+
+func TestEventsReachTheirOrganizationOnly(t *testing.T) {
+	h, url := start(t, nil)
+	a, b := member(t, url, "a"), member(t, url+"&organizationId=B", "b")
+	h.Publish("A", "sandbox.created", map[string]string{"id": "1"})
+	h.Publish("B", "sandbox.created", map[string]string{"id": "2"})
+	h.Publish("", "snapshot.created", map[string]string{"id": "3"})
+	for _, c := range []struct {
+		who  *client
+		want string
+	}{{a, "1"}, {b, "2"}} {
+		if got, want := c.who.read(), `42["sandbox.created",{"id":"`+c.want+`"}]`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if got, want := c.who.read(), `42["snapshot.created",{"id":"3"}]`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if n := h.Connections(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+}
+
+func TestStrangersAreTurnedAway(t *testing.T) {
+	h, url := start(t, nil)
+	for _, c := range []struct{ url, say, want string }{
+		{url, `40{"token":"x"}`, `44{"message":"The API key is not valid."}`},
+		{url, `40`, `44{"message":"The API key is not valid."}`},
+		{url, `40[]`, "44{\"message\":\"The credential"},
+		{url + "&organizationId=B", `40{"token":"a"}`, `44{"message":"The API key is not valid."}`},
+		{url, `40/admin,{"token":"a"}`, `44/admin,{"message":"Invalid namespace"}`},
+	} {
+		who := dial(t, c.url)
+		who.write(c.say)
+		h.Publish("A", "secret", nil)
+		if got := who.read(); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.say, got, c.want)
+		}
+	}
+}
+
+func TestOtherProtocolsAreRefused(t *testing.T) {
+	h, _ := start(t, nil)
+	for _, url := range []string{"/?EIO=3&transport=websocket", "/?EIO=4&transport=polling"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", url, nil))
+		if w.Code != 400 || !strings.Contains(w.Body.String(), `"message"`) {
+			t.Errorf("%s: %d %s", url, w.Code, w.Body)
+		}
+	}
+}
+
+func TestASlowClientIsCutOffAndSlowsNobody(t *testing.T) {
+	h, url := start(t, nil)
+	slow := member(t, url, "a")
+	quick := member(t, url, "b")
+	payload := strings.Repeat("x", 100<<10)
+	began := time.Now()
+	for range 300 { // 30 MB: more than all buffers between
+		h.Publish("A", "big", payload)
+	}
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("publishing took %v", d)
+	}
+	h.Publish("B", "small", 1)
+	if got := quick.read(); got != `42["small",1]` {
+		t.Error(got)
+	}
+	n := 0
+	for slow.read() != "closed" {
+		n++
+	}
+	if n >= 300 {
+		t.Error("the slow client got everything")
+	}
+}
+
+func TestSilentClientsAreDropped(t *testing.T) {
+	_, url := start(t, func(h *Hub) { h.timing.ping, h.timing.pong = 50*time.Millisecond, 50*time.Millisecond })
+	c := member(t, url, "a")
+	for range 3 {
+		if m := c.read(); m != "2" {
+			t.Fatal(m)
+		}
+		c.write("3")
+	}
+	if m := c.read(); m != "2" {
+		t.Fatal(m)
+	}
+	if m := c.read(); m != "closed" {
+		t.Fatal(m)
+	}
+}
+
+func TestClientsMustSayWhoTheyAre(t *testing.T) {
+	_, url := start(t, func(h *Hub) { h.timing.connect = 50 * time.Millisecond })
+	if m := dial(t, url).read(); m != "closed" {
+		t.Fatal(m)
+	}
+}
+
+func TestADeletedKeyStopsHearing(t *testing.T) {
+	var deleted atomic.Bool
+	_, url := start(t, func(h *Hub) {
+		h.timing.recheck = 30 * time.Millisecond
+		known := h.Authenticate
+		h.Authenticate = func(ctx context.Context, token, organization string) (string, error) {
+			if deleted.Load() {
+				return "", fault.Unauthorized("The API key is not valid.")
+			}
+			return known(ctx, token, organization)
+		}
+	})
+	c := member(t, url, "a")
+	deleted.Store(true)
+	if m := c.read(); !strings.HasPrefix(m, "44") {
+		t.Fatal(m)
+	}
+	if m := c.read(); m != "closed" {
+		t.Fatal(m)
+	}
+}
+
+func TestClientsEventsAreIgnored(t *testing.T) {
+	h, url := start(t, nil)
+	c := member(t, url, "a")
+	for _, m := range []string{"", "4", `42["hello"]`, `4212["ask",1]`, `451-["file",{"_placeholder":true,"num":0}]`, "9", `40{"token":"a"}`} {
+		c.write(m)
+	}
+	h.Publish("A", "still", 1)
+	if got := c.read(); got != `42["still",1]` {
+		t.Error(got)
+	}
+	c.write("41")
+	if m := c.read(); m != "closed" {
+		t.Fatal(m)
+	}
+}
+
+func TestAnOrganizationHasALimitedNumberOfConnections(t *testing.T) {
+	_, url := start(t, func(h *Hub) { h.limits.organization = 1 })
+	member(t, url, "a")
+	member(t, url, "b")
+	c := dial(t, url)
+	c.write(`40{"token":"a"}`)
+	if m := c.read(); !strings.HasPrefix(m, "44") {
+		t.Fatal(m)
+	}
+}
+
+func TestClosingEndsEverything(t *testing.T) {
+	before := runtime.NumGoroutine()
+	h, url := start(t, nil)
+	for range 100 {
+		member(t, url, "a")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for range 2 {
+		if err := h.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := h.Connections(); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/?EIO=4&transport=websocket", nil))
+	if w.Code != 503 {
+		t.Error(w.Code)
+	}
+	// The clients' own goroutines end with the test; the hub's are gone.
+	for range 100 {
+		if runtime.NumGoroutine() < before+100*3 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+}
