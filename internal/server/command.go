@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 
@@ -62,18 +63,18 @@ func runServer(cmd *cobra.Command, config Config, version string) error {
 // untilSignal returns a context that the first SIGTERM or SIGINT ends. The
 // second one ends the process.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
 	done := make(chan struct{})
 	go func() {
 		for {
 			select {
-			case <-signals:
+			case got := <-signals:
 				if ctx.Err() != nil {
 					os.Exit(1)
 				}
-				cancel()
+				cancel(errors.New(got.String()))
 			case <-done:
 				return
 			}
@@ -82,7 +83,7 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
-		cancel()
+		cancel(nil)
 	}
 }
 

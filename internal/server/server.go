@@ -255,10 +255,10 @@ func (s *server) readiness() map[string]func(context.Context) error {
 	}
 }
 
-// run serves until ctx ends or a part fails, then ends everything but the
-// sandboxes, and returns why it ended; nil when it was ctx.
-func (s *server) run(ctx context.Context) error {
-	ctx, fail := context.WithCancelCause(ctx)
+// run serves until asked ends or a part fails, then ends everything but the
+// sandboxes, and returns why it ended; nil when it was asked to.
+func (s *server) run(asked context.Context) error {
+	ctx, fail := context.WithCancelCause(asked)
 	defer fail(nil)
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -284,15 +284,15 @@ func (s *server) run(ctx context.Context) error {
 	notify(s.log, "READY=1")
 	<-ctx.Done()
 	notify(s.log, "STOPPING=1")
+	var failure error
+	if asked.Err() == nil {
+		failure = context.Cause(ctx)
+	}
 	s.log.Info("ending; sandboxes run on", "cause", context.Cause(ctx))
 	s.drain()
 	stopWork()
 	owned.Wait()
-	cause := context.Cause(ctx)
-	if errors.Is(cause, context.Canceled) {
-		cause = nil
-	}
-	return errors.Join(cause, s.close())
+	return errors.Join(failure, s.close())
 }
 
 // drain takes no more requests, lets those that go on finish for the

@@ -19,6 +19,7 @@ import (
 // httpapi.ToolboxPath.
 const (
 	eventsPath  = httpapi.Prefix + "/socket.io/"
+	docsPath    = httpapi.Prefix + "/docs"
 	metricsPath = "/metrics"
 )
 
@@ -49,7 +50,9 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(path, eventsPath):
 		setOperation(r.Context(), "events")
 		at = w.events
-	case path == httpapi.Prefix || strings.HasPrefix(path, httpapi.Prefix+"/"):
+	case path == httpapi.Prefix || path == httpapi.Prefix+"/":
+		at = http.RedirectHandler(docsPath, http.StatusFound)
+	case strings.HasPrefix(path, httpapi.Prefix+"/"):
 		at = w.api
 	case strings.HasPrefix(path, httpapi.ToolboxPath+"/"):
 		setOperation(r.Context(), "toolbox")
