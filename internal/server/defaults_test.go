@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,14 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 	if got := again.states(); got != "daytona-medium active 2/4/8, daytona-small active 1/1/3" {
 		t.Errorf("after a restart: %s", got)
 	}
+	again.stop()
+	// A first start that was killed half way is gone on with.
+	if err := os.Remove(s.below(defaultsName)); err != nil {
+		t.Fatal(err)
+	}
+	b.results <- nil
+	third := start(t, c, b.machine(e))
+	third.eventually("all are active", func() bool { return third.states() == allActive })
 }
 
 func TestADefaultSnapshotThatFailsSaysWhyAndIsMadeAnewAtTheNextStart(t *testing.T) {

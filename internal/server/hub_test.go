@@ -33,6 +33,18 @@ func testRegistry() http.Handler { return registry.New(registry.Logger(log.New(i
 
 func push(t *testing.T, url, repository string) {
 	t.Helper()
+	ref, err := name.ParseReference(strings.TrimPrefix(url, "http://")+"/"+repository, name.Insecure)
+	if err == nil {
+		err = remote.Write(ref, smallImage(t))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// smallImage has one empty file.
+func smallImage(t *testing.T) v1.Image {
+	t.Helper()
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	if err := w.WriteHeader(&tar.Header{Name: "hello", Typeflag: tar.TypeReg, Mode: 0o644}); err != nil {
@@ -52,11 +64,5 @@ func push(t *testing.T, url, repository string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref, err := name.ParseReference(strings.TrimPrefix(url, "http://")+"/"+repository, name.Insecure)
-	if err == nil {
-		err = remote.Write(ref, img)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	return img
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/spf13/pflag"
 
 	"github.com/opendaytona/daytona/internal/engine"
@@ -427,4 +428,56 @@ func (f *failingEngine) List(ctx context.Context) ([]engine.Status, error) {
 		return nil, errors.New("gone")
 	}
 	return f.memoryEngine.List(ctx)
+}
+
+func TestAWebSocketOfAToolboxPassesAndIsCutAtTheEnd(t *testing.T) {
+	e := newMemoryEngine(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.CloseNow()
+		for {
+			kind, text, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			if err := c.Write(r.Context(), kind, append([]byte("echo "), text...)); err != nil {
+				return
+			}
+		}
+	}))
+	s := start(t, config(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "100ms"), testMachine(e))
+	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
+	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
+	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
+	c, _, err := websocket.Dial(t.Context(), strings.Replace(s.origin(), "http", "ws", 1)+"/toolbox/box/pty", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + s.creds.APIKey}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	if err := c.Write(t.Context(), websocket.MessageText, []byte("hi")); err != nil {
+		t.Fatal(err)
+	}
+	if _, text, err := c.Read(t.Context()); err != nil || string(text) != "echo hi" {
+		t.Fatalf("got %q, %v", text, err)
+	}
+	s.stop()
+	if _, _, err := c.Read(t.Context()); err == nil {
+		t.Error("the WebSocket is still open")
+	}
+}
+
+func TestQuotasOfTheConfigurationHoldFromTheNextStartOn(t *testing.T) {
+	e, hub := newMemoryEngine(t, http.HandlerFunc(echo)), testHub(t)
+	c := config(t, "--mirror", "docker.io="+hub, "--quota-snapshots", "1", "--max-cpu", "2")
+	s := start(t, c, testMachine(e))
+	s.call("POST", "/api/snapshots", `{"name":"one","imageName":"library/small:1"}`, 200)
+	s.call("POST", "/api/snapshots", `{"name":"two","imageName":"library/small:1"}`, 400)
+	s.stop()
+	c.Quota.Snapshots = 2
+	s = start(t, c, testMachine(e))
+	s.call("POST", "/api/snapshots", `{"name":"big","imageName":"library/small:1","cpu":3}`, 400)
+	s.call("POST", "/api/snapshots", `{"name":"two","imageName":"library/small:1"}`, 200)
 }
