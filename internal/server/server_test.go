@@ -64,7 +64,7 @@ func testMachine(e *memoryEngine) machine {
 func start(t *testing.T, c Config, m machine) *testServer {
 	t.Helper()
 	ts := &testServer{T: t, ended: make(chan error, 1)}
-	s, err := newServer(t.Context(), c, "test", m, slog.New(slog.NewTextHandler(&logWriter{t: t}, &slog.HandlerOptions{Level: slog.LevelDebug})), &ts.stdout)
+	s, err := newServer(t.Context(), c, "test", m, slog.New(slog.NewTextHandler(&logWriter{t: t}, nil)), &ts.stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,9 +406,12 @@ func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { e.open(); return failing, nil }
 	s := start(t, config(t), m)
 	s.call("GET", "/api/health/ready", "", 200)
-	failing.mu.Lock()
-	failing.fail = true
-	failing.mu.Unlock()
+	s.eventually("the server has taken over its sandboxes", func() bool {
+		failing.mu.Lock()
+		defer failing.mu.Unlock()
+		failing.fail = failing.lists == 2 // that one, and ours
+		return failing.fail
+	})
 	if got := s.call("GET", "/api/health/ready", "", 503); !strings.Contains(fmt.Sprint(got["message"]), "engine") {
 		t.Errorf("got %v", got)
 	}
@@ -417,12 +420,14 @@ func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 
 type failingEngine struct {
 	*memoryEngine
-	fail bool
+	lists int
+	fail  bool
 }
 
 func (f *failingEngine) List(ctx context.Context) ([]engine.Status, error) {
 	f.mu.Lock()
 	fail := f.fail
+	f.lists++
 	f.mu.Unlock()
 	if fail {
 		return nil, errors.New("gone")

@@ -32,7 +32,7 @@ func TestARegistryWithACertificateOfOnesOwnIsTrustedWhenAskedTo(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hub.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for setting, want := range map[string]string{"": "error", ca: "active", ExtraCASystem: "error"} {
+	for setting, want := range map[string]string{"": "error", ca: "active"} {
 		s := start(t, config(t, "--extra-ca", setting), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
 		s.call("POST", "/api/snapshots", fmt.Sprintf(`{"name":"snap","imageName":%q}`, ref), 200)
 		var got map[string]any
