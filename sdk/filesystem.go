@@ -1,0 +1,174 @@
+package daytona
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"path"
+)
+
+// FileSystem reads and writes the files of a sandbox. Relative paths start from
+// its working directory.
+type FileSystem struct{ sandbox *Sandbox }
+
+// FileInfo tells of a file.
+type FileInfo struct {
+	Name        string `json:"name"`
+	Path        string `json:"path"`
+	IsDir       bool   `json:"isDir"`
+	Size        int64  `json:"size"` // bytes
+	Mode        string `json:"mode"`
+	Permissions string `json:"permissions"`
+	Owner       string `json:"owner"`
+	Group       string `json:"group"`
+	ModifiedAt  string `json:"modifiedAt"` // RFC 3339
+}
+
+// UploadFile writes a file, with the directories it needs.
+func (f *FileSystem) UploadFile(ctx context.Context, content []byte, remote string) error {
+	return f.UploadFileStream(ctx, bytes.NewReader(content), remote)
+}
+
+// UploadFileStream writes a file from r, holding none of it in memory.
+func (f *FileSystem) UploadFileStream(ctx context.Context, r io.Reader, remote string) error {
+	body, in := io.Pipe()
+	form := multipart.NewWriter(in)
+	go func() {
+		part, err := form.CreateFormFile("file", path.Base(remote))
+		if err == nil {
+			_, err = io.Copy(part, r)
+		}
+		if err == nil {
+			err = form.Close()
+		}
+		in.CloseWithError(err)
+	}()
+	// An answer before the end of the body must end the copying too.
+	defer body.Close()
+	return f.sandbox.call(ctx, request{
+		method: http.MethodPost, url: "/files/upload-v2", query: at(remote), raw: body, kind: form.FormDataContentType(),
+	}, nil)
+}
+
+// DownloadFile reads a file. Errors: ErrNotFound.
+func (f *FileSystem) DownloadFile(ctx context.Context, remote string) ([]byte, error) {
+	r, err := f.DownloadFileStream(ctx, remote)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// DownloadFileStream reads a file; the caller closes it. Errors: ErrNotFound.
+func (f *FileSystem) DownloadFileStream(ctx context.Context, remote string) (io.ReadCloser, error) {
+	address, err := f.sandbox.toolbox(ctx, "/files/download")
+	if err != nil {
+		return nil, err
+	}
+	resp, err := f.sandbox.client.send(ctx, request{method: http.MethodGet, url: address, query: at(remote)})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// ListFiles lists a directory. Errors: ErrNotFound.
+func (f *FileSystem) ListFiles(ctx context.Context, remote string) ([]FileInfo, error) {
+	var out []FileInfo
+	err := f.sandbox.call(ctx, request{method: http.MethodGet, url: "/files", query: at(remote)}, &out)
+	return out, err
+}
+
+// GetFileDetails tells of one file. Errors: ErrNotFound.
+func (f *FileSystem) GetFileDetails(ctx context.Context, remote string) (*FileInfo, error) {
+	var out FileInfo
+	if err := f.sandbox.call(ctx, request{method: http.MethodGet, url: "/files/info", query: at(remote)}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// CreateFolder makes a directory and its parents; mode is octal ("0755").
+func (f *FileSystem) CreateFolder(ctx context.Context, remote, mode string) error {
+	q := at(remote)
+	q.Set("mode", mode)
+	return f.sandbox.call(ctx, request{method: http.MethodPost, url: "/files/folder", query: q}, nil)
+}
+
+// DeleteFile deletes a file, or with recursive a directory with all in it.
+func (f *FileSystem) DeleteFile(ctx context.Context, remote string, recursive bool) error {
+	q := at(remote)
+	if recursive {
+		q.Set("recursive", "true")
+	}
+	return f.sandbox.call(ctx, request{method: http.MethodDelete, url: "/files", query: q}, nil)
+}
+
+// MoveFiles renames a file or directory.
+func (f *FileSystem) MoveFiles(ctx context.Context, source, destination string) error {
+	return f.sandbox.call(ctx, request{method: http.MethodPost, url: "/files/move", query: url.Values{"source": {source}, "destination": {destination}}}, nil)
+}
+
+// Match is a line that FindFiles found.
+type Match struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"` // from 1
+	Content string `json:"content"`
+}
+
+// FindFiles searches the contents of all files below a directory.
+func (f *FileSystem) FindFiles(ctx context.Context, remote, pattern string) ([]Match, error) {
+	q := at(remote)
+	q.Set("pattern", pattern)
+	var out []Match
+	err := f.sandbox.call(ctx, request{method: http.MethodGet, url: "/files/find", query: q}, &out)
+	return out, err
+}
+
+// SearchFiles searches the names of all files below a directory by a glob.
+func (f *FileSystem) SearchFiles(ctx context.Context, remote, pattern string) ([]string, error) {
+	q := at(remote)
+	q.Set("pattern", pattern)
+	var out struct{ Files []string }
+	err := f.sandbox.call(ctx, request{method: http.MethodGet, url: "/files/search", query: q}, &out)
+	return out.Files, err
+}
+
+// ReplaceResult tells how replacing went in one file.
+type ReplaceResult struct {
+	File    string `json:"file"`
+	Success bool   `json:"success"`
+	Error   string `json:"error"`
+}
+
+// ReplaceInFiles replaces every match of pattern in the files.
+func (f *FileSystem) ReplaceInFiles(ctx context.Context, files []string, pattern, newValue string) ([]ReplaceResult, error) {
+	var out []ReplaceResult
+	err := f.sandbox.call(ctx, request{method: http.MethodPost, url: "/files/replace", body: map[string]any{
+		"files": files, "pattern": pattern, "newValue": newValue,
+	}}, &out)
+	return out, err
+}
+
+// Permissions of a file; what is "" stays as it is.
+type Permissions struct {
+	Owner, Group string
+	Mode         string // octal
+}
+
+// SetFilePermissions changes a file's owner, group or mode.
+func (f *FileSystem) SetFilePermissions(ctx context.Context, remote string, p Permissions) error {
+	q := at(remote)
+	for key, value := range map[string]string{"owner": p.Owner, "group": p.Group, "mode": p.Mode} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	return f.sandbox.call(ctx, request{method: http.MethodPost, url: "/files/permissions", query: q}, nil)
+}
+
+func at(remote string) url.Values { return url.Values{"path": {remote}} }

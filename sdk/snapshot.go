@@ -1,0 +1,169 @@
+package daytona
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/opendaytona/daytona/api"
+)
+
+// SnapshotService makes and manages snapshots.
+type SnapshotService struct{ client *Client }
+
+// Resources of a sandbox; 0 is the server's default.
+type Resources struct {
+	CPU    int // cores
+	Memory int // GiB
+	Disk   int // GiB
+}
+
+// CreateSnapshotParams say what snapshot to make.
+type CreateSnapshotParams struct {
+	Name       string
+	Image      string   // with a tag or digest
+	Entrypoint []string // nil is the image's
+	Resources  *Resources
+	RegionID   string // "" is the organization's default
+}
+
+// Create makes a snapshot and returns when it is active. onLogs, which may be
+// nil, is told what happens, a line at a time. Errors: ErrInvalid, ErrConflict
+// for the name; *StateError when its image cannot be had.
+func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, onLogs func(line string)) (*api.Snapshot, error) {
+	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID}
+	if r := p.Resources; r != nil {
+		ask.CPU, ask.Memory, ask.Disk = given(r.CPU), given(r.Memory), given(r.Disk)
+	}
+	var snapshot api.Snapshot
+	if err := s.client.do(ctx, request{method: http.MethodPost, url: "/snapshots", body: ask}, &snapshot); err != nil {
+		return nil, err
+	}
+	if onLogs == nil {
+		return s.settle(ctx, &snapshot)
+	}
+	// The log ends when the work does.
+	if err := s.followLogs(ctx, snapshot.ID, onLogs); err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
+		onLogs("The log broke off: " + err.Error())
+	}
+	return s.settle(ctx, &snapshot)
+}
+
+func given(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// followLogs passes the lines of the snapshot's log on to its end.
+func (s *SnapshotService) followLogs(ctx context.Context, id string, onLogs func(string)) error {
+	var where api.URL
+	if err := s.client.do(ctx, request{method: http.MethodGet, url: "/snapshots/" + url.PathEscape(id) + "/build-logs-url"}, &where); err != nil {
+		return err
+	}
+	resp, err := s.client.send(ctx, request{method: http.MethodGet, url: where.URL, query: url.Values{"follow": {"true"}}})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for {
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			onLogs(line)
+		}
+		if err != nil {
+			return nil // its end; settle finds out how it ended
+		}
+	}
+}
+
+// settle waits until the snapshot's state stays.
+func (s *SnapshotService) settle(ctx context.Context, snapshot *api.Snapshot) (*api.Snapshot, error) {
+	for pause := firstPause; ; pause = longer(pause) {
+		switch snapshot.State {
+		case api.SnapshotActive:
+			return snapshot, nil
+		case api.SnapshotError, api.SnapshotBuildFailed, api.SnapshotInactive, api.SnapshotRemoving:
+			e := &StateError{Name: "Snapshot " + snapshot.Name, State: string(snapshot.State)}
+			if snapshot.ErrorReason != nil {
+				e.Reason = *snapshot.ErrorReason
+			}
+			return snapshot, e
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return snapshot, fmt.Errorf("wait until snapshot %s is active: %w", snapshot.Name, err)
+		}
+		now, err := s.Get(ctx, snapshot.ID)
+		if err != nil {
+			return snapshot, err
+		}
+		snapshot = now
+	}
+}
+
+// Get finds a snapshot. Errors: ErrNotFound.
+func (s *SnapshotService) Get(ctx context.Context, idOrName string) (*api.Snapshot, error) {
+	return s.one(ctx, http.MethodGet, idOrName, "")
+}
+
+func (s *SnapshotService) one(ctx context.Context, method, idOrName, rest string) (*api.Snapshot, error) {
+	var snapshot api.Snapshot
+	err := s.client.do(ctx, request{method: method, url: "/snapshots/" + url.PathEscape(idOrName) + rest}, &snapshot)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshot, nil
+}
+
+// ListSnapshotsParams select a page.
+type ListSnapshotsParams struct {
+	Name  string // substring
+	Page  int    // from 1; 0 is 1
+	Limit int    // 0 is the server's default
+}
+
+// List returns a page of the organization's own snapshots and the general ones.
+func (s *SnapshotService) List(ctx context.Context, p ListSnapshotsParams) (*api.PaginatedSnapshots, error) {
+	q := url.Values{}
+	if p.Name != "" {
+		q.Set("name", p.Name)
+	}
+	if p.Page != 0 {
+		q.Set("page", strconv.Itoa(p.Page))
+	}
+	if p.Limit != 0 {
+		q.Set("limit", strconv.Itoa(p.Limit))
+	}
+	var page api.PaginatedSnapshots
+	if err := s.client.do(ctx, request{method: http.MethodGet, url: "/snapshots", query: q}, &page); err != nil {
+		return nil, err
+	}
+	return &page, nil
+}
+
+// Activate makes an inactive snapshot usable again and waits until it is.
+// Errors: ErrInvalid when it is active already; *StateError.
+func (s *SnapshotService) Activate(ctx context.Context, idOrName string) (*api.Snapshot, error) {
+	snapshot, err := s.one(ctx, http.MethodPost, idOrName, "/activate")
+	if err != nil {
+		return nil, err
+	}
+	return s.settle(ctx, snapshot)
+}
+
+// Deactivate lets the machine forget the snapshot's image until it is needed.
+func (s *SnapshotService) Deactivate(ctx context.Context, idOrName string) error {
+	return s.client.do(ctx, request{method: http.MethodPost, url: "/snapshots/" + url.PathEscape(idOrName) + "/deactivate"}, nil)
+}
+
+// Delete deletes a snapshot. Sandboxes made from it go on.
+func (s *SnapshotService) Delete(ctx context.Context, idOrName string) error {
+	return s.client.do(ctx, request{method: http.MethodDelete, url: "/snapshots/" + url.PathEscape(idOrName)}, nil)
+}
