@@ -101,7 +101,7 @@ func (b *base) ensure(ctx context.Context, progress func(string)) error {
 		if ctx.Err() == nil {
 			b.log.Error("the base image could not be built", "image", b.reference, "err", err)
 		}
-		return &buildError{fmt.Errorf("build base image %s: %w", b.reference, err)}
+		return &buildError{err}
 	}
 	b.handler.Store(&h)
 	b.log.Info("the base image is built", "image", b.reference, "took", time.Since(began).Round(time.Millisecond))

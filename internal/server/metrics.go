@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -64,10 +65,18 @@ func (m *metrics) watch(rows rowCounter, connections func() int) {
 	}, func() float64 { return float64(connections()) }))
 }
 
-// requested records one HTTP request.
+// requested records one HTTP request. A sandbox can answer with any number, and
+// must not fill the memory with them.
 func (m *metrics) requested(operation string, status int, took time.Duration) {
-	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Observe(took.Seconds())
+	label := "other"
+	if http.StatusText(status) != "" || status == statusClientGone {
+		label = strconv.Itoa(status)
+	}
+	m.requests.WithLabelValues(operation, label).Observe(took.Seconds())
 }
+
+// statusClientGone is how httpapi answers nobody.
+const statusClientGone = 499
 
 // sandboxMoved is told of each transition.
 func (m *metrics) sandboxMoved(s *sandbox.Sandbox, old sandbox.State) {

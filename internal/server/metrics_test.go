@@ -20,16 +20,20 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		t.Errorf("a wrong key: %d", status)
 	}
 	s.raw("GET", s.origin()+"/toolbox/box/version", s.creds.APIKey, "")
+	for status := 1000; status < 1100; status++ { // as a sandbox may answer
+		s.metrics.requested("toolbox", status, 0)
+	}
 	var text string
 	s.eventually("the toolbox request is counted", func() bool { // after its answer
 		_, text = s.raw("GET", s.origin()+"/metrics", "", "")
-		return strings.Contains(text, `operation="toolbox"`)
+		return strings.Contains(text, `operation="toolbox",status="200"`)
 	})
 	for _, line := range []string{
 		`daytona_http_request_duration_seconds_count{operation="createSandbox",status="200"} 1`,
 		`daytona_http_request_duration_seconds_count{operation="getSandbox",status="404"} 1`,
 		`daytona_http_request_duration_seconds_count{operation="getSandbox",status="401"} 1`,
 		`daytona_http_request_duration_seconds_count{operation="toolbox",status="200"} 1`,
+		`daytona_http_request_duration_seconds_count{operation="toolbox",status="other"} 100`,
 		`daytona_http_request_duration_seconds_count{operation="unknown",status="404"} 2`,
 		`daytona_sandboxes{state="started"} 1`,
 		`daytona_snapshots{state="active"} 1`,
