@@ -36,20 +36,20 @@ func (s *server) recordDefaults(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the default snapshots: %w", err)
 	}
-	image := ""
+	recorded, image := !first, ""
 	for _, d := range defaultSnapshots {
 		snap, err := s.snapshots.Get(ctx, "", d.name)
 		switch {
 		case err != nil && !fault.Is(err, fault.KindNotFound):
 			return fmt.Errorf("look for default snapshot %s: %w", d.name, err)
-		case err == nil && snap.State.Failed():
+		case err == nil && snap.State.Failed() && snap.OrganizationID == "":
 			s.log.Warn("making a default snapshot that failed anew", "snapshot", d.name, "reason", snap.ErrorReason)
 			// Were the server to end before the new one is recorded, the next
 			// start would do it.
 			if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("replace default snapshot %s: %w", d.name, err)
 			}
-			first = true
+			recorded = false
 			if err := s.snapshots.Delete(ctx, "", snap.ID, true); err != nil {
 				return fmt.Errorf("replace default snapshot %s: %w", d.name, err)
 			}
@@ -68,7 +68,7 @@ func (s *server) recordDefaults(ctx context.Context) error {
 		}
 		s.log.Info("making a default snapshot in the background", "snapshot", d.name, "image", image)
 	}
-	if !first {
+	if recorded {
 		return nil
 	}
 	if err := writeFile(mark, []byte("The default snapshots were recorded; without this file the next start records those that are missing.\n")); err != nil {

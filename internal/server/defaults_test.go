@@ -121,10 +121,14 @@ func TestADefaultSnapshotThatFailsSaysWhyAndIsMadeAnewAtTheNextStart(t *testing.
 	if got := s.call("POST", "/api/sandbox", `{}`, 400); !strings.Contains(fmt.Sprint(got["message"]), "daytona-small") {
 		t.Errorf("got %v", got)
 	}
+	s.call("DELETE", "/api/snapshots/daytona-medium", "", 200)
+	s.eventually("it is gone", func() bool { return !strings.Contains(s.states(), "medium") })
 	s.stop()
 	b.results <- nil
 	again := start(t, c, b.machine(e))
-	again.eventually("all are active", func() bool { return again.states() == allActive })
+	again.eventually("those that failed are active, and what was deleted stays so", func() bool {
+		return again.states() == "daytona-large active 4/8/10, daytona-small active 1/1/3"
+	})
 }
 
 func TestAServerThatEndsDuringTheBuildGoesOnAtItsNextStart(t *testing.T) {
