@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	daytona "github.com/opendaytona/daytona/sdk"
+)
+
+// app is what the commands share: the flags of all of them.
+type app struct {
+	program Program
+	apiURL  string
+	apiKey  string
+	profile string
+	dataDir string
+}
+
+func (a *app) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&a.apiURL, "api-url", "", "URL of the server's API")
+	f.StringVar(&a.apiKey, "api-key", "", "API key")
+	f.StringVar(&a.profile, "profile", "", "profile to use instead of the current one")
+}
+
+// credentials say which server to talk to and as whom.
+type credentials struct {
+	APIURL string `json:"apiUrl" yaml:"api-url"`
+	APIKey string `json:"apiKey" yaml:"api-key"`
+}
+
+// errNoServer says that no server is known.
+var errNoServer = &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: "No server is known: run daytona login --api-url URL --api-key KEY, or set DAYTONA_API_URL and DAYTONA_API_KEY."}
+
+// credentials finds them: flags, then the environment, then the profile, then
+// the server on this machine.
+func (a *app) credentials() (credentials, error) {
+	known := credentials{APIURL: first(a.apiURL, os.Getenv("DAYTONA_API_URL")), APIKey: first(a.apiKey, os.Getenv("DAYTONA_API_KEY"))}
+	if known.APIKey != "" && a.profile == "" {
+		known.APIURL = first(known.APIURL, daytona.DefaultAPIURL)
+		return known, nil
+	}
+	profiles, err := readProfiles()
+	if err != nil {
+		return known, err
+	}
+	name := first(a.profile, profiles.Current)
+	p, ok := profiles.Profiles[name]
+	switch {
+	case ok:
+	case a.profile != "":
+		return known, usageError{fmt.Errorf("there is no profile %q: see daytona profile list", a.profile)}
+	default:
+		if p, err = localServer(); err != nil {
+			return known, err
+		}
+	}
+	return credentials{APIURL: first(a.apiURL, os.Getenv("DAYTONA_API_URL"), p.APIURL), APIKey: first(a.apiKey, p.APIKey)}, nil
+}
+
+// DefaultDataDir is where a server keeps everything unless it is told otherwise.
+const defaultDataDir = "/var/lib/daytona"
+
+// localServer reads what the server on this machine keeps for root.
+func localServer() (c credentials, err error) {
+	path := filepath.Join(first(os.Getenv("DAYTONA_DATA_DIR"), defaultDataDir), "credentials.json")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, errNoServer
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return c, &daytona.Error{StatusCode: 403, Message: fmt.Sprintf("The key of this machine's server is readable for root only (%s): use sudo, or daytona login with a key of your own.", path)}
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// client connects as the credentials say.
+func (a *app) client() (*daytona.Client, error) {
+	c, err := a.credentials()
+	if err != nil {
+		return nil, err
+	}
+	return daytona.NewClientWithConfig(daytona.Config{
+		APIKey: c.APIKey, APIURL: c.APIURL, OrganizationID: os.Getenv("DAYTONA_ORGANIZATION_ID"),
+		Target: os.Getenv("DAYTONA_TARGET"), UserAgent: "daytona-cli/" + a.program.Version,
+	})
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// exactly is cobra.ExactArgs with an error that counts as wrong usage.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s is needed: %s", what, cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
+func none(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%q is one too many: %s", args[0], cmd.UseLine())}
+	}
+	return nil
+}

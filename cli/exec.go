@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	daytona "github.com/opendaytona/daytona/sdk"
+)
+
+func (a *app) execCommand() *cobra.Command {
+	var cwd string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use: "exec SANDBOX -- COMMAND [ARGUMENT...]", Short: "Run a command in a sandbox",
+		Long: `Run a command in a sandbox, show its output as it comes, and exit as it does.
+
+One argument after -- is a line for the shell; more are a command and its
+arguments, each as it is.`,
+		Example: "  daytona exec web -- 'ls | wc -l'\n  daytona exec web -- python3 -c 'print(6 * 7)'",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usageError{fmt.Errorf("a sandbox and a command are needed: %s", cmd.UseLine())}
+			}
+			return nil
+		},
+	}
+	c.Flags().SetInterspersed(false)
+	c.Flags().StringVar(&cwd, "cwd", "", "directory to run it in (default: the sandbox's working directory)")
+	c.Flags().DurationVar(&timeout, "timeout", 0, "how long it may take, like 30s (default: any time)")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		words := args[1:]
+		if len(words) > 1 && words[0] == "--" {
+			words = words[1:]
+		}
+		line := words[0]
+		if len(words) > 1 {
+			line = quoteAll(words)
+		}
+		return a.exec(cmd, args[0], line, cwd, timeout)
+	}
+	return c
+}
+
+func quoteAll(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// exec runs the line in a session of its own, whose output can be followed and
+// which ends, with what runs in it, when this command does.
+func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Duration) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	s, err := client.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	session := "exec-" + uuid.NewString()
+	if err := s.Process.CreateSession(ctx, session); err != nil {
+		return err
+	}
+	defer func() {
+		// Also when the user has interrupted.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := s.Process.DeleteSession(ctx, session); err != nil {
+			fmt.Fprintf(a.program.Err, "Warning: the session could not be ended: %s\n", describe(err))
+		}
+	}()
+	if cwd != "" {
+		out, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: "cd " + quote(cwd)})
+		if err != nil {
+			return err
+		}
+		if out.ExitCode == nil || *out.ExitCode != 0 {
+			return fmt.Errorf("the directory %s can't be entered: %s", cwd, strings.TrimSpace(out.Stderr))
+		}
+	}
+	started, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: line, RunAsync: true})
+	if err != nil {
+		return err
+	}
+	follow, cancel := ctx, context.CancelFunc(func() {})
+	if timeout > 0 {
+		follow, cancel = context.WithTimeout(ctx, timeout)
+	}
+	defer cancel()
+	if err := s.Process.FollowSessionCommandLogs(follow, session, started.CmdID, a.program.Out, a.program.Err); err != nil {
+		if follow.Err() != nil && ctx.Err() == nil {
+			return &daytona.Error{StatusCode: 408, Message: fmt.Sprintf("The command did not end within %s and was ended.", timeout)}
+		}
+		return err
+	}
+	ended, err := s.Process.GetSessionCommand(ctx, session, started.CmdID)
+	if err != nil {
+		return err
+	}
+	if ended.ExitCode != nil && *ended.ExitCode != 0 {
+		return exitStatus(*ended.ExitCode)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	daytona "github.com/opendaytona/daytona/sdk"
+)
+
+// The exit codes; root.go's help tells them to users.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitPermission  = 4
+	exitTimeout     = 5
+	exitInterrupted = 130
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitStatus is the exit code of a command that exec ran.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func exitCode(err error) int {
+	var status exitStatus
+	var usage usageError
+	switch {
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "required flag"):
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, daytona.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, daytona.ErrUnauthorized), errors.Is(err, daytona.ErrForbidden):
+		return exitPermission
+	case errors.Is(err, daytona.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	}
+	return exitFailed
+}
+
+// describe is what to tell of an error; "" when all was said.
+func describe(err error) string {
+	var status exitStatus
+	switch {
+	case errors.As(err, &status):
+		return ""
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	}
+	return err.Error()
+}

@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	daytona "github.com/opendaytona/daytona/sdk"
+)
+
+// profiles is the file of servers that the user has logged in to.
+type profiles struct {
+	Current  string                 `yaml:"current"`
+	Profiles map[string]credentials `yaml:"profiles"`
+}
+
+func profilesFile() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("find the profiles: %w", err)
+	}
+	return filepath.Join(dir, "daytona", "config.yaml"), nil
+}
+
+func readProfiles() (p profiles, err error) {
+	p.Profiles = map[string]credentials{}
+	path, err := profilesFile()
+	if err != nil {
+		return p, nil // no home, no profiles
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return p, nil
+	}
+	if err == nil {
+		err = yaml.Unmarshal(b, &p)
+	}
+	if err != nil {
+		return p, fmt.Errorf("read %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// write replaces the file as a whole; it holds keys, so it is its owner's alone.
+func (p profiles) write() error {
+	path, err := profilesFile()
+	if err != nil {
+		return err
+	}
+	b, err := yaml.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("write profiles: %w", err)
+	}
+	next := path + ".new"
+	if err := os.WriteFile(next, b, 0o600); err != nil {
+		return fmt.Errorf("write profiles: %w", err)
+	}
+	return os.Rename(next, path)
+}
+
+func (a *app) loginCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "login --api-url URL --api-key KEY", Short: "Remember a server and a key as a profile", Args: none,
+		Long: "Remember a server and a key as a profile, after trying them. The key is read from\nstandard input when --api-key is -.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			key := a.apiKey
+			if key == "-" {
+				b, err := io.ReadAll(io.LimitReader(a.program.In, 4096))
+				if err != nil {
+					return fmt.Errorf("read the key: %w", err)
+				}
+				key = strings.TrimSpace(string(b))
+			}
+			if key == "" {
+				return usageError{errors.New("--api-key is needed: daytona login --api-url URL --api-key KEY")}
+			}
+			c := credentials{APIURL: strings.TrimRight(first(a.apiURL, os.Getenv("DAYTONA_API_URL"), daytona.DefaultAPIURL), "/"), APIKey: key}
+			client, err := daytona.NewClientWithConfig(daytona.Config{APIKey: c.APIKey, APIURL: c.APIURL})
+			if err != nil {
+				return err
+			}
+			if _, err := client.Snapshot.List(cmd.Context(), daytona.ListSnapshotsParams{Limit: 1}); err != nil {
+				return err
+			}
+			p, err := readProfiles()
+			if err != nil {
+				return err
+			}
+			name := first(a.profile, "default")
+			p.Profiles[name], p.Current = c, name
+			if err := p.write(); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.program.Err, "Logged in to %s (profile %s).\n", c.APIURL, name)
+			return nil
+		},
+	}
+}
+
+func (a *app) profileCommand() *cobra.Command {
+	c := &cobra.Command{Use: "profile", Short: "Servers that you have logged in to"}
+	list := &cobra.Command{Use: "list", Short: "List the profiles", Args: none}
+	f := formatFlag(list)
+	list.RunE = func(*cobra.Command, []string) error {
+		p, err := readProfiles()
+		if err != nil {
+			return err
+		}
+		type profile struct {
+			Name    string `json:"name"`
+			APIURL  string `json:"apiUrl"`
+			Current bool   `json:"current"`
+		}
+		all := []profile{}
+		for name, c := range p.Profiles {
+			all = append(all, profile{name, c.APIURL, name == p.Current})
+		}
+		slices.SortFunc(all, func(a, b profile) int { return strings.Compare(a.Name, b.Name) })
+		return f.print(a.program.Out, all, func(w io.Writer) {
+			var lines [][]string
+			for _, p := range all {
+				mark := ""
+				if p.Current {
+					mark = "*"
+				}
+				lines = append(lines, []string{p.Name, p.APIURL, mark})
+			}
+			rows(w, []string{"Name", "API URL", "Current"}, lines)
+		})
+	}
+	change := func(use, short string, edit func(*profiles, string)) *cobra.Command {
+		return &cobra.Command{Use: use + " NAME", Short: short, Args: exactly(1, "a profile's name"), RunE: func(_ *cobra.Command, args []string) error {
+			p, err := readProfiles()
+			if err != nil {
+				return err
+			}
+			if _, ok := p.Profiles[args[0]]; !ok {
+				return usageError{fmt.Errorf("there is no profile %q: see daytona profile list", args[0])}
+			}
+			edit(&p, args[0])
+			return p.write()
+		}}
+	}
+	c.AddCommand(list,
+		change("use", "Make a profile the current one", func(p *profiles, name string) { p.Current = name }),
+		change("delete", "Forget a profile", func(p *profiles, name string) {
+			delete(p.Profiles, name)
+			if p.Current == name {
+				p.Current = ""
+			}
+		}))
+	return c
+}
+
+func (a *app) envCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "env", Short: "Print the server and the key as shell variables", Args: none,
+		Example: `  eval "$(daytona env)"`,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := a.credentials()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.program.Out, "export DAYTONA_API_URL=%s\nexport DAYTONA_API_KEY=%s\n", quote(c.APIURL), quote(c.APIKey))
+			return nil
+		},
+	}
+}
+
+// quote makes one word of a shell.
+func quote(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,", r)
+	}) < 0 && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version of this program", Args: none, RunE: func(*cobra.Command, []string) error {
+		_, err := fmt.Fprintln(a.program.Out, "daytona "+a.program.Version)
+		return err
+	}}
+}
