@@ -4,22 +4,54 @@ GO      ?= go
 AGENT   := internal/engine/local/agent/bin/toolbox
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# What the tests need of the distribution.
-TEST_PACKAGES := btrfs-progs busybox-static iproute2 python3 runc util-linux
+# What the server needs of the distribution, and what the tests need beside it.
+PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring mmdebstrap runc util-linux
+TEST_PACKAGES := $(PACKAGES) busybox-static iproute2 python3 python3-venv
 
-.PHONY: test build lint unit race packages
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+.PHONY: quickstart test build up down lint unit race conformance packages test-packages
+
+## quickstart: from a checkout to a first sandbox
+quickstart: packages build
+	@scripts/quickstart
 
 ## test: everything that CI runs
-test: packages build lint race
+test: test-packages build lint race conformance
 
-## packages: install what is missing from the distribution
+## up: start a server in the background for tests; prints its variables
+up: bin/daytona bin/registry
+	@scripts/up
+
+## down: end it and leave nothing behind
+down:
+	@scripts/down
+
+# install makes sure of the packages named after it.
+define install
+@missing=""; for p in $(1); do \
+  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+if [ -n "$$missing" ]; then echo "Installing:$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+endef
+
+## packages: install what the server needs of the distribution
 packages:
-	@missing=""; for p in $(TEST_PACKAGES); do \
-	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+	$(call install,$(PACKAGES))
 
-## build: the agent, where the server embeds it
-build: $(AGENT)
+## test-packages: and what the tests need
+test-packages:
+	$(call install,$(TEST_PACKAGES))
+
+## build: bin/daytona, the client and the server in one
+build: bin/daytona
+
+SOURCES := $(shell find api cli cmd internal sdk -name '*.go' -o -name '*.sql' -o -name '*.html')
+
+bin/daytona: $(AGENT) $(SOURCES) go.mod
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/daytona
+
+bin/registry: $(shell find test/fixtures internal/baseimage -name '*.go') go.mod
+	$(GO) build -o $@ ./test/fixtures/cmd/registry
 
 $(AGENT): $(shell find cmd/toolbox internal/toolbox -name '*.go' -o -name '*.py')
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/toolbox
