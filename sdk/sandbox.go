@@ -14,7 +14,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 )
 
-// Sandbox is one sandbox as it was when it was last fetched (Refresh), and what
+// Sandbox is one sandbox as it was when it was last fetched (RefreshData), and what
 // can be done with it.
 type Sandbox struct {
 	api.Sandbox
@@ -67,7 +67,7 @@ func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
 func (c *Client) Get(ctx context.Context, idOrName string) (*Sandbox, error) {
 	s := c.newSandbox()
 	s.ID = idOrName
-	return s, s.Refresh(ctx)
+	return s, s.RefreshData(ctx)
 }
 
 // Delete deletes a sandbox with its disk. Errors: ErrNotFound.
@@ -137,7 +137,7 @@ func (s *Sandbox) path(rest string) string { return "/sandbox/" + url.PathEscape
 // toolbox is the address of a route of the sandbox's agent.
 func (s *Sandbox) toolbox(ctx context.Context, route string) (string, error) {
 	if s.ToolboxProxyURL == "" {
-		if err := s.Refresh(ctx); err != nil {
+		if err := s.RefreshData(ctx); err != nil {
 			return "", err
 		}
 	}
@@ -154,8 +154,8 @@ func (s *Sandbox) call(ctx context.Context, r request, out any) error {
 	return s.client.do(ctx, r, out)
 }
 
-// Refresh fetches the sandbox anew. Errors: ErrNotFound.
-func (s *Sandbox) Refresh(ctx context.Context) error {
+// RefreshData fetches the sandbox anew. Errors: ErrNotFound.
+func (s *Sandbox) RefreshData(ctx context.Context) error {
 	var now api.Sandbox
 	if err := s.client.do(ctx, request{method: http.MethodGet, url: s.path("")}, &now); err != nil {
 		return err
@@ -190,12 +190,12 @@ func (s *Sandbox) SetLabels(ctx context.Context, labels map[string]string) error
 	if err := s.client.do(ctx, request{method: http.MethodPut, url: s.path("/labels"), body: api.SandboxLabels{Labels: labels}}, nil); err != nil {
 		return err
 	}
-	return s.Refresh(ctx)
+	return s.RefreshData(ctx)
 }
 
-// SetAutoStopInterval sets after how many minutes without activity the sandbox
+// SetAutostopInterval sets after how many minutes without activity the sandbox
 // stops; 0 is never.
-func (s *Sandbox) SetAutoStopInterval(ctx context.Context, minutes int) error {
+func (s *Sandbox) SetAutostopInterval(ctx context.Context, minutes int) error {
 	return s.setInterval(ctx, "autostop", minutes)
 }
 
@@ -214,7 +214,7 @@ func (s *Sandbox) setInterval(ctx context.Context, which string, minutes int) er
 	if err := s.client.do(ctx, request{method: http.MethodPost, url: s.path("/" + which + "/" + strconv.Itoa(minutes))}, nil); err != nil {
 		return err
 	}
-	return s.Refresh(ctx)
+	return s.RefreshData(ctx)
 }
 
 // StateError says that a sandbox or snapshot ended in another state than the
@@ -261,7 +261,7 @@ func (s *Sandbox) waitFor(ctx context.Context, want api.SandboxState, never ...a
 		if err := sleep(ctx, pause); err != nil {
 			return fmt.Errorf("wait until sandbox %s is %s: %w", s.ID, want, err)
 		}
-		if err := s.Refresh(ctx); err != nil {
+		if err := s.RefreshData(ctx); err != nil {
 			return err
 		}
 	}
