@@ -50,8 +50,9 @@ func NewClient() (*Client, error) {
 // NewClientWithConfig makes a client; nothing is sent yet. Errors:
 // ErrUnauthorized without a key, ErrInvalid for a bad URL.
 func NewClientWithConfig(c Config) (*Client, error) {
+	c.APIKey = strings.TrimSpace(c.APIKey) // a file's last line often ends in one
 	if c.APIKey == "" {
-		return nil, &Error{StatusCode: http.StatusUnauthorized, Code: "NO_API_KEY", Message: "No API key: set DAYTONA_API_KEY."}
+		return nil, &Error{StatusCode: http.StatusUnauthorized, Code: "NO_API_KEY", Message: "No API key: set DAYTONA_API_KEY, or Config.APIKey."}
 	}
 	if c.APIURL == "" {
 		c.APIURL = DefaultAPIURL
@@ -62,6 +63,11 @@ func NewClientWithConfig(c Config) (*Client, error) {
 	}
 	if c.HTTPClient == nil {
 		c.HTTPClient = &http.Client{}
+		if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+			transport := standard.Clone()
+			transport.MaxIdleConnsPerHost = 64 // all calls go to one host
+			c.HTTPClient.Transport = transport
+		}
 	}
 	if c.UserAgent == "" {
 		c.UserAgent = "daytona-go"
@@ -79,7 +85,8 @@ func (c *Client) APIURL() string { return c.config.APIURL }
 type Error struct {
 	StatusCode int    // of HTTP
 	Code       string // for programs, in SCREAMING_SNAKE
-	Message    string // one sentence for people
+	Message    string // one sentence for people that says what to do
+	Source     string // DAYTONA_API, DAYTONA_PROXY or DAYTONA_DAEMON (in the sandbox); may be empty
 	Method     string
 	URL        string
 	cause      error
@@ -93,27 +100,32 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Kinds of Error, to be matched by errors.Is.
 var (
-	ErrInvalid      = errors.New("invalid request")
-	ErrUnauthorized = errors.New("not authenticated")
-	ErrForbidden    = errors.New("not permitted")
-	ErrNotFound     = errors.New("not found")
-	ErrConflict     = errors.New("conflict")
-	ErrRateLimit    = errors.New("too many requests")
-	ErrTimeout      = errors.New("timed out")
-	ErrUnreachable  = errors.New("server is unreachable")
+	ErrInvalid      = errors.New("invalid request")       // 400, 413, 422; also over a quota
+	ErrUnauthorized = errors.New("not authenticated")     // 401: no key, or a bad one
+	ErrForbidden    = errors.New("not permitted")         // 403: the key lacks a permission
+	ErrNotFound     = errors.New("not found")             // 404
+	ErrConflict     = errors.New("conflict")              // 409: the name is taken, or the state does not allow it
+	ErrGone         = errors.New("gone")                  // 410: a session or command that has ended
+	ErrTimeout      = errors.New("timed out")             // 408, 504: it took longer than was asked
+	ErrRateLimit    = errors.New("too many requests")     // 429
+	ErrUnreachable  = errors.New("server is unreachable") // no answer, 502, 503
 )
 
 var kinds = map[int]error{
-	0:                             ErrUnreachable,
-	http.StatusBadRequest:         ErrInvalid,
-	http.StatusUnauthorized:       ErrUnauthorized,
-	http.StatusForbidden:          ErrForbidden,
-	http.StatusNotFound:           ErrNotFound,
-	http.StatusConflict:           ErrConflict,
-	http.StatusRequestTimeout:     ErrTimeout,
-	http.StatusGatewayTimeout:     ErrTimeout,
-	http.StatusTooManyRequests:    ErrRateLimit,
-	http.StatusServiceUnavailable: ErrUnreachable,
+	0:                                ErrUnreachable,
+	http.StatusBadRequest:            ErrInvalid,
+	http.StatusRequestEntityTooLarge: ErrInvalid,
+	http.StatusUnprocessableEntity:   ErrInvalid,
+	http.StatusUnauthorized:          ErrUnauthorized,
+	http.StatusForbidden:             ErrForbidden,
+	http.StatusNotFound:              ErrNotFound,
+	http.StatusConflict:              ErrConflict,
+	http.StatusGone:                  ErrGone,
+	http.StatusRequestTimeout:        ErrTimeout,
+	http.StatusGatewayTimeout:        ErrTimeout,
+	http.StatusTooManyRequests:       ErrRateLimit,
+	http.StatusBadGateway:            ErrUnreachable,
+	http.StatusServiceUnavailable:    ErrUnreachable,
 }
 
 // Is tells whether the answer is of that kind.
@@ -137,14 +149,23 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	}
 	defer resp.Body.Close()
 	if out == nil || resp.StatusCode == http.StatusNoContent {
+		// To its end, so that the connection can be used again.
 		_, err = io.Copy(io.Discard, resp.Body)
 	} else {
 		err = json.NewDecoder(resp.Body).Decode(out)
 	}
-	if err != nil {
-		return c.failed(ctx, r, fmt.Errorf("read the answer: %w", err))
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &syntax), errors.As(err, &mismatch), err == io.EOF:
+		return &Error{
+			StatusCode: resp.StatusCode, Code: "BAD_ANSWER", Method: r.method, URL: resp.Request.URL.Path, cause: err,
+			Message: fmt.Sprintf("What answers at %s is not the API (%v): check the URL; it ends in /api.", resp.Request.URL.Redacted(), err),
+		}
 	}
-	return nil
+	return c.failed(ctx, r, fmt.Errorf("read the answer: %w", err))
 }
 
 // send returns the answer if it is a success; the caller closes its body.
@@ -197,6 +218,10 @@ func (c *Client) failed(ctx context.Context, r request, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", r.method, r.url, ctx.Err())
 	}
+	var source *sourceError
+	if errors.As(err, &source) {
+		return source
+	}
 	var cause *url.Error
 	if errors.As(err, &cause) {
 		err = cause.Err
@@ -212,9 +237,9 @@ func readError(resp *http.Response) error {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	var said api.Error
 	if err == nil && json.Unmarshal(b, &said) == nil && said.Message != "" {
-		e.Code, e.Message = said.Code, said.Message
+		e.Code, e.Message, e.Source = said.Code, said.Message, said.Source
 		return e
 	}
-	e.Message = fmt.Sprintf("The server answered %s to %s %s.", resp.Status, e.Method, e.URL)
+	e.Message = fmt.Sprintf("The server answered %s to %s %s: check that the API's URL is right; it ends in /api.", resp.Status, e.Method, e.URL)
 	return e
 }

@@ -3,11 +3,14 @@ package daytona
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
 	"path"
+	"strings"
 )
 
 // FileSystem reads and writes the files of a sandbox. Relative paths start from
@@ -32,38 +35,59 @@ func (f *FileSystem) UploadFile(ctx context.Context, content []byte, remote stri
 	return f.UploadFileStream(ctx, bytes.NewReader(content), remote)
 }
 
-// UploadFileStream writes a file from r, holding none of it in memory.
+// UploadFileStream writes a file from r, holding no more than a buffer of it in
+// memory. The file is there as a whole or not at all.
 func (f *FileSystem) UploadFileStream(ctx context.Context, r io.Reader, remote string) error {
-	body, in := io.Pipe()
-	form := multipart.NewWriter(in)
-	go func() {
-		part, err := form.CreateFormFile("file", path.Base(remote))
-		if err == nil {
-			_, err = io.Copy(part, r)
-		}
-		if err == nil {
-			err = form.Close()
-		}
-		in.CloseWithError(err)
-	}()
-	// An answer before the end of the body must end the copying too.
-	defer body.Close()
+	var envelope bytes.Buffer
+	form := multipart.NewWriter(&envelope)
+	if _, err := form.CreateFormFile("file", path.Base(remote)); err != nil {
+		return fmt.Errorf("upload %q: %w", remote, err)
+	}
+	head := envelope.Len()
+	if err := form.Close(); err != nil {
+		return fmt.Errorf("upload %q: %w", remote, err)
+	}
+	tail := strings.NewReader(envelope.String()[head:])
+	envelope.Truncate(head)
 	return f.sandbox.call(ctx, request{
-		method: http.MethodPost, url: "/files/upload-v2", query: at(remote), raw: body, kind: form.FormDataContentType(),
+		method: http.MethodPost, url: "/files/upload-v2", query: at(remote),
+		raw: io.MultiReader(&envelope, &source{r, remote}, tail), kind: form.FormDataContentType(),
 	}, nil)
 }
 
-// DownloadFile reads a file. Errors: ErrNotFound.
+// source tells a reader that fails from a server that does.
+type source struct {
+	io.Reader
+	remote string
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = &sourceError{fmt.Errorf("read what to upload as %q: %w", s.remote, err)}
+	}
+	return n, err
+}
+
+type sourceError struct{ error }
+
+func (e *sourceError) Unwrap() error { return e.error }
+
+// DownloadFile reads a file into memory. Errors: ErrNotFound.
 func (f *FileSystem) DownloadFile(ctx context.Context, remote string) ([]byte, error) {
 	r, err := f.DownloadFileStream(ctx, remote)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(r)
+	content, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("download %q: %w", remote, err)
+	}
+	return content, nil
 }
 
-// DownloadFileStream reads a file; the caller closes it. Errors: ErrNotFound.
+// DownloadFileStream reads a file; the caller closes it. A file of which not all
+// arrives ends in io.ErrUnexpectedEOF. Errors: ErrNotFound.
 func (f *FileSystem) DownloadFileStream(ctx context.Context, remote string) (io.ReadCloser, error) {
 	address, err := f.sandbox.toolbox(ctx, "/files/download")
 	if err != nil {
