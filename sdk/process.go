@@ -57,9 +57,17 @@ func (p *Process) ExecuteCommand(ctx context.Context, command string, o ExecuteO
 	return &out, nil
 }
 
-// CodeRun runs code to its end. language is python, javascript or typescript.
-// Errors: ErrInvalid when the image lacks the interpreter, ErrTimeout.
+// languageLabel keeps a sandbox's language, for every official SDK.
+const languageLabel = "code-toolbox-language"
+
+// CodeRun runs code to its end. language is python, javascript or typescript; ""
+// is the sandbox's own, else python. Code that fails is no error; look at
+// ExitCode. It starts in the working directory; o.Cwd is not for it. Errors:
+// ErrInvalid when the image lacks the interpreter, ErrTimeout.
 func (p *Process) CodeRun(ctx context.Context, language, code string, argv []string, o ExecuteOptions) (*ExecuteResponse, error) {
+	if language == "" {
+		language = first(p.sandbox.Labels[languageLabel], "python")
+	}
 	var out ExecuteResponse
 	err := p.sandbox.call(ctx, request{method: http.MethodPost, url: "/process/code-run", body: map[string]any{
 		"language": language, "code": code, "argv": argv, "envs": o.Env, "timeout": o.seconds(),
@@ -186,14 +194,21 @@ func (p *Process) FollowSessionCommandLogs(ctx context.Context, session, command
 	split := splitter{stdout: stdout, stderr: stderr}
 	for {
 		_, b, err := ws.Read(ctx)
-		if status := websocket.CloseStatus(err); status == websocket.StatusNormalClosure || status == websocket.StatusGoingAway {
+		switch {
+		case err == nil:
+			if err := split.write(b); err != nil {
+				return fmt.Errorf("pass logs on: %w", err)
+			}
+		case websocket.CloseStatus(err) == websocket.StatusNormalClosure:
 			return split.end()
-		}
-		if err != nil {
-			return errors.Join(split.end(), fmt.Errorf("follow command %s: %w", command, err))
-		}
-		if err := split.write(b); err != nil {
-			return err
+		case ctx.Err() != nil:
+			return errors.Join(split.end(), fmt.Errorf("follow logs: %w", ctx.Err()))
+		default:
+			// Also when the server goes away: the command has not ended by that.
+			return errors.Join(split.end(), &Error{
+				Code: "LOGS_BROKE_OFF", Method: http.MethodGet, URL: address, cause: err,
+				Message: fmt.Sprintf("The connection to the logs broke off (%v): the command may go on; ask for its logs again.", err),
+			})
 		}
 	}
 }

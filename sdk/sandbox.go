@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -27,7 +28,8 @@ type Sandbox struct {
 // default snapshot.
 type CreateParams struct {
 	Name                string
-	Snapshot            string // name or id
+	Snapshot            string // name or id; "" is the server's default
+	Language            string // of CodeRun: python, javascript or typescript
 	User                string
 	Env                 map[string]string
 	Labels              map[string]string
@@ -41,7 +43,8 @@ type CreateParams struct {
 	Target              string // region
 }
 
-// Create makes a sandbox and returns when it is started. Errors: ErrNotFound for
+// Create makes a sandbox and returns when it is started. When that fails after
+// the sandbox was made, it is returned along with the error. Errors: ErrNotFound for
 // the snapshot, ErrConflict for the name, ErrInvalid, also over a quota;
 // *StateError when it does not start.
 func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
@@ -51,7 +54,17 @@ func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
 		NetworkBlockAll: p.NetworkBlockAll, NetworkAllowList: p.NetworkAllowList, Target: p.Target,
 	}
 	if p.Ephemeral {
+		if p.AutoDeleteInterval != nil && *p.AutoDeleteInterval != 0 {
+			return nil, &Error{StatusCode: http.StatusBadRequest, Code: "BAD_REQUEST", Message: fmt.Sprintf("An ephemeral sandbox is deleted at stop, not %d minutes after it: give Ephemeral or AutoDeleteInterval, not both.", *p.AutoDeleteInterval)}
+		}
 		ask.AutoDeleteInterval = new(int)
+	}
+	if p.Language != "" {
+		ask.Labels = maps.Clone(p.Labels)
+		if ask.Labels == nil {
+			ask.Labels = map[string]string{}
+		}
+		ask.Labels[languageLabel] = p.Language
 	}
 	if ask.Target == "" {
 		ask.Target = c.config.Target
@@ -60,17 +73,20 @@ func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
 	if err := c.do(ctx, request{method: http.MethodPost, url: "/sandbox", body: ask}, &s.Sandbox); err != nil {
 		return nil, err
 	}
-	return s, s.WaitUntilStarted(ctx)
+	return s, s.awaitStarted(ctx)
 }
 
 // Get finds a sandbox. Errors: ErrNotFound.
 func (c *Client) Get(ctx context.Context, idOrName string) (*Sandbox, error) {
 	s := c.newSandbox()
 	s.ID = idOrName
-	return s, s.RefreshData(ctx)
+	if err := s.RefreshData(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Delete deletes a sandbox with its disk. Errors: ErrNotFound.
+// Delete asks for a sandbox to go with its disk, whatever its state. Errors: ErrNotFound.
 func (c *Client) Delete(ctx context.Context, idOrName string) error {
 	return c.do(ctx, request{method: http.MethodDelete, url: "/sandbox/" + url.PathEscape(idOrName)}, nil)
 }
@@ -156,8 +172,13 @@ func (s *Sandbox) call(ctx context.Context, r request, out any) error {
 
 // RefreshData fetches the sandbox anew. Errors: ErrNotFound.
 func (s *Sandbox) RefreshData(ctx context.Context) error {
-	var now api.Sandbox
-	if err := s.client.do(ctx, request{method: http.MethodGet, url: s.path("")}, &now); err != nil {
+	return s.change(ctx, http.MethodGet, "")
+}
+
+// change sends a request whose answer is the sandbox as it is after it.
+func (s *Sandbox) change(ctx context.Context, method, route string) error {
+	var now api.Sandbox // not s.Sandbox, which would keep what the answer leaves out
+	if err := s.client.do(ctx, request{method: method, url: s.path(route)}, &now); err != nil {
 		return err
 	}
 	s.Sandbox = now
@@ -167,26 +188,29 @@ func (s *Sandbox) RefreshData(ctx context.Context) error {
 // Start starts a stopped sandbox and waits until it is started. Errors:
 // *StateError when it does not start.
 func (s *Sandbox) Start(ctx context.Context) error {
-	if err := s.client.do(ctx, request{method: http.MethodPost, url: s.path("/start")}, &s.Sandbox); err != nil {
+	if err := s.change(ctx, http.MethodPost, "/start"); err != nil {
 		return err
 	}
-	return s.WaitUntilStarted(ctx)
+	return s.awaitStarted(ctx)
 }
 
 // Stop ends everything in the sandbox and waits until it is stopped. Its disk
 // stays. Errors: *StateError when it does not stop.
 func (s *Sandbox) Stop(ctx context.Context) error {
-	if err := s.client.do(ctx, request{method: http.MethodPost, url: s.path("/stop")}, &s.Sandbox); err != nil {
+	if err := s.change(ctx, http.MethodPost, "/stop"); err != nil {
 		return err
 	}
-	return s.WaitUntilStopped(ctx)
+	return s.awaitStopped(ctx)
 }
 
-// Delete deletes the sandbox with its disk.
-func (s *Sandbox) Delete(ctx context.Context) error { return s.client.Delete(ctx, s.ID) }
+// Delete asks for the sandbox to go with its disk; WaitUntilDeleted waits for it.
+func (s *Sandbox) Delete(ctx context.Context) error { return s.change(ctx, http.MethodDelete, "") }
 
 // SetLabels replaces all labels.
 func (s *Sandbox) SetLabels(ctx context.Context, labels map[string]string) error {
+	if labels == nil {
+		labels = map[string]string{}
+	}
 	if err := s.client.do(ctx, request{method: http.MethodPut, url: s.path("/labels"), body: api.SandboxLabels{Labels: labels}}, nil); err != nil {
 		return err
 	}
@@ -211,36 +235,101 @@ func (s *Sandbox) SetAutoDeleteInterval(ctx context.Context, minutes int) error 
 }
 
 func (s *Sandbox) setInterval(ctx context.Context, which string, minutes int) error {
-	if err := s.client.do(ctx, request{method: http.MethodPost, url: s.path("/" + which + "/" + strconv.Itoa(minutes))}, nil); err != nil {
-		return err
-	}
-	return s.RefreshData(ctx)
+	return s.change(ctx, http.MethodPost, "/"+which+"/"+strconv.Itoa(minutes))
+}
+
+// RefreshActivity says that the sandbox is in use, which puts off its auto-stop.
+// Calls of Process and FileSystem say so by themselves.
+func (s *Sandbox) RefreshActivity(ctx context.Context) error {
+	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/last-activity"), body: api.UpdateLastActivity{}}, nil)
 }
 
 // StateError says that a sandbox or snapshot ended in another state than the
 // one waited for.
 type StateError struct {
-	Name, State, Reason string
+	Noun   string // Sandbox or Snapshot
+	Name   string // its name, or its id
+	State  string
+	Reason string // the server's, may be empty
 }
 
 // Error implements error.
 func (e *StateError) Error() string {
 	if e.Reason == "" {
-		return fmt.Sprintf("%s is %s.", e.Name, e.State)
+		return fmt.Sprintf("%s %s is in state %s.", e.Noun, e.Name, e.State)
 	}
-	return fmt.Sprintf("%s is %s: %s", e.Name, e.State, e.Reason)
+	return fmt.Sprintf("%s %s is in state %s: %s", e.Noun, e.Name, e.State, e.Reason)
 }
 
 // WaitUntilStarted returns when the sandbox is started. Errors: *StateError as
-// soon as it cannot become so; ctx's.
+// soon as it cannot become so by itself (it failed, is stopped, or is being
+// deleted); ErrNotFound when it has gone.
 func (s *Sandbox) WaitUntilStarted(ctx context.Context) error {
-	return s.waitFor(ctx, api.SandboxStarted, api.SandboxError, api.SandboxStopped, api.SandboxDestroyed, api.SandboxDestroying)
+	if s.State != api.SandboxStarted {
+		if err := s.RefreshData(ctx); err != nil {
+			return err
+		}
+	}
+	return s.awaitStarted(ctx)
 }
 
-// WaitUntilStopped returns when the sandbox is stopped. One that is deleted at
-// stop is gone, which is fine. Errors: as of WaitUntilStarted.
+// WaitUntilStopped returns when the sandbox is stopped, or has gone, as an
+// ephemeral one does. Errors: *StateError as soon as it cannot become so by
+// itself (it failed, or nobody has asked it to stop).
 func (s *Sandbox) WaitUntilStopped(ctx context.Context) error {
-	err := s.waitFor(ctx, api.SandboxStopped, api.SandboxError)
+	if err := s.RefreshData(ctx); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	} else if err != nil {
+		s.State = api.SandboxDestroyed
+	}
+	return s.awaitStopped(ctx)
+}
+
+// WaitUntilDeleted returns when a sandbox that is being deleted has gone and its
+// name is free. Errors: *StateError when nobody has asked for it.
+func (s *Sandbox) WaitUntilDeleted(ctx context.Context) error {
+	if s.DesiredState != string(api.SandboxDestroyed) {
+		if err := s.RefreshData(ctx); err != nil {
+			return ignoreGone(err)
+		}
+	}
+	return ignoreGone(s.await(ctx, func() (bool, bool) {
+		ephemeral := s.AutoDeleteInterval == 0 && s.DesiredState == string(api.SandboxStopped)
+		return s.State == api.SandboxDestroyed, s.DesiredState != string(api.SandboxDestroyed) && !ephemeral
+	}))
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (s *Sandbox) awaitStarted(ctx context.Context) error {
+	return s.await(ctx, func() (bool, bool) {
+		switch s.State {
+		case api.SandboxStarted:
+			return true, false
+		case api.SandboxError, api.SandboxStopped, api.SandboxDestroying, api.SandboxDestroyed:
+			return false, true
+		}
+		return false, false
+	})
+}
+
+func (s *Sandbox) awaitStopped(ctx context.Context) error {
+	err := s.await(ctx, func() (bool, bool) {
+		switch s.State {
+		case api.SandboxStopped, api.SandboxDestroyed, api.SandboxDestroying:
+			return true, false
+		case api.SandboxError:
+			return false, true
+		case api.SandboxStarted:
+			return false, s.DesiredState == string(api.SandboxStarted)
+		}
+		return false, false
+	})
 	if errors.Is(err, ErrNotFound) {
 		s.State = api.SandboxDestroyed
 		return nil
@@ -248,18 +337,19 @@ func (s *Sandbox) WaitUntilStopped(ctx context.Context) error {
 	return err
 }
 
-func (s *Sandbox) waitFor(ctx context.Context, want api.SandboxState, never ...api.SandboxState) error {
+// await fetches the sandbox until what is seen of it is what was waited for, or
+// something that it will never come of.
+func (s *Sandbox) await(ctx context.Context, seen func() (there, never bool)) error {
 	for pause := firstPause; ; pause = longer(pause) {
-		if s.State == want {
+		there, never := seen()
+		switch {
+		case there:
 			return nil
-		}
-		for _, state := range never {
-			if s.State == state {
-				return &StateError{Name: "Sandbox " + s.ID, State: string(s.State), Reason: s.ErrorReason}
-			}
+		case never:
+			return &StateError{Noun: "Sandbox", Name: first(s.Name, s.ID), State: string(s.State), Reason: s.ErrorReason}
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return fmt.Errorf("wait until sandbox %s is %s: %w", s.ID, want, err)
+			return fmt.Errorf("wait for sandbox %s, which is %s: %w", first(s.Name, s.ID), s.State, err)
 		}
 		if err := s.RefreshData(ctx); err != nil {
 			return err
@@ -272,6 +362,13 @@ const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = time.Second
 )
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
 
 func longer(d time.Duration) time.Duration { return min(d*3/2, longestPause) }
 

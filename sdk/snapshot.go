@@ -3,12 +3,13 @@ package daytona
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opendaytona/daytona/api"
 )
@@ -33,8 +34,10 @@ type CreateSnapshotParams struct {
 }
 
 // Create makes a snapshot and returns when it is active. onLogs, which may be
-// nil, is told what happens, a line at a time. Errors: ErrInvalid, ErrConflict
-// for the name; *StateError when its image cannot be had.
+// nil, is told what happens, a line at a time, and not after Create has returned.
+// When that fails after the snapshot was made, it is returned along with the
+// error. Errors: ErrInvalid, also over a quota, ErrConflict for the name,
+// ErrNotFound for the region; *StateError when its image cannot be had.
 func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, onLogs func(line string)) (*api.Snapshot, error) {
 	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID}
 	if r := p.Resources; r != nil {
@@ -47,22 +50,34 @@ func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, on
 	if onLogs == nil {
 		return s.settle(ctx, &snapshot)
 	}
-	// The log ends when the work does.
-	if err := s.followLogs(ctx, snapshot.ID, onLogs); err != nil && ctx.Err() == nil && !errors.Is(err, ErrNotFound) {
+	// Side by side, as a log that hangs must not hold up the outcome.
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		s.followLogs(following, snapshot.ID, onLogs)
+	}()
+	settled, err := s.settle(ctx, &snapshot)
+	last := time.AfterFunc(logGrace, stop)
+	defer last.Stop()
+	<-told
+	return settled, err
+}
+
+// logGrace is how long the rest of a log may take once the outcome is known.
+const logGrace = 2 * time.Second
+
+// followLogs passes the lines of the snapshot's log on to its end. The outcome
+// does not depend on it: what goes wrong is told as a line.
+func (s *SnapshotService) followLogs(ctx context.Context, id string, onLogs func(string)) {
+	err := s.readLogs(ctx, id, onLogs)
+	if err != nil && ctx.Err() == nil {
 		onLogs("The log broke off: " + err.Error())
 	}
-	return s.settle(ctx, &snapshot)
 }
 
-func given(n int) *int {
-	if n == 0 {
-		return nil
-	}
-	return &n
-}
-
-// followLogs passes the lines of the snapshot's log on to its end.
-func (s *SnapshotService) followLogs(ctx context.Context, id string, onLogs func(string)) error {
+func (s *SnapshotService) readLogs(ctx context.Context, id string, onLogs func(string)) error {
 	var where api.URL
 	if err := s.client.do(ctx, request{method: http.MethodGet, url: "/snapshots/" + url.PathEscape(id) + "/build-logs-url"}, &where); err != nil {
 		return err
@@ -78,10 +93,20 @@ func (s *SnapshotService) followLogs(ctx context.Context, id string, onLogs func
 		if line = strings.TrimRight(line, "\r\n"); line != "" {
 			onLogs(line)
 		}
+		if err == io.EOF {
+			return nil
+		}
 		if err != nil {
-			return nil // its end; settle finds out how it ended
+			return err
 		}
 	}
+}
+
+func given(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }
 
 // settle waits until the snapshot's state stays.
@@ -91,14 +116,14 @@ func (s *SnapshotService) settle(ctx context.Context, snapshot *api.Snapshot) (*
 		case api.SnapshotActive:
 			return snapshot, nil
 		case api.SnapshotError, api.SnapshotBuildFailed, api.SnapshotInactive, api.SnapshotRemoving:
-			e := &StateError{Name: "Snapshot " + snapshot.Name, State: string(snapshot.State)}
+			e := &StateError{Noun: "Snapshot", Name: snapshot.Name, State: string(snapshot.State)}
 			if snapshot.ErrorReason != nil {
 				e.Reason = *snapshot.ErrorReason
 			}
 			return snapshot, e
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return snapshot, fmt.Errorf("wait until snapshot %s is active: %w", snapshot.Name, err)
+			return snapshot, fmt.Errorf("wait for snapshot %s, which is %s: %w", snapshot.Name, snapshot.State, err)
 		}
 		now, err := s.Get(ctx, snapshot.ID)
 		if err != nil {
