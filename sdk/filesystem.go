@@ -13,8 +13,9 @@ import (
 	"strings"
 )
 
-// FileSystem reads and writes the files of a sandbox. Relative paths start from
-// its working directory.
+// FileSystem reads and writes the files of a sandbox, as its user. Relative
+// paths start from its working directory. Errors of all: ErrForbidden where the
+// user may not, ErrConflict when the sandbox is not started.
 type FileSystem struct{ sandbox *Sandbox }
 
 // FileInfo tells of a file.
@@ -22,9 +23,9 @@ type FileInfo struct {
 	Name        string `json:"name"`
 	Path        string `json:"path"`
 	IsDir       bool   `json:"isDir"`
-	Size        int64  `json:"size"` // bytes
-	Mode        string `json:"mode"`
-	Permissions string `json:"permissions"`
+	Size        int64  `json:"size"`        // bytes
+	Mode        string `json:"mode"`        // like -rw-r--r--
+	Permissions string `json:"permissions"` // octal, like 0644
 	Owner       string `json:"owner"`
 	Group       string `json:"group"`
 	ModifiedAt  string `json:"modifiedAt"` // RFC 3339
@@ -132,7 +133,7 @@ func (f *FileSystem) DeleteFile(ctx context.Context, remote string, recursive bo
 	return f.sandbox.call(ctx, request{method: http.MethodDelete, url: "/files", query: q}, nil)
 }
 
-// MoveFiles renames a file or directory.
+// MoveFiles renames a file or directory. Errors: ErrNotFound, ErrConflict.
 func (f *FileSystem) MoveFiles(ctx context.Context, source, destination string) error {
 	return f.sandbox.call(ctx, request{method: http.MethodPost, url: "/files/move", query: url.Values{"source": {source}, "destination": {destination}}}, nil)
 }
@@ -144,7 +145,8 @@ type Match struct {
 	Content string `json:"content"`
 }
 
-// FindFiles searches the contents of all files below a directory.
+// FindFiles searches a file, or all below a directory, for lines that contain
+// pattern as it is. Errors: ErrNotFound.
 func (f *FileSystem) FindFiles(ctx context.Context, remote, pattern string) ([]Match, error) {
 	q := at(remote)
 	q.Set("pattern", pattern)
@@ -153,7 +155,8 @@ func (f *FileSystem) FindFiles(ctx context.Context, remote, pattern string) ([]M
 	return out, err
 }
 
-// SearchFiles searches the names of all files below a directory by a glob.
+// SearchFiles searches the names of all files below a directory by a glob, like
+// *.py, and returns their paths. Errors: ErrNotFound.
 func (f *FileSystem) SearchFiles(ctx context.Context, remote, pattern string) ([]string, error) {
 	q := at(remote)
 	q.Set("pattern", pattern)
@@ -169,7 +172,8 @@ type ReplaceResult struct {
 	Error   string `json:"error"`
 }
 
-// ReplaceInFiles replaces every match of pattern in the files.
+// ReplaceInFiles replaces pattern, as it is, by newValue everywhere in the files.
+// One that fails does not keep the others from it: look at each result.
 func (f *FileSystem) ReplaceInFiles(ctx context.Context, files []string, pattern, newValue string) ([]ReplaceResult, error) {
 	var out []ReplaceResult
 	err := f.sandbox.call(ctx, request{method: http.MethodPost, url: "/files/replace", body: map[string]any{
@@ -180,8 +184,8 @@ func (f *FileSystem) ReplaceInFiles(ctx context.Context, files []string, pattern
 
 // Permissions of a file; what is "" stays as it is.
 type Permissions struct {
-	Owner, Group string
-	Mode         string // octal
+	Owner, Group string // names or ids
+	Mode         string // octal, like 0755
 }
 
 // SetFilePermissions changes a file's owner, group or mode.

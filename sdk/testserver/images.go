@@ -1,0 +1,85 @@
+//go:build linux
+
+package testserver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// Images has an image under every reference but those with the tag "missing".
+type Images struct {
+	mu   sync.Mutex
+	held map[string]string
+	hold chan struct{} // pulls wait until it is closed
+}
+
+// Hold makes pulls wait until the returned function is called.
+func (i *Images) HoldPulls() (release func()) {
+	hold := make(chan struct{})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.hold = hold
+	return sync.OnceFunc(func() { close(hold) })
+}
+
+// ValidateReference is snapshot.Images.
+func (i *Images) ValidateReference(ref string) error {
+	if strings.HasSuffix(ref, ":latest") || !strings.Contains(ref, ":") {
+		return fmt.Errorf("image %q needs a tag other than latest, as in python:3.12.10", ref)
+	}
+	return nil
+}
+
+// Pull is snapshot.Images.
+func (i *Images) Pull(ctx context.Context, ref, owner string, progress func(string)) (*image.Image, error) {
+	progress("Pulling " + ref)
+	i.mu.Lock()
+	hold := i.hold
+	i.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if strings.HasSuffix(ref, ":missing") {
+		return nil, failure("Image " + ref + " was not found: check its name and tag.")
+	}
+	progress("Pulled " + ref)
+	const digest = "sha256:1"
+	return &image.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, owner, digest)
+}
+
+// failure is one that people may see.
+type failure string
+
+func (f failure) Error() string   { return "pull: " + string(f) }
+func (f failure) Message() string { return string(f) }
+
+// Pinned is snapshot.Images.
+func (i *Images) Pinned(ref, digest string) (string, error) { return ref + "@" + digest, nil }
+
+// Hold is snapshot.Images.
+func (i *Images) Hold(_ context.Context, owner, digest string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.held[owner] = digest
+	return nil
+}
+
+// Release is snapshot.Images.
+func (i *Images) Release(_ context.Context, owner string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.held, owner)
+	return nil
+}
+
+// Owners is snapshot.Images.
+func (i *Images) Owners(context.Context) (map[string]string, error) { return map[string]string{}, nil }
