@@ -1,0 +1,130 @@
+"""The life of a sandbox."""
+
+import time
+
+import pytest
+from daytona import (
+    CreateSandboxFromSnapshotParams,
+    Daytona,
+    DaytonaAuthenticationError,
+    DaytonaConfig,
+    DaytonaConflictError,
+    DaytonaError,
+    DaytonaNotFoundError,
+    ListSandboxesQuery,
+    Sandbox,
+)
+
+
+def test_create_without_parameters_uses_the_default_snapshot(shared: Sandbox):
+    assert shared.state == "started"
+    assert (shared.cpu, shared.memory, shared.disk) == (1, 1, 3)
+    assert shared.snapshot == "daytona-small"
+    assert shared.auto_stop_interval == 15
+    assert shared.user == "daytona"
+
+
+def test_create_with_every_parameter(daytona: Daytona, name: str):
+    sandbox = daytona.create(
+        CreateSandboxFromSnapshotParams(
+            name=name,
+            snapshot="daytona-small",
+            language="python",
+            os_user="root",
+            env_vars={"COLOR": "blue", "EMPTY": ""},
+            labels={"purpose": name},
+            auto_stop_interval=0,
+            auto_archive_interval=60,
+            auto_delete_interval=120,
+            network_block_all=True,
+        )
+    )
+    try:
+        assert sandbox.name == name
+        assert sandbox.labels["purpose"] == name
+        assert (sandbox.auto_stop_interval, sandbox.auto_archive_interval, sandbox.auto_delete_interval) == (0, 60, 120)
+        assert sandbox.network_block_all is True
+        assert sandbox.process.exec('echo "$COLOR-$EMPTY-$(id -un)"').result == "blue--root\n"
+        with pytest.raises(DaytonaConflictError):
+            daytona.create(CreateSandboxFromSnapshotParams(name=name))
+        found = [s.id for s in daytona.list(ListSandboxesQuery(labels={"purpose": name}))]
+        assert found == [sandbox.id]
+        assert daytona.get(name).id == sandbox.id
+        assert daytona.get(sandbox.id).name == name
+    finally:
+        sandbox.delete()
+
+
+def test_stop_and_start_keep_the_disk_and_end_the_processes(sandbox: Sandbox):
+    sandbox.fs.upload_file(b"kept", "kept.txt")
+    sandbox.process.exec("sleep 1000 >/dev/null 2>&1 &")
+    sandbox.stop()
+    assert sandbox.state == "stopped"
+    with pytest.raises(DaytonaError):
+        sandbox.process.exec("true")
+    sandbox.start()
+    assert sandbox.state == "started"
+    assert sandbox.fs.download_file("kept.txt") == b"kept"
+    assert "sleep 1000" not in sandbox.process.exec("ps ax").result
+
+
+def test_a_deleted_sandbox_is_gone(daytona: Daytona):
+    sandbox = daytona.create()
+    sandbox.delete()
+    deadline = time.time() + 10
+    with pytest.raises(DaytonaNotFoundError):
+        while time.time() < deadline:
+            daytona.get(sandbox.id)
+            time.sleep(0.05)
+
+
+def test_an_ephemeral_sandbox_goes_when_it_stops(daytona: Daytona):
+    sandbox = daytona.create(CreateSandboxFromSnapshotParams(ephemeral=True))
+    sandbox.stop()
+    deadline = time.time() + 10
+    with pytest.raises(DaytonaNotFoundError):
+        while time.time() < deadline:
+            daytona.get(sandbox.id)
+            time.sleep(0.05)
+
+
+def test_labels_and_intervals_can_be_changed(sandbox: Sandbox):
+    assert sandbox.set_labels({"a": "1", "b": "2"}) == {"a": "1", "b": "2"}
+    sandbox.set_autostop_interval(30)
+    sandbox.set_auto_archive_interval(600)
+    sandbox.set_auto_delete_interval(-1)
+    sandbox.refresh_data()
+    assert sandbox.labels == {"a": "1", "b": "2"}
+    assert (sandbox.auto_stop_interval, sandbox.auto_archive_interval, sandbox.auto_delete_interval) == (30, 600, -1)
+    sandbox.refresh_activity()
+    with pytest.raises(DaytonaError):
+        sandbox.set_autostop_interval(-1)
+
+
+def test_list_follows_pages(daytona: Daytona, name: str):
+    made = [daytona.create(CreateSandboxFromSnapshotParams(labels={"run": name})) for _ in range(3)]
+    try:
+        listed = [s.id for s in daytona.list(ListSandboxesQuery(labels={"run": name}, limit=1))]
+        assert sorted(listed) == sorted(s.id for s in made)
+    finally:
+        for s in made:
+            s.delete()
+
+
+def test_directories_of_the_user(shared: Sandbox):
+    assert shared.get_user_home_dir() == "/home/daytona"
+    assert shared.get_work_dir() == "/home/daytona"
+
+
+def test_errors_have_their_class(daytona: Daytona):
+    with pytest.raises(DaytonaNotFoundError):
+        daytona.get("00000000-0000-4000-8000-000000000000")
+    with pytest.raises(DaytonaNotFoundError):
+        daytona.create(CreateSandboxFromSnapshotParams(snapshot="no-such-snapshot"))
+    with pytest.raises(DaytonaAuthenticationError):
+        list(Daytona(DaytonaConfig(api_key="dtn_wrong")).list())
+
+
+def test_the_memory_limit_is_seen_inside(shared: Sandbox):
+    files = "/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max"
+    assert shared.process.exec(f"cat {files} 2>/dev/null").result.strip() == str(1 << 30)
