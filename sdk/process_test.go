@@ -157,8 +157,10 @@ func (w *tap) Write(b []byte) (int, error) {
 }
 
 func TestFollowingEndsWithItsContextAndWithTheSandbox(t *testing.T) {
-	sb, _, _ := started(t)
+	sb, c, _ := started(t)
 	ctx, p := t.Context(), sb.Process
+	same, err := c.Get(ctx, "box")
+	ok(t, err)
 	ok(t, p.CreateSession(ctx, "s"))
 	began, err := p.ExecuteSessionCommand(ctx, "s", daytona.SessionExecuteRequest{Command: "echo a; sleep 60", RunAsync: true})
 	ok(t, err)
@@ -167,7 +169,7 @@ func TestFollowingEndsWithItsContextAndWithTheSandbox(t *testing.T) {
 	wants(t, "a context that ends", err, context.Canceled)
 	err = p.FollowSessionCommandLogs(ctx, "s", began.CmdID, &tap{seen: func(string) {
 		go func() {
-			if err := sb.Stop(ctx); err != nil {
+			if err := same.Stop(ctx); err != nil {
 				t.Error(err)
 			}
 		}()

@@ -15,8 +15,9 @@ import (
 	"github.com/opendaytona/daytona/api"
 )
 
-// Sandbox is one sandbox as it was when it was last fetched (RefreshData), and what
-// can be done with it.
+// Sandbox is one sandbox as it was when it was last fetched (RefreshData), and
+// what can be done with it. Its methods write these fields, so calls on one
+// Sandbox must not run at once; those of Process and FileSystem may.
 type Sandbox struct {
 	api.Sandbox
 	Process    *Process
