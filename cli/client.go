@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -38,32 +39,44 @@ type credentials struct {
 var errNoServer = &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: "No server is known: run daytona login --api-url URL --api-key KEY, or set DAYTONA_API_URL and DAYTONA_API_KEY."}
 
 // credentials finds them: flags, then the environment, then the profile, then
-// the server on this machine.
+// the server on this machine. A key is never sent to another server than the one
+// it belongs to: who names a server must name a key, unless a profile has it.
 func (a *app) credentials() (credentials, error) {
-	known := credentials{APIURL: first(a.apiURL, os.Getenv("DAYTONA_API_URL")), APIKey: first(a.apiKey, os.Getenv("DAYTONA_API_KEY"))}
-	if known.APIKey != "" && a.profile == "" {
-		known.APIURL = first(known.APIURL, daytona.DefaultAPIURL)
-		return known, nil
+	asked := credentials{APIURL: a.apiURL, APIKey: a.apiKey}
+	if a.profile == "" {
+		asked = credentials{APIURL: first(a.apiURL, os.Getenv("DAYTONA_API_URL")), APIKey: first(a.apiKey, os.Getenv("DAYTONA_API_KEY"))}
+		if asked.APIKey != "" {
+			asked.APIURL = first(asked.APIURL, daytona.DefaultAPIURL)
+			return asked, nil
+		}
 	}
-	profiles, err := readProfiles()
+	known, err := a.remembered()
 	if err != nil {
 		return known, err
 	}
-	name := first(a.profile, profiles.Current)
-	p, ok := profiles.Profiles[name]
-	switch {
-	case ok:
-	case a.profile != "":
-		return known, usageError{fmt.Errorf("there is no profile %q: see daytona profile list", a.profile)}
-	default:
-		if p, err = localServer(); err != nil {
-			return known, err
-		}
+	if asked.APIKey == "" && asked.APIURL != "" && strings.TrimRight(asked.APIURL, "/") != known.APIURL {
+		return known, &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: fmt.Sprintf("No key is known for %s: give --api-key or DAYTONA_API_KEY, or log in to it by daytona login.", asked.APIURL)}
 	}
-	return credentials{APIURL: first(a.apiURL, os.Getenv("DAYTONA_API_URL"), p.APIURL), APIKey: first(a.apiKey, p.APIKey)}, nil
+	return credentials{APIURL: first(asked.APIURL, known.APIURL), APIKey: first(asked.APIKey, known.APIKey)}, nil
 }
 
-// DefaultDataDir is where a server keeps everything unless it is told otherwise.
+// remembered is the profile that was asked for, or the current one, or the
+// server on this machine.
+func (a *app) remembered() (credentials, error) {
+	profiles, err := readProfiles()
+	if err != nil {
+		return credentials{}, err
+	}
+	if p, ok := profiles.Profiles[first(a.profile, profiles.Current)]; ok {
+		return p, nil
+	}
+	if a.profile != "" {
+		return credentials{}, usageError{fmt.Errorf("there is no profile %q: see daytona profile list", a.profile)}
+	}
+	return localServer()
+}
+
+// defaultDataDir is where a server keeps everything unless it is told otherwise.
 const defaultDataDir = "/var/lib/daytona"
 
 // localServer reads what the server on this machine keeps for root.
@@ -113,6 +126,20 @@ func exactly(n int, what string) cobra.PositionalArgs {
 			return usageError{fmt.Errorf("%s is needed: %s", what, cmd.UseLine())}
 		}
 		return nil
+	}
+}
+
+// group is a command that only has others below it.
+func group(name, short string, aliases ...string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Aliases: aliases,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q: see daytona %s --help", args[0], name)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ func (a *app) execCommand() *cobra.Command {
 		Long: `Run a command in a sandbox, show its output as it comes, and exit as it does.
 
 One argument after -- is a line for the shell; more are a command and its
-arguments, each as it is.`,
+arguments, each as it is. Its standard input is empty. An interrupt, or the end
+of --timeout, ends the command with all that it started.`,
 		Example: "  daytona exec web -- 'ls | wc -l'\n  daytona exec web -- python3 -c 'print(6 * 7)'",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
@@ -31,7 +33,7 @@ arguments, each as it is.`,
 	}
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&cwd, "cwd", "", "directory to run it in (default: the sandbox's working directory)")
-	c.Flags().DurationVar(&timeout, "timeout", 0, "how long it may take, like 30s (default: any time)")
+	c.Flags().Var((*patience)(&timeout), "timeout", "how long it may take, in seconds or like 5m; it is ended then (default: any time)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		words := args[1:]
 		if len(words) > 1 && words[0] == "--" {
@@ -46,6 +48,33 @@ arguments, each as it is.`,
 	return c
 }
 
+// patience is a flag for how long to wait: a number of seconds, or a duration.
+type patience time.Duration
+
+// String implements pflag.Value.
+func (p *patience) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return time.Duration(*p).String()
+}
+
+// Type implements pflag.Value.
+func (p *patience) Type() string { return "duration" }
+
+// Set implements pflag.Value.
+func (p *patience) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if n, e := strconv.Atoi(s); e == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a time: write it in seconds, or like 30s or 5m", s)
+	}
+	*p = patience(d)
+	return nil
+}
+
 func quoteAll(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -53,6 +82,10 @@ func quoteAll(words []string) string {
 	}
 	return strings.Join(quoted, " ")
 }
+
+// noInput gives the commands after it an empty standard input, where a session
+// would have them wait for more.
+const noInput = "exec </dev/null\n"
 
 // exec runs the line in a session of its own, whose output can be followed and
 // which ends, with what runs in it, when this command does.
@@ -87,7 +120,7 @@ func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Dura
 			return fmt.Errorf("the directory %s can't be entered: %s", cwd, strings.TrimSpace(out.Stderr))
 		}
 	}
-	started, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: line, RunAsync: true})
+	started, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: noInput + line, RunAsync: true})
 	if err != nil {
 		return err
 	}

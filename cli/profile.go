@@ -45,6 +45,9 @@ func readProfiles() (p profiles, err error) {
 	if err != nil {
 		return p, fmt.Errorf("read %s: %w", path, err)
 	}
+	if p.Profiles == nil { // the file is empty
+		p.Profiles = map[string]credentials{}
+	}
 	return p, nil
 }
 
@@ -61,19 +64,27 @@ func (p profiles) write() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("write profiles: %w", err)
 	}
-	next := path + ".new"
-	if err := os.WriteFile(next, b, 0o600); err != nil {
+	next, err := os.CreateTemp(filepath.Dir(path), ".config-*") // mode 0600
+	if err != nil {
 		return fmt.Errorf("write profiles: %w", err)
 	}
-	return os.Rename(next, path)
+	defer os.Remove(next.Name()) // when it was not renamed
+	_, err = next.Write(b)
+	if err = errors.Join(err, next.Close()); err == nil {
+		err = os.Rename(next.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write profiles: %w", err)
+	}
+	return nil
 }
 
 func (a *app) loginCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "login --api-url URL --api-key KEY", Short: "Remember a server and a key as a profile", Args: none,
-		Long: "Remember a server and a key as a profile, after trying them. The key is read from\nstandard input when --api-key is -.",
+		Long: "Remember a server and a key as a profile, after trying them. The key is read from\nstandard input when --api-key is -, and from DAYTONA_API_KEY when it is not given.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			key := a.apiKey
+			key := first(a.apiKey, os.Getenv("DAYTONA_API_KEY"))
 			if key == "-" {
 				b, err := io.ReadAll(io.LimitReader(a.program.In, 4096))
 				if err != nil {
@@ -82,7 +93,7 @@ func (a *app) loginCommand() *cobra.Command {
 				key = strings.TrimSpace(string(b))
 			}
 			if key == "" {
-				return usageError{errors.New("--api-key is needed: daytona login --api-url URL --api-key KEY")}
+				return usageError{errors.New("a key is needed: daytona login --api-url URL --api-key KEY")}
 			}
 			c := credentials{APIURL: strings.TrimRight(first(a.apiURL, os.Getenv("DAYTONA_API_URL"), daytona.DefaultAPIURL), "/"), APIKey: key}
 			client, err := daytona.NewClientWithConfig(daytona.Config{APIKey: c.APIKey, APIURL: c.APIURL})
@@ -108,7 +119,7 @@ func (a *app) loginCommand() *cobra.Command {
 }
 
 func (a *app) profileCommand() *cobra.Command {
-	c := &cobra.Command{Use: "profile", Short: "Servers that you have logged in to"}
+	c := group("profile", "Servers that you have logged in to")
 	list := &cobra.Command{Use: "list", Short: "List the profiles", Args: none}
 	f := formatFlag(list)
 	list.RunE = func(*cobra.Command, []string) error {

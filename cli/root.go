@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -24,9 +25,9 @@ type Program struct {
 }
 
 // Main runs the command and returns the exit code. An interrupt ends what it
-// waits for.
+// waits for, and what daytona exec runs.
 func Main(ctx context.Context, p Program) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := newRoot(p)
 	err := root.ExecuteContext(ctx)

@@ -194,7 +194,16 @@ func (a *app) deleteCommand() *cobra.Command {
 				args = append(args, s.ID)
 			}
 		}
-		return a.each(args, "Sandbox", past["delete"], func(name string) error { return client.Delete(cmd.Context(), name) })
+		return a.each(args, "Sandbox", past["delete"], func(name string) error {
+			s, err := client.Get(cmd.Context(), name)
+			if err != nil {
+				return err
+			}
+			if err := s.Delete(cmd.Context()); err != nil {
+				return err
+			}
+			return s.WaitUntilDeleted(cmd.Context()) // its name is free then
+		})
 	}
 	return c
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
-	c := &cobra.Command{Use: "snapshot", Aliases: []string{"snapshots"}, Short: "Templates of sandboxes"}
+	c := group("snapshot", "Templates of sandboxes", "snapshots")
 	c.AddCommand(a.snapshotCreate(), a.snapshotList(), a.snapshotGet(),
 		a.snapshotChange("activate", "Make an inactive snapshot usable again", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
 			_, err := s.Activate(ctx, name)
