@@ -75,6 +75,9 @@ func (d *Database) user(name string) (User, error) {
 		u.Groups = d.memberships(u)
 		return u, nil
 	}
+	if name == "root" { // images of one program have no passwd, but a root
+		return User{Name: name, Home: "/root"}, nil
+	}
 	uid, err := strconv.ParseUint(name, 10, 32)
 	if err != nil {
 		return User{}, fmt.Errorf("user %q is not in the sandbox's /etc/passwd", name)
