@@ -58,5 +58,5 @@ func describe(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
-	return err.Error()
+	return strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "timed out")
 }

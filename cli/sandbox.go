@@ -37,7 +37,8 @@ func (a *app) createCommand() *cobra.Command {
 	flags.IntVar(&autoDelete, "auto-delete", -1, "minutes after stop until it is deleted; 0 at once, -1 never")
 	flags.BoolVar(&p.NetworkBlockAll, "network-block-all", false, "reach nothing outside")
 	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "reach only these IPv4 networks, separated by commas")
-	c.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+	wait := waitFlag(c)
+	c.RunE = func(*cobra.Command, []string) (err error) {
 		if p.Env, err = pairs("--env", env); err != nil {
 			return err
 		}
@@ -56,8 +57,15 @@ func (a *app) createCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, err := client.Create(cmd.Context(), p)
+		ctx, cancel := wait()
+		defer cancel()
+		stop := spin(a.program.Err, "Making the sandbox")
+		s, err := client.Create(ctx, p)
+		stop()
 		if err != nil {
+			if s != nil {
+				fmt.Fprintf(a.program.Err, "The sandbox is %s: see daytona info, or daytona delete it.\n", s.ID)
+			}
 			return err
 		}
 		return f.print(a.program.Out, s.Sandbox, func(w io.Writer) { fmt.Fprintln(w, s.ID) })
@@ -156,22 +164,24 @@ func (a *app) stopCommand() *cobra.Command {
 }
 
 func (a *app) sandboxChange(verb, short string, change func(context.Context, *daytona.Sandbox) error) *cobra.Command {
-	return &cobra.Command{
-		Use: verb + " SANDBOX...", Short: short, Args: several("a sandbox's id or name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
+	c := &cobra.Command{Use: verb + " SANDBOX...", Short: short, Args: several("a sandbox's id or name")}
+	wait := waitFlag(c)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := wait()
+		defer cancel()
+		return a.each(args, "Sandbox", past[verb], func(name string) error {
+			s, err := client.Get(ctx, name)
 			if err != nil {
 				return err
 			}
-			return a.each(args, "Sandbox", past[verb], func(name string) error {
-				s, err := client.Get(cmd.Context(), name)
-				if err != nil {
-					return err
-				}
-				return change(cmd.Context(), s)
-			})
-		},
+			return change(ctx, s)
+		})
 	}
+	return c
 }
 
 func (a *app) deleteCommand() *cobra.Command {

@@ -47,7 +47,8 @@ func (a *app) snapshotCreate() *cobra.Command {
 	flags.IntVar(&r.Disk, "disk", 0, "disk in GiB (default 3)")
 	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox (default: the image's)")
 	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's)")
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	wait := waitFlag(c)
+	c.RunE = func(_ *cobra.Command, args []string) error {
 		if p.Image == "" {
 			return usageError{errors.New("--image is needed, for example --image python:3.11-slim")}
 		}
@@ -65,7 +66,9 @@ func (a *app) snapshotCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, err := client.Snapshot.Create(cmd.Context(), p, func(line string) { fmt.Fprintln(a.program.Err, line) })
+		ctx, cancel := wait()
+		defer cancel()
+		s, err := client.Snapshot.Create(ctx, p, func(line string) { fmt.Fprintln(a.program.Err, line) })
 		if err != nil {
 			return err
 		}
@@ -158,7 +161,9 @@ var past = map[string]string{"activate": "activated", "deactivate": "deactivated
 func (a *app) each(names []string, noun, done string, do func(string) error) error {
 	var failure error
 	for _, name := range names {
+		stop := spin(a.program.Err, noun+" "+name)
 		err := do(name)
+		stop()
 		switch {
 		case err == nil:
 			fmt.Fprintf(a.program.Err, "%s %s %s.\n", noun, name, done)
