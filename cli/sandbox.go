@@ -115,7 +115,7 @@ func (a *app) listCommand() *cobra.Command {
 			for _, s := range all {
 				lines = append(lines, []string{s.ID, s.Name, string(s.State), s.Snapshot, resources(s.CPU, s.Memory, s.Disk), ageOf(s.CreatedAt)})
 			}
-			rows(w, []string{"ID", "Name", "State", "Snapshot", "CPU/GiB/GiB", "Created"}, lines)
+			rows(w, []string{"ID", "Name", "State", "Snapshot", "CPU/Memory/Disk", "Created"}, lines)
 		})
 	}
 	return c

@@ -85,6 +85,9 @@ func (a *app) snapshotList() *cobra.Command {
 	c.Flags().IntVarP(&p.Limit, "limit", "l", 100, "snapshots a page")
 	c.Flags().StringVar(&p.Name, "name", "", "only those with this in their name")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if p.Page < 1 || p.Limit < 1 {
+			return usageError{errors.New("--page and --limit begin at 1")}
+		}
 		client, err := a.client()
 		if err != nil {
 			return err
@@ -98,7 +101,7 @@ func (a *app) snapshotList() *cobra.Command {
 			for _, s := range page.Items {
 				lines = append(lines, []string{s.Name, string(s.State), s.ImageName, resources(s.CPU, s.Memory, s.Disk), age(s.CreatedAt)})
 			}
-			rows(w, []string{"Name", "State", "Image", "CPU/GiB/GiB", "Created"}, lines)
+			rows(w, []string{"Name", "State", "Image", "CPU/Memory/Disk", "Created"}, lines)
 			if page.TotalPages > 1 {
 				fmt.Fprintf(w, "Page %d of %d, %d snapshots in all.\n", page.Page, page.TotalPages, page.Total)
 			}
