@@ -66,6 +66,10 @@ lint:
 unit:
 	$(GO) test ./...
 
+## conformance: the official SDKs and the examples against a server of its own
+conformance: bin/daytona bin/registry
+	scripts/conformance
+
 ## race: the tests with the race detector
 race:
 	$(GO) test -race -timeout 10m ./...

@@ -107,6 +107,9 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		t.Log.Warn("toolbox: stream both ways", "err", err)
 	}
+	// A full-duplex handler must not leave the end of the body to net/http,
+	// which then drops the connection under the client's next request.
+	defer r.Body.Close()
 	out := r.Clone(r.Context())
 	out.URL = &url.URL{Scheme: "http", Host: id, Path: "/" + path, RawPath: "/" + route, RawQuery: r.URL.RawQuery}
 	t.proxy.ServeHTTP(w, out)

@@ -201,3 +201,27 @@ func TestAClientThatLeavesEndsTheWork(t *testing.T) {
 		t.Error("the agent goes on working")
 	}
 }
+
+// A refusal leaves the body of the request unread.
+func TestARefusalKeepsTheConnection(t *testing.T) {
+	url, _ := start(t, func(http.ResponseWriter, *http.Request) {})
+	conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/toolbox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	for range 3 {
+		if _, err := io.WriteString(conn, "POST /toolbox/stopped/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != http.StatusConflict {
+			t.Fatal(r.Status, err)
+		}
+		time.Sleep(20 * time.Millisecond) // for the server to drop it, if it does
+	}
+}
