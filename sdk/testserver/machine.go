@@ -71,7 +71,7 @@ var build = sync.OnceValues(func() (string, error) {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "toolbox")
 	c := exec.Command("go", "build", "-o", path, "github.com/opendaytona/daytona/cmd/toolbox")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	c.Env = append(environment, "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the agent: %w: %s", err, out)
 	}
@@ -80,6 +80,9 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), agentFile.Fd()), nil
 })
+
+// environment is that of before a test has moved HOME, where the caches are.
+var environment = os.Environ()
 
 // agentFile stays open until the process ends.
 var agentFile *os.File
