@@ -159,12 +159,15 @@ func TestADamagedFileIsNamed(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for text, code := range map[string]int{"profiles: [": exitFailed, "": exitPermission, "current: gone\n": exitPermission} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	for _, c := range []struct {
+		text, says string
+		code       int
+	}{{"profiles: [", path, exitFailed}, {"current: gone\n", "daytona login", exitPermission}, {"", "daytona login", exitPermission}} {
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if r := run(t, "list"); r.code != code || code == exitFailed && !strings.Contains(r.err, path) {
-			t.Errorf("%q: %+v", text, r)
+		if r := run(t, "list"); r.code != c.code || !strings.Contains(r.err, c.says) {
+			t.Errorf("%q: %+v", c.text, r)
 		}
 	}
 	url, _ := echoing(t)
