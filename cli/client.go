@@ -20,7 +20,6 @@ type app struct {
 	apiURL  string
 	apiKey  string
 	profile string
-	dataDir string
 }
 
 func (a *app) addFlags(f *pflag.FlagSet) {
