@@ -60,7 +60,9 @@ func run(ctx context.Context) (err error) {
 
 	sandbox, err := client.Create(ctx, daytona.CreateParams{Snapshot: snapshot.Name, Language: "python", AutoStopInterval: new(5)})
 	if sandbox != nil {
-		cleanup = append(cleanup, sandbox.Delete)
+		cleanup = append(cleanup, func(ctx context.Context) error {
+			return errors.Join(sandbox.Delete(ctx), sandbox.WaitUntilDeleted(ctx))
+		})
 	}
 	if err != nil {
 		return err
