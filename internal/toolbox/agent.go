@@ -41,14 +41,15 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("prepare sessions: %w", err)
 	}
+	// The first command may wait in the listener's backlog already, and runs
+	// there. What fails is told, not fatal: the API helps to mend it.
+	if err := l.MakeWorkDir(); err != nil {
+		slog.Error("working directory is missing", "error", err)
+	}
 	srv := &http.Server{Handler: Handler(cfg, l, sessions)}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
 
-	// The API is served by now: what fails here is told, not fatal.
-	if err := l.MakeWorkDir(); err != nil {
-		slog.Error("working directory is missing", "error", err)
-	}
 	if len(cfg.Entrypoint) > 0 {
 		if err := sessions.RunEntrypoint(cfg.Entrypoint); err != nil {
 			slog.Error("entrypoint does not run", "error", err)
