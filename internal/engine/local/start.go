@@ -248,7 +248,7 @@ func (l *Local) bootConfig(b *bundle) (*os.File, error) {
 		return nil, fmt.Errorf("write the agent's configuration: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "daytona-boot")
-	if _, err := f.Write(text); err == nil {
+	if _, err = f.Write(text); err == nil {
 		_, err = f.Seek(0, 0)
 	}
 	if err != nil {
