@@ -135,6 +135,13 @@ func (f *fixture) create(edit func(*engine.Spec)) engine.Spec {
 	return s
 }
 
+// pid is the sandbox's first process.
+func (f *fixture) pid(id string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running[id].PID
+}
+
 // do runs a command in the sandbox by its agent.
 func (f *fixture) do(id, command string) (string, error) {
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
@@ -217,7 +224,7 @@ func TestANewEngineTakesOverRunningSandboxes(t *testing.T) {
 func TestASandboxThatEndsByItselfIsTold(t *testing.T) {
 	f := open(t, nil)
 	s := f.create(func(s *engine.Spec) { s.User = "root" })
-	pid := f.running[s.ID].PID
+	pid := f.pid(s.ID)
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +249,7 @@ func TestASandboxThatEndsByItselfIsTold(t *testing.T) {
 func TestSandboxesThatEndWhileNobodyWatchesAreCleared(t *testing.T) {
 	f := open(t, nil)
 	s := f.create(nil)
-	pid := f.running[s.ID].PID
+	pid := f.pid(s.ID)
 	if err := f.Local.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -263,13 +270,13 @@ func TestSandboxesThatEndWhileNobodyWatchesAreCleared(t *testing.T) {
 func TestRepeatedCallsChangeNothing(t *testing.T) {
 	f := open(t, nil)
 	s := f.create(nil)
-	pid := f.running[s.ID].PID
+	pid := f.pid(s.ID)
 	for range 2 {
 		if err := errors.Join(f.Create(t.Context(), s), f.Start(t.Context(), s)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if f.running[s.ID].PID != pid {
+	if f.pid(s.ID) != pid {
 		t.Error("the sandbox was started again")
 	}
 	for range 2 {
