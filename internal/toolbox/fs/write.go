@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -41,7 +42,7 @@ func (s *Service) write(path string, r io.Reader) error {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // fails once it is renamed
-	_, err = io.Copy(tmp, r)
+	err = copyAll(tmp, r)
 	if err == nil {
 		err = s.dress(tmp.Name(), old)
 	}
@@ -90,11 +91,22 @@ func overwrite(path string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	err = copyAll(f, r)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// copyAll gathers what comes in small pieces: a part of a form is read some
+// 4 KiB at a time, and a write for each would take longer than the data.
+func copyAll(f *os.File, r io.Reader) error {
+	const gathered = 256 << 10
+	w := bufio.NewWriterSize(struct{ io.Writer }{f}, gathered)
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 func links(info os.FileInfo) uint64 {
