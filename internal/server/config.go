@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,7 @@ type Config struct {
 	Runtime         string
 	DiskSize        int64
 	NetworkSlots    int
+	Subnet          netip.Prefix // of the sandboxes
 	LogLevel        slog.Level
 	LogFormat       string
 	DefaultSnapshot string

@@ -127,7 +127,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.engine, err = s.machine.openEngine(ctx, local.Options{
 		DataDir: s.DataDir, RuntimeDir: s.RuntimeDir, Images: s.images, Runtime: s.Runtime, DiskSize: s.DiskSize,
-		Slots: s.NetworkSlots, ExtraCA: trusted, Version: s.version, Log: s.log,
+		Slots: s.NetworkSlots, Subnet: s.Subnet, ExtraCA: trusted, Version: s.version, Log: s.log,
 	})
 	if err != nil {
 		return err

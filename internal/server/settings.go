@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/image"
 )
 
@@ -104,6 +106,14 @@ var settings = []setting{
 	{
 		key: "network-slots", fallback: "4", usage: "`number` of network slots that are kept ready for the next sandboxes", allowed: "a whole number from 1 to 256",
 		set: func(c *Config, s string) bool { return whole(&c.NetworkSlots, s, 1, 256) },
+	},
+	{
+		key: "sandbox-subnet", fallback: slot.DefaultSubnet.String(), usage: "IPv4 `prefix` that all servers of this machine take the sandboxes' addresses from", allowed: "an IPv4 prefix of /14 or shorter, such as 10.212.0.0/14",
+		set: func(c *Config, s string) bool {
+			p, err := netip.ParsePrefix(s)
+			c.Subnet = p
+			return err == nil && p.Addr().Is4() && p.Bits() <= slot.DefaultSubnet.Bits()
+		},
 	},
 	{
 		key: "default-snapshot", fallback: "daytona-small", usage: "`name` of the snapshot of sandboxes that name none", allowed: "the name of a snapshot",
