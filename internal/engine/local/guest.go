@@ -30,21 +30,18 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 	}
 	defer root.Close()
 	g := guest{root: root, owner: b.slot.HostID}
+	once := filepath.Join(l.disks.Path(b.spec.ID), "named") // beside the sandbox's own directories
+	_, err = os.Stat(once)
+	pristine := errors.Is(err, os.ErrNotExist)
 	if len(l.ExtraCA) > 0 {
-		own := g.read(bundles...)
-		if own == nil {
-			own = readFirst(bundles)
-		}
-		bundle := append(append(bytes.TrimRight(own, "\n"), '\n'), l.ExtraCA...)
-		if err := os.WriteFile(filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle)), bundle, 0o644); err != nil {
+		if err := l.trust(b, g, pristine); err != nil {
 			return fmt.Errorf("write trusted certificates: %w", err)
 		}
 	}
 	if err := g.write("/etc/resolv.conf", l.resolver().text); err != nil {
 		return err
 	}
-	once := filepath.Join(l.disks.Path(b.spec.ID), "named") // beside the sandbox's own directories
-	if _, err := os.Stat(once); err == nil {
+	if !pristine {
 		return nil
 	}
 	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + b.spec.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -55,6 +52,31 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 		return err
 	}
 	return os.WriteFile(once, nil, 0o600)
+}
+
+// trust gives the sandbox the certificates that its image trusts, or else this
+// machine does, and the added ones. Sandboxes of an image share the file, which
+// is made of what a pristine root has: a used one holds what its owner likes.
+func (l *Local) trust(b *bundle, g guest, pristine bool) error {
+	shared := filepath.Join(l.dir, trustDir, strings.ReplaceAll(b.image.Digest, ":", "-"))
+	target := filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle))
+	if err := os.Link(shared, target); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	own := g.read(bundles...)
+	if own == nil {
+		own = readFirst(bundles)
+	}
+	if err := os.WriteFile(target, append(append(bytes.TrimRight(own, "\n"), '\n'), l.ExtraCA...), 0o644); err != nil {
+		return err
+	}
+	if !pristine {
+		return nil
+	}
+	if err := os.Link(target, shared); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // guest is a sandbox's root filesystem as the host sees it. Paths in it are the

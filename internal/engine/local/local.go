@@ -114,6 +114,7 @@ const (
 	runtimeRoot  = "runtime"   // the OCI runtime's own state
 	rootTarget   = "root"      // where root filesystems are mounted, each in a mount namespace of its own
 	diskTarget   = "disk"      // and their disks
+	trustDir     = "trust"     // trusted certificates, a file for each image
 	agentFile    = "toolbox"
 )
 
@@ -129,7 +130,11 @@ func (l *Local) prepare() error {
 	}
 	// The OCI runtime mounts as the sandbox's root, which must get through to
 	// what it mounts; sockets and state have modes of their own.
-	for name, mode := range map[string]os.FileMode{"": 0o711, sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711} {
+	// What another server added to trust may not be what this one does.
+	if err := os.RemoveAll(filepath.Join(l.dir, trustDir)); err != nil {
+		return err
+	}
+	for name, mode := range map[string]os.FileMode{"": 0o711, trustDir: 0o711, sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711} {
 		path := filepath.Join(l.dir, name)
 		if err := os.MkdirAll(path, 0o711); err != nil {
 			return err

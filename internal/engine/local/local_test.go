@@ -375,3 +375,24 @@ func TestThisMachineHasWhatTheEngineNeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestAddedCertificatesAreTrustedAndNoSandboxAddsToThem(t *testing.T) {
+	f := open(t, func(o *Options) { o.ExtraCA = []byte("the company's\n") })
+	asRoot := func(s *engine.Spec) { s.User = "root" }
+	used := f.create(asRoot)
+	f.has(used.ID, "tail -n 1 $SSL_CERT_FILE", "the company's")
+	f.has(used.ID, "mkdir -p /etc/ssl/certs && echo evil >/etc/ssl/certs/ca-certificates.crt; echo done", "done")
+	if err := f.Stop(t.Context(), used.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Local.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	if err := f.Start(t.Context(), used); err != nil {
+		t.Fatal(err)
+	}
+	f.has(used.ID, "head -n 1 $SSL_CERT_FILE", "evil") // its own doing
+	other := f.create(asRoot)
+	f.has(other.ID, "grep -c evil $SSL_CERT_FILE; true", "0")
+}

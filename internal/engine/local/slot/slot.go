@@ -235,7 +235,7 @@ func (p *Pool) wantSlots() {
 func (p *Pool) refill(ctx context.Context) {
 	defer p.done.Done()
 	const (
-		calm  = 30 * time.Millisecond // the start that took a slot needs the processors now
+		calm  = 80 * time.Millisecond // the start that took a slot, and its first command, need the processors now
 		pause = time.Second           // after a failure
 	)
 	for first := true; ; first = false {
