@@ -68,10 +68,11 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
 	done := make(chan struct{})
 	go func() {
-		for {
+		// ctx may end before its signal is seen here: its parent hears it too.
+		for first := true; ; first = false {
 			select {
 			case got := <-signals:
-				if ctx.Err() != nil {
+				if !first {
 					os.Exit(1)
 				}
 				cancel(errors.New(got.String()))

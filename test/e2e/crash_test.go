@@ -1,0 +1,237 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/api"
+	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/fixtures"
+)
+
+const box = "alpine:3.21"
+
+// seeded is a source of delays that can be had again.
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// counting starts a process in a sandbox that writes a number ten times a
+// second, and returns how to ask whether it still does.
+func counting(s *server, id string) (check func()) {
+	s.t.Helper()
+	s.output(id, "(i=0; while :; do i=$((i+1)); echo $$ $i >/tmp/count.new; mv /tmp/count.new /tmp/count; sleep 0.1; done) >/dev/null 2>&1 &")
+	var pid string
+	var count int
+	return func() {
+		s.t.Helper()
+		s.eventually("the counter goes on", func() error {
+			var p string
+			var n int
+			if _, err := fmt.Sscan(s.output(id, "cat /tmp/count"), &p, &n); err != nil {
+				return err
+			}
+			if pid != "" && p != pid {
+				s.t.Fatalf("it is another process: %s, before %s", p, pid)
+			}
+			if n <= count {
+				return errors.New("it stands still")
+			}
+			pid, count = p, n
+			return nil
+		})
+	}
+}
+
+// settled waits until no sandbox and no snapshot is between two states.
+func settled(s *server) {
+	s.t.Helper()
+	s.eventually("everything has settled", func() error {
+		for b, err := range s.client.List(s.t.Context(), daytona.ListParams{}) {
+			if err != nil {
+				return err
+			}
+			switch b.State {
+			case api.SandboxStarted, api.SandboxStopped, api.SandboxError:
+			default:
+				return fmt.Errorf("sandbox %s is %s", b.ID, b.State)
+			}
+		}
+		page, err := s.client.Snapshot.List(s.t.Context(), daytona.ListSnapshotsParams{Limit: 100})
+		if err != nil {
+			return err
+		}
+		for _, snap := range page.Items {
+			switch snap.State {
+			case api.SnapshotActive, api.SnapshotInactive, api.SnapshotError:
+			default:
+				return fmt.Errorf("snapshot %s is %s", snap.Name, snap.State)
+			}
+		}
+		return nil
+	})
+}
+
+func TestRunningSandboxesDoNotNoticeThatTheServerIsKilled(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	s.snapshot("box", box)
+	id := s.sandbox("box").ID
+	check := counting(s, id)
+	check()
+	for _, sig := range []unix.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGKILL} {
+		s.end(sig)
+		s.start()
+		check()
+	}
+}
+
+func TestKillsDuringPullsLeaveNoSnapshotBehind(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	random := seeded(t)
+	for i := range 4 {
+		s.registry.Faults.Set(fixtures.Fault{BytesPerS: 16 << 20})
+		name := fmt.Sprintf("big-%d", i)
+		go func() {
+			// The answer is lost with the server.
+			_, _ = s.client.Snapshot.Create(within(t, 20*time.Second), daytona.CreateSnapshotParams{Name: name, Image: "fixtures/big:1"}, nil)
+		}()
+		time.Sleep(time.Duration(100+random.IntN(1200)) * time.Millisecond)
+		s.end(unix.SIGKILL)
+		s.registry.Faults.Set(fixtures.Fault{})
+		s.start()
+		settled(s)
+		snap, err := s.client.Snapshot.Get(t.Context(), name)
+		if errors.Is(err, daytona.ErrNotFound) {
+			continue // killed before it was written
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if snap.State != api.SnapshotActive {
+			t.Errorf("snapshot %s is %s: %v", name, snap.State, snap.ErrorReason)
+		}
+		if err := s.client.Snapshot.Delete(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	s.snapshot("box", box)
+	random := seeded(t)
+	witness := s.sandbox("box").ID
+	check := counting(s, witness)
+	check()
+	kept := map[string]string{} // sandboxes whose creation was answered, and what their disks hold
+	for round := range 15 {
+		client := s.client
+		victim := "" // of a deletion that may or may not be done
+		for id := range kept {
+			victim = id
+			delete(kept, id)
+			break
+		}
+		var mu sync.Mutex
+		var work sync.WaitGroup
+		ctx := within(t, 20*time.Second)
+		for range 4 {
+			work.Go(func() {
+				b, err := client.Create(ctx, daytona.CreateParams{Snapshot: "box"})
+				if err != nil {
+					return
+				}
+				mark := strconv.Itoa(round)
+				answer, err := b.Process.ExecuteCommand(ctx, "echo "+mark+" >/mark && sync && echo written", daytona.ExecuteOptions{})
+				mu.Lock()
+				kept[b.ID] = ""
+				if err == nil && answer.Result == "written\n" {
+					kept[b.ID] = mark
+				}
+				mu.Unlock()
+				_ = b.Stop(ctx)
+				_ = b.Start(ctx)
+			})
+		}
+		if victim != "" {
+			work.Go(func() { _ = client.Delete(ctx, victim) })
+		}
+		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
+		s.end(unix.SIGKILL)
+		work.Wait()
+		s.start()
+		settled(s)
+		check()
+		for id, mark := range kept {
+			b, err := s.client.Get(t.Context(), id)
+			if err != nil {
+				t.Fatalf("round %d: a sandbox is lost: %v", round, err)
+			}
+			if b.State == api.SandboxError {
+				t.Fatalf("round %d: sandbox %s: %s", round, id, b.ErrorReason)
+			}
+			if b.State == api.SandboxStopped {
+				if err := b.Start(t.Context()); err != nil {
+					t.Fatalf("round %d: %v", round, err)
+				}
+			}
+			if got := strings.TrimSpace(s.output(id, "cat /mark 2>/dev/null")); mark != "" && got != mark {
+				t.Fatalf("round %d: sandbox %s lost its file: %q, want %q", round, id, got, mark)
+			}
+		}
+	}
+	for b, err := range s.client.List(t.Context(), daytona.ListParams{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTwoServersDoNotDisturbEachOther(t *testing.T) {
+	leavesNothing(t)
+	one, two := newServer(t), newServer(t)
+	one.snapshot("box", box)
+	two.snapshot("box", box)
+	id := one.sandbox("box").ID
+	check := counting(one, id)
+	check()
+	for range 3 {
+		two.sandbox("box")
+		two.end(unix.SIGKILL)
+		two.start()
+		settled(two)
+		check()
+	}
+}
+
+func TestPurgeEndsWhatRuns(t *testing.T) {
+	leavesNothing(t)
+	before := len(traces(t))
+	s := newServer(t)
+	s.snapshot("box", box)
+	for range 3 {
+		s.sandbox("box")
+	}
+	s.end(unix.SIGKILL) // purge comes with the end of the test
+	// A mount, a loop device, a directory; for each a link, a process, groups.
+	if now := len(traces(t)); now < before+3+3*3 {
+		t.Errorf("%d traces of running sandboxes, %d before: too few to tell what is left", now, before)
+	}
+}
