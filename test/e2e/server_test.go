@@ -53,7 +53,6 @@ func TestMain(m *testing.M) {
 type server struct {
 	t        *testing.T
 	data     string
-	run      string // the runtime directory
 	listen   string
 	registry *fixtures.Registry
 	mirror   string
