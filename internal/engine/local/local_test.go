@@ -142,6 +142,13 @@ func (f *fixture) pid(id string) int {
 	return f.running[id].PID
 }
 
+// slot is the sandbox's.
+func (f *fixture) slot(id string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running[id].Slot
+}
+
 // do runs a command in the sandbox by its agent.
 func (f *fixture) do(id, command string) (string, error) {
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
