@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -24,6 +25,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.watchExits(ctx) })
 	wg.Go(func() { s.clockLoop(ctx) })
 	wg.Wait()
+	s.kills.Wait()
 	// The last of the activity is written although ctx has ended.
 	return s.flushActivity(context.WithoutCancel(ctx))
 }
@@ -268,13 +270,18 @@ func (s *Service) cancelStep(id string) {
 	}
 }
 
+// killPatience is how long a sandbox may take to be gone once it is killed.
+const killPatience = 10 * time.Second
+
 // kill ends a sandbox at once, while its orderly stop may be waiting.
 func (s *Service) kill(id string) {
-	go func() {
-		if err := s.Engine.Stop(context.Background(), id, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	s.kills.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.StopGrace+killPatience)
+		defer cancel()
+		if err := s.Engine.Stop(ctx, id, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
 			s.Log.Error("kill sandbox", "sandbox", id, "err", err)
 		}
-	}()
+	})
 }
 
 // reasonOf tells people why a sandbox could not start; the log has the chain.

@@ -33,6 +33,7 @@ type Service struct {
 
 	mu    sync.Mutex
 	steps map[string]context.CancelFunc // by id: how a removal ends a start
+	kills sync.WaitGroup
 }
 
 // Config is what a Service stands on.

@@ -130,6 +130,11 @@ func (l *Local) wait(c *container) bool {
 
 // Stop implements engine.Engine.
 func (l *Local) Stop(ctx context.Context, id string, grace time.Duration) error {
+	if grace <= 0 {
+		if err := l.kill(id); err != nil {
+			return fmt.Errorf("stop sandbox %s: %w", id, err)
+		}
+	}
 	unlock, err := l.lock(ctx, id)
 	if err != nil {
 		return err
@@ -137,6 +142,17 @@ func (l *Local) Stop(ctx context.Context, id string, grace time.Duration) error 
 	defer unlock()
 	if err := l.end(ctx, id, grace); err != nil {
 		return fmt.Errorf("stop sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// kill ends a sandbox without waiting for its lock, which an orderly stop may
+// hold for long.
+func (l *Local) kill(id string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.running[id]; c != nil {
+		return c.signal(unix.SIGKILL)
 	}
 	return nil
 }
@@ -174,8 +190,17 @@ func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
 }
 
 func (c *container) signal(sig unix.Signal) error {
-	err := unix.PidfdSendSignal(int(c.pidfd.Fd()), sig, nil, 0)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
+	// Not by Fd, which would take the descriptor from the poller.
+	conn, err := c.pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = conn.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), sig, nil, 0) })
+	if err == nil && !errors.Is(sent, unix.ESRCH) {
+		err = sent
+	}
+	if err != nil {
 		return fmt.Errorf("signal the first process: %w", err)
 	}
 	return nil

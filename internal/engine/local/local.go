@@ -255,6 +255,9 @@ func (l *Local) Create(ctx context.Context, spec engine.Spec) error {
 
 // Delete implements engine.Engine.
 func (l *Local) Delete(ctx context.Context, id string) error {
+	if err := l.kill(id); err != nil {
+		return fmt.Errorf("delete sandbox %s: %w", id, err)
+	}
 	unlock, err := l.lock(ctx, id)
 	if err != nil {
 		return err

@@ -403,3 +403,22 @@ func TestAddedCertificatesAreTrustedAndNoSandboxAddsToThem(t *testing.T) {
 	other := f.create(asRoot)
 	f.has(other.ID, "grep -c evil $SSL_CERT_FILE; true", "0")
 }
+
+func TestAKillDoesNotWaitForAnOrderlyStop(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(func(s *engine.Spec) { s.Entrypoint = []string{"sh", "-c", "trap '' TERM; while :; do sleep 1; done"} })
+	f.has(s.ID, "sleep 0.3; echo up", "up")
+	began := time.Now()
+	orderly := make(chan error, 1)
+	go func() { orderly <- f.Stop(t.Context(), s.ID, time.Minute) }()
+	time.Sleep(100 * time.Millisecond)
+	if err := f.Stop(t.Context(), s.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-orderly; err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
