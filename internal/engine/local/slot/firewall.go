@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -29,6 +30,8 @@ func (p Policy) open() bool { return !p.BlockAll && len(p.Allow) == 0 }
 type firewall struct {
 	net   network
 	table *nftables.Table
+
+	passed atomic.Bool // Docker's rules know us
 
 	mu       sync.Mutex
 	policies *nftables.Set // guest address → jump to its chain
@@ -184,11 +187,29 @@ func (f *firewall) remove() error {
 	if err != nil {
 		return err
 	}
+	if err := leaveDocker(c, Prefix(f.net.instance)); err != nil {
+		return err
+	}
 	c.DelTable(f.table)
 	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove nftables table %s: %w", f.table.Name, err)
 	}
 	return nil
+}
+
+// passDocker lets the sandboxes through the rules of a Docker on the host, once
+// it is there.
+func (f *firewall) passDocker() error {
+	if f.passed.Load() {
+		return nil
+	}
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	done, err := passDocker(c, Prefix(f.net.instance))
+	f.passed.Store(done)
+	return err
 }
 
 func (f *firewall) rule(c *nftables.Conn, chain *nftables.Chain, parts ...[]expr.Any) {
@@ -208,10 +229,14 @@ const (
 func (f *firewall) fromSandbox() []expr.Any { return f.link(expr.MetaKeyIIFNAME, expr.CmpOpEq) }
 func (f *firewall) toSandbox() []expr.Any   { return f.link(expr.MetaKeyOIFNAME, expr.CmpOpEq) }
 
-// link compares the beginning of a link's name: a comparison shorter than the
-// register ignores the rest, which is how nft writes "dt0-*".
 func (f *firewall) link(key expr.MetaKey, op expr.CmpOp) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte(Prefix(f.net.instance))}}
+	return linkPrefix(key, op, Prefix(f.net.instance))
+}
+
+// linkPrefix compares the beginning of a link's name: a comparison shorter than
+// the register ignores the rest, which is how nft writes "dt0-*".
+func linkPrefix(key expr.MetaKey, op expr.CmpOp, prefix string) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte(prefix)}}
 }
 
 func family(op expr.CmpOp, nfproto byte) []expr.Any {

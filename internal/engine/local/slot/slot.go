@@ -221,6 +221,10 @@ func (p *Pool) make() (_ *Slot, err error) {
 	if s.IDMap, err = newIDMap(s.HostID); err != nil {
 		return nil, err
 	}
+	// Docker may have been started since the last slot was made.
+	if err := p.fw.passDocker(); err != nil {
+		p.Log.Warn("sandboxes may not get through the rules of the Docker on this machine", "err", err)
+	}
 	return s, p.net.addLink(s)
 }
 
