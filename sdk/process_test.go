@@ -167,13 +167,11 @@ func TestFollowingEndsWithItsContextAndWithTheSandbox(t *testing.T) {
 	short, cancel := context.WithCancel(ctx)
 	err = p.FollowSessionCommandLogs(short, "s", began.CmdID, &tap{seen: func(string) { cancel() }}, &bytes.Buffer{})
 	wants(t, "a context that ends", err, context.Canceled)
+	stopped := make(chan error, 1)
 	err = p.FollowSessionCommandLogs(ctx, "s", began.CmdID, &tap{seen: func(string) {
-		go func() {
-			if err := same.Stop(ctx); err != nil {
-				t.Error(err)
-			}
-		}()
+		go func() { stopped <- same.Stop(ctx) }()
 	}}, &bytes.Buffer{})
+	ok(t, <-stopped)
 	if err != nil {
 		// The agent may tell of the end before it goes, or not.
 		wants(t, "a sandbox that stops", err, daytona.ErrUnreachable)
