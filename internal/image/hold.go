@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/errdefs"
 )
 
@@ -83,12 +84,18 @@ func (s *Store) Owners(ctx context.Context) (map[string]string, error) {
 
 // Collect frees what nobody holds, and returns when that is done.
 func (s *Store) Collect(ctx context.Context) error {
+	_, err := s.collectNow(ctx)
+	return err
+}
+
+func (s *Store) collectNow(ctx context.Context) (gc.Stats, error) {
 	// One at a time, so that the second to come does not return while the first
 	// still removes what it would have found.
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
-	if _, err := s.meta.GarbageCollect(s.in(ctx)); err != nil {
-		return fmt.Errorf("collect images: %w", err)
+	stats, err := s.meta.GarbageCollect(s.in(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("collect images: %w", err)
 	}
 	s.known.Range(func(digest, _ any) bool {
 		if _, err := s.load(s.in(ctx), digest.(string)); err != nil {
@@ -96,7 +103,7 @@ func (s *Store) Collect(ctx context.Context) error {
 		}
 		return true
 	})
-	return nil
+	return stats, nil
 }
 
 // wantCollection asks the collector for a run; many at once become one.

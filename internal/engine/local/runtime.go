@@ -86,7 +86,11 @@ func (r ociRuntime) run(ctx context.Context, id, bundle string, files ...*os.Fil
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("run container: %w: %s", err, lastError(log))
+		last := lastError(log)
+		if last == "" {
+			last = "its log tells no error"
+		}
+		return 0, fmt.Errorf("run container: %w: %s", err, last)
 	}
 	b, err := os.ReadFile(pidFile)
 	if err == nil {
@@ -112,13 +116,13 @@ func (r ociRuntime) delete(ctx context.Context, id string) error {
 	return os.RemoveAll(filepath.Join(r.root, id))
 }
 
-// lastError is the last error in the runtime's log.
+// lastError is the last error in the runtime's log, "" for none.
 func lastError(log string) string {
 	b, err := os.ReadFile(log)
 	if err != nil {
-		return "it left no log"
+		return ""
 	}
-	last := "its log tells no error"
+	last := ""
 	for line := range strings.Lines(string(b)) {
 		var entry struct{ Level, Msg string }
 		if json.Unmarshal([]byte(line), &entry) == nil && (entry.Level == "error" || entry.Level == "fatal") {

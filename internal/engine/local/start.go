@@ -175,11 +175,8 @@ func (l *Local) launch(ctx context.Context, b *bundle) (pid int, err error) {
 }
 
 func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.File) (int, error) {
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		return 0, fmt.Errorf("unshare mount namespace: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return 0, fmt.Errorf("make mounts private: %w", err)
+	if err := privateMounts(); err != nil {
+		return 0, err
 	}
 	disk := l.disks.Path(b.spec.ID)
 	root := filepath.Join(l.dir, rootTarget)

@@ -6,25 +6,27 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
 
 // overlay mounts the layers and the disk behind the descriptors as one
 // filesystem. Layers are named by descriptor, so their number and the length
 // of their paths do not matter.
-func overlay(layers []int, disk int, target string, open *files) error {
-	err := overlayByLayer(layers, disk, target, open)
+func overlay(layers []int, top writable, target string, open *files) error {
+	err := overlayByLayer(layers, top, target, open)
 	if errors.Is(err, errNoLowerPlus) {
-		err = overlayAtOnce(layers, disk, target)
+		err = overlayAtOnce(layers, top, target)
 	}
 	return err
 }
 
+// writable are the directories of an overlay that is written to; without them
+// it is read-only.
+type writable struct{ upper, work string }
+
 // errNoLowerPlus says that the kernel is older than 6.8, which has no lowerdir+.
 var errNoLowerPlus = errors.New("overlayfs does not know lowerdir+")
 
-func overlayByLayer(layers []int, dir int, target string, open *files) error {
+func overlayByLayer(layers []int, top writable, target string, open *files) error {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("open overlayfs: %w", err)
@@ -37,7 +39,11 @@ func overlayByLayer(layers []int, dir int, target string, open *files) error {
 			return fmt.Errorf("add layer: %w", err)
 		}
 	}
-	for key, value := range map[string]string{"source": "daytona", "upperdir": fdPath(dir) + "/" + disk.Upper, "workdir": fdPath(dir) + "/" + disk.Work} {
+	options := map[string]string{"source": "daytona"}
+	if top.upper != "" {
+		options["upperdir"], options["workdir"] = top.upper, top.work
+	}
+	for key, value := range options {
 		if err := unix.FsconfigSetString(fs, key, value); err != nil {
 			return fmt.Errorf("set %s: %w%s", key, err, why(fs))
 		}
@@ -58,13 +64,15 @@ func overlayByLayer(layers []int, dir int, target string, open *files) error {
 
 // overlayAtOnce is for kernels before 6.8. The options are one page at most:
 // enough for the 127 layers an image may have, by their short names.
-func overlayAtOnce(layers []int, dir int, target string) error {
+func overlayAtOnce(layers []int, top writable, target string) error {
 	names := make([]string, len(layers))
 	for i, fd := range layers {
 		names[i] = fdPath(fd)
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s/%s,workdir=%s/%s",
-		strings.Join(names, ":"), fdPath(dir), disk.Upper, fdPath(dir), disk.Work)
+	options := "lowerdir=" + strings.Join(names, ":")
+	if top.upper != "" {
+		options += ",upperdir=" + top.upper + ",workdir=" + top.work
+	}
 	if err := unix.Mount("daytona", target, "overlay", unix.MS_NODEV, options); err != nil {
 		return fmt.Errorf("mount overlay on %s: %w", target, err)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
 
 // Root says what to mount where.
@@ -46,7 +48,8 @@ func Mount(r Root) error {
 	if err != nil {
 		return err
 	}
-	if err := overlay(layers, upper, r.Target, &open); err != nil {
+	top := writable{fdPath(upper) + "/" + disk.Upper, fdPath(upper) + "/" + disk.Work}
+	if err := overlay(layers, top, r.Target, &open); err != nil {
 		return fmt.Errorf("mount rootfs of disk %s: %w", r.Disk, err)
 	}
 	if err := unix.MoveMount(upper, "", unix.AT_FDCWD, r.DiskTarget, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {

@@ -1,0 +1,171 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/google/uuid"
+	bkexecutor "github.com/moby/buildkit/executor"
+	"github.com/moby/buildkit/executor/oci"
+	resources "github.com/moby/buildkit/executor/resources/types"
+	gateway "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
+)
+
+// executor runs BuildKit's steps on the engine. It implements
+// executor.Executor.
+type executor struct {
+	steps     Steps
+	resources engine.Resources
+}
+
+// Run implements executor.Executor.
+func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mounts []bkexecutor.Mount, process bkexecutor.ProcessInfo, started chan<- struct{}) (_ resources.Recorder, err error) {
+	if started != nil {
+		defer close(started)
+	}
+	meta := process.Meta
+	if meta.NetMode == pb.NetMode_HOST || meta.SecurityMode == pb.SecurityMode_INSECURE {
+		return nil, errors.New("this server runs build steps in sandboxes: --network=host and --security=insecure are not allowed")
+	}
+	step := local.Step{
+		ID: "build-" + uuid.NewString(), Hostname: "build", Args: meta.Args, Env: meta.Env, Cwd: meta.Cwd, Hosts: hosts(meta.ExtraHosts),
+		Stdin: reader(process.Stdin), Stdout: writer(process.Stdout), Stderr: writer(process.Stderr),
+		ReadOnly: meta.ReadonlyRootFS || root.Readonly, Resources: e.resources,
+		Network: engine.Network{BlockAll: meta.NetMode == pb.NetMode_NONE},
+	}
+	if meta.Hostname != "" {
+		step.Hostname = meta.Hostname
+	}
+	var release releases
+	defer func() { err = errors.Join(err, release.all()) }()
+	if step.Root, _, err = release.tree(ctx, root); err != nil {
+		return nil, fmt.Errorf("mount the step's root: %w", err)
+	}
+	for _, m := range mounts {
+		tree, options, err := release.tree(ctx, m)
+		if err != nil {
+			return nil, fmt.Errorf("mount at %s: %w", m.Dest, err)
+		}
+		step.Mounts = append(step.Mounts, local.StepMount{Dest: m.Dest, Tree: tree, Sub: m.Selector, ReadOnly: m.Readonly, Options: options})
+	}
+	step.Prepare = func(rootPath string) (local.StepUser, func(), error) {
+		// What is made only to be mounted upon must not become part of a layer.
+		clean := bkexecutor.MountStubsCleaner(context.WithoutCancel(ctx), rootPath, append(mounts, bkexecutor.Mount{Dest: boot.Dir}), meta.RemoveMountStubsRecursive)
+		uid, gid, groups, err := oci.GetUser(rootPath, meta.User)
+		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
+	}
+	code, err := e.steps.RunStep(ctx, step)
+	if errors.Is(err, local.ErrStepMemory) {
+		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if code != 0 && !contains(meta.ValidExitCodes, code) {
+		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: fmt.Errorf("exit code: %d", code)}
+	}
+	return nil, nil
+}
+
+// Exec implements executor.Executor. Only interactive frontends call it, and
+// the Dockerfile's is none.
+func (e *executor) Exec(context.Context, string, bkexecutor.ProcessInfo) error {
+	return errors.New("build steps run one process each")
+}
+
+// releases are the mounts that a step borrowed.
+type releases []func() error
+
+func (r *releases) all() error {
+	var errs []error
+	for _, f := range *r {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+func (r *releases) tree(ctx context.Context, m bkexecutor.Mount) (local.StepTree, []string, error) {
+	mountable, err := m.Src.Mount(ctx, m.Readonly)
+	if err != nil {
+		return local.StepTree{}, nil, err
+	}
+	mounts, release, err := mountable.Mount()
+	if err != nil {
+		return local.StepTree{}, nil, err
+	}
+	if release != nil {
+		*r = append(*r, release)
+	}
+	return treeOf(mounts)
+}
+
+// treeOf reads a mount of the snapshotter as directories; a filesystem in
+// memory has none but options.
+func treeOf(mounts []mount.Mount) (tree local.StepTree, options []string, err error) {
+	if len(mounts) != 1 {
+		return tree, nil, fmt.Errorf("unexpected mounts %v", mounts)
+	}
+	switch m := mounts[0]; m.Type {
+	case "bind", "rbind":
+		tree.Upper = m.Source
+		return tree, nil, nil
+	case "overlay":
+		for _, o := range m.Options {
+			key, value, _ := strings.Cut(o, "=")
+			switch key {
+			case "lowerdir":
+				tree.Layers = strings.Split(value, ":")
+			case "upperdir":
+				tree.Upper = value
+			case "workdir":
+				tree.Work = value
+			}
+		}
+		return tree, nil, nil
+	case "tmpfs":
+		return tree, m.Options, nil
+	}
+	return tree, nil, fmt.Errorf("unexpected mount of type %s", mounts[0].Type)
+}
+
+func hosts(extra []bkexecutor.HostIP) string {
+	var b strings.Builder
+	b.WriteString("127.0.0.1\tlocalhost build\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	for _, h := range extra {
+		fmt.Fprintf(&b, "%s\t%s\n", h.IP, h.Host)
+	}
+	return b.String()
+}
+
+func contains(list []int, n int) bool {
+	for _, v := range list {
+		if v == n {
+			return true
+		}
+	}
+	return false
+}
+
+// reader and writer keep a nil of an interface a nil of the other.
+func reader(r io.ReadCloser) io.Reader {
+	if r == nil {
+		return nil
+	}
+	return r
+}
+
+func writer(w io.WriteCloser) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}

@@ -1,0 +1,85 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	gateway "github.com/moby/buildkit/frontend/gateway/pb"
+	bkerrors "github.com/moby/buildkit/solver/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine/local"
+)
+
+// Error is the failure of a build.
+type Error struct {
+	Line int    // of the Dockerfile, from 1; 0 when no line is to blame
+	Text string // of that line
+	Err  error
+}
+
+func newError(err error) *Error {
+	e := &Error{Err: err}
+	// The innermost source is the instruction itself.
+	for _, s := range bkerrors.Sources(err) {
+		if len(s.Ranges) == 0 || s.Info == nil {
+			continue
+		}
+		lines := strings.Split(string(s.Info.Data), "\n")
+		if n := int(s.Ranges[0].Start.Line); n >= 1 && n <= len(lines) {
+			e.Line, e.Text = n, strings.TrimSpace(lines[n-1])
+			break
+		}
+	}
+	return e
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return "build image: " + e.Err.Error()
+	}
+	return fmt.Sprintf("build image: line %d: %v", e.Line, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Message is one sentence that a user can act on.
+func (e *Error) Message() string {
+	at := "The build failed"
+	if e.Line > 0 {
+		at = fmt.Sprintf("The build failed in line %d of the Dockerfile (%s)", e.Line, e.Text)
+	}
+	var exit *gateway.ExitError
+	var told interface{ Message() string }
+	switch {
+	case errors.Is(e.Err, errTimeout), errors.Is(e.Err, context.DeadlineExceeded):
+		return at + ": " + errTimeout.Error() + "."
+	case errors.Is(e.Err, context.Canceled):
+		return "The build was cancelled."
+	case strings.Contains(e.Err.Error(), local.ErrStepMemory.Error()):
+		return at + ": " + local.ErrStepMemory.Error() + "."
+	case strings.Contains(e.Err.Error(), local.ErrStepDisk.Error()):
+		return at + ": " + local.ErrStepDisk.Error() + "."
+	case errors.Is(e.Err, unix.ENOSPC):
+		return at + ": the server has no disk space left."
+	case errors.As(e.Err, &exit):
+		return fmt.Sprintf("%s: its command ended with exit code %d; the build log tells more.", at, exit.ExitCode)
+	case errors.As(e.Err, &told):
+		return told.Message()
+	}
+	return at + ": " + strings.TrimPrefix(root(e.Err), "failed to solve: ") + "."
+}
+
+// root is the error's text without the path that gRPC and the solver put
+// before it.
+func root(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"failed to solve: ", "rpc error: code = Unknown desc = ", "dockerfile parse error on "} {
+		if i := strings.Index(text, prefix); i >= 0 && prefix != "dockerfile parse error on " {
+			text = text[i+len(prefix):]
+		}
+	}
+	return text
+}

@@ -1,0 +1,61 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tree is a directory tree that is not a sandbox's root: a step of a build, or
+// what is mounted into one. It is seen through idmapped mounts as Root is.
+type Tree struct {
+	Layers []string // read-only, topmost first
+	// Upper and Work make it writable above the layers. Without layers, Upper
+	// alone is the tree, which may be a file.
+	Upper, Work string
+	IDMap       *os.File // as in Root
+	Target      string
+}
+
+// MountTree mounts the tree, on a thread with a mount namespace of its own.
+func MountTree(t Tree) error {
+	var open files
+	defer open.close()
+	paths := t.Layers
+	if t.Upper != "" {
+		paths = append([]string{t.Upper}, paths...)
+	}
+	if len(paths) == 0 {
+		return errors.New("mount tree: there is nothing to mount")
+	}
+	if len(paths) == 1 {
+		fd, err := open.clone(paths[0], t.IDMap)
+		if err != nil {
+			return err
+		}
+		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, t.Target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount %s on %s: %w", paths[0], t.Target, err)
+		}
+		return nil
+	}
+	var top writable
+	if t.Upper != "" {
+		paths = append(paths, t.Work)
+	}
+	// One clone of their common directory serves all, as overlayfs asks of its
+	// upper and work directories.
+	fds, err := open.layers(paths, t.IDMap)
+	if err != nil {
+		return err
+	}
+	if t.Upper != "" {
+		top = writable{fdPath(fds[0]), fdPath(fds[len(fds)-1])}
+		fds = fds[1 : len(fds)-1]
+	}
+	if err := overlay(fds, top, t.Target, &open); err != nil {
+		return fmt.Errorf("mount tree on %s: %w", t.Target, err)
+	}
+	return nil
+}

@@ -1,0 +1,450 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/rootfs"
+	"github.com/opendaytona/daytona/internal/engine/local/slot"
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
+)
+
+// Step is one command that runs to its end in a container of its own, such as a
+// RUN of a build: with a sandbox's user namespace, network slot, limits and
+// trust, but without an agent, and on a root filesystem that the caller keeps.
+type Step struct {
+	ID       string // unique among the sandboxes and steps that run
+	Hostname string
+	Root     StepTree
+	Mounts   []StepMount
+
+	// Prepare is called with the mounted root, tells who runs, and returns what
+	// to do with the root once the step has ended.
+	Prepare func(root string) (StepUser, func(), error)
+
+	Args   []string
+	Env    []string
+	Cwd    string // made when it is missing
+	Hosts  string // text of /etc/hosts
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+
+	ReadOnly  bool // its root
+	Resources engine.Resources
+	Network   engine.Network
+}
+
+// StepTree is a directory tree on the host: read-only layers, topmost first,
+// and a directory to write to above them. Upper alone may be a file.
+type StepTree struct {
+	Layers      []string
+	Upper, Work string
+}
+
+// StepMount is what a step sees at Dest.
+type StepMount struct {
+	Dest     string
+	Tree     StepTree // nothing in it is a filesystem in memory
+	Sub      string   // the part of the tree that is mounted
+	ReadOnly bool
+	Options  []string // of a filesystem in memory
+}
+
+// StepUser is who runs a step, by the ids of the container.
+type StepUser struct {
+	UID, GID uint32
+	Groups   []uint32
+}
+
+// Errors of RunStep, besides engine.ErrNoSlot.
+var (
+	ErrStepDisk   = errors.New("it wrote more than the disk limit of a build step")
+	ErrStepMemory = errors.New("it needed more than the memory limit of a build step")
+)
+
+// diskPeriod is how often a step's writes are counted.
+const diskPeriod = time.Second
+
+// RunStep runs the step and returns its exit code. All of it ends when ctx
+// does. The disk limit is counted, not enforced by the filesystem: a step may
+// be over it for a moment.
+func (l *Local) RunStep(ctx context.Context, st Step) (code int, err error) {
+	s, err := l.slots.Take()
+	if errors.Is(err, slot.ErrNone) {
+		return 0, fmt.Errorf("%w: %w", engine.ErrNoSlot, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	b := bundle{spec: engine.Spec{ID: st.ID, Hostname: st.Hostname, Resources: st.Resources}, slot: s, dir: l.sandboxDir(st.ID)}
+	defer func() {
+		s.CloseNamespaces()
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err = errors.Join(err, l.clear(cleanup, st.ID), os.RemoveAll(b.dir), l.slots.Release(s))
+	}()
+	if err := l.setUpStep(&b, st); err != nil {
+		return 0, fmt.Errorf("prepare step %s: %w", st.ID, err)
+	}
+	type outcome struct {
+		code int
+		err  error
+	}
+	done := make(chan outcome)
+	go func() {
+		// As in launch: the thread has its own mounts and ends with them.
+		runtime.LockOSThread()
+		code, err := l.stepHere(ctx, &b, st)
+		done <- outcome{code, err}
+	}()
+	o := <-done
+	if o.err != nil {
+		return 0, fmt.Errorf("run step %s: %w", st.ID, o.err)
+	}
+	if o.code != 0 && l.cgroups.OOMKills(st.ID) > 0 {
+		return o.code, ErrStepMemory
+	}
+	return o.code, nil
+}
+
+func (l *Local) setUpStep(b *bundle, st Step) error {
+	if err := os.MkdirAll(filepath.Join(b.dir, guestDir), 0o755); err != nil {
+		return err
+	}
+	// What a killed server leaves is found by this.
+	if err := l.writeRecord(st.ID, record{Boot: l.boot, Slot: b.slot.Index}); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"resolv.conf": l.resolver().text, "hosts": st.Hosts} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := l.slots.Apply(b.slot, l.policy(st.Network)); err != nil {
+		return err
+	}
+	return l.cgroups.Create(st.ID, b.slot.HostID)
+}
+
+func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err error) {
+	if err := privateMounts(); err != nil {
+		return 0, err
+	}
+	root := filepath.Join(l.dir, rootTarget)
+	if err := rootfs.MountTree(st.Root.on(root, b.slot.IDMap)); err != nil {
+		return 0, err
+	}
+	dir, err := os.Open(root)
+	if err != nil {
+		return 0, err
+	}
+	defer dir.Close()
+	g := guest{root: dir, owner: b.slot.HostID}
+	if len(l.ExtraCA) > 0 {
+		if err := l.trustStep(b, g); err != nil {
+			return 0, err
+		}
+	}
+	user, after, err := st.Prepare(root)
+	if err != nil {
+		return 0, err
+	}
+	defer after()
+	if err := g.makeAll(st.Cwd, b.slot.HostID+int(user.UID), b.slot.HostID+int(user.GID)); err != nil {
+		return 0, fmt.Errorf("make the working directory %s: %w", st.Cwd, err)
+	}
+	spec, err := l.stepSpec(b, st, user)
+	if err != nil {
+		return 0, err
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return 0, err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "config.json"), text, 0o600); err != nil {
+		return 0, err
+	}
+	return l.runStep(ctx, b, st, user)
+}
+
+// runStep runs the container in the foreground.
+func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) (int, error) {
+	log := filepath.Join(b.dir, "runtime.log")
+	cmd := l.runtime.command(context.WithoutCancel(ctx), "--log", log, "--log-format", "json", "run", "--bundle", b.dir, st.ID)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.Stdin = st.Stdin
+	var copies sync.WaitGroup
+	for _, o := range []struct {
+		to  io.Writer
+		set *io.Writer
+	}{{st.Stdout, &cmd.Stdout}, {st.Stderr, &cmd.Stderr}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return 0, err
+		}
+		defer r.Close()
+		defer w.Close()
+		// Who runs may open /dev/stdout anew, which the pipe's owner decides.
+		if err := w.Chown(b.slot.HostID+int(user.UID), b.slot.HostID+int(user.GID)); err != nil {
+			return 0, err
+		}
+		*o.set = w
+		copies.Go(func() { _, _ = io.Copy(o.to, r) })
+		defer func() { w.Close(); copies.Wait() }()
+	}
+	var over atomic.Bool
+	watched, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	kill := func() {
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		if err := l.cgroups.Remove(cleanup, st.ID); err != nil {
+			l.log(st.ID).Error("end a build step", "err", err)
+		}
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	}
+	if err := cmd.Start(); err != nil {
+		stop()
+		return 0, err
+	}
+	watching.Go(func() {
+		if !l.watchStep(watched, st) {
+			over.Store(true)
+			kill()
+		} else if ctx.Err() != nil {
+			kill()
+		}
+	})
+	err := cmd.Wait()
+	stop()
+	watching.Wait()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return 0, context.Cause(ctx)
+	case over.Load():
+		return 0, ErrStepDisk
+	case errors.As(err, &exit):
+		if msg := lastError(log); msg != "" {
+			return 0, fmt.Errorf("run container: %s", msg)
+		}
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+// watchStep returns true when ctx ends, false when the step has written too
+// much.
+func (l *Local) watchStep(ctx context.Context, st Step) bool {
+	wait := diskPeriod
+	for {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return true
+		}
+		if st.Resources.Disk <= 0 || st.Root.Upper == "" {
+			continue
+		}
+		began := time.Now()
+		if diskUsage(ctx, st.Root.Upper) > st.Resources.Disk {
+			return false
+		}
+		wait = max(diskPeriod, 20*time.Since(began)) // counting takes little of the machine
+	}
+}
+
+func diskUsage(ctx context.Context, dir string) (bytes int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it vanishes while we look
+		}
+		if info, err := d.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				bytes += st.Blocks * 512
+			}
+		}
+		return ctx.Err()
+	})
+	return bytes
+}
+
+func (t StepTree) on(target string, idmap *os.File) rootfs.Tree {
+	return rootfs.Tree{Layers: t.Layers, Upper: t.Upper, Work: t.Work, IDMap: idmap, Target: target}
+}
+
+// trustStep writes the certificates that the step's root trusts, and the added
+// ones.
+func (l *Local) trustStep(b *bundle, g guest) error {
+	own := g.read(bundles...)
+	if own == nil {
+		own = readFirst(bundles)
+	}
+	text := append(append(append([]byte{}, own...), '\n'), l.ExtraCA...)
+	return os.WriteFile(filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle)), text, 0o644)
+}
+
+func (l *Local) stepSpec(b *bundle, st Step, user StepUser) (*specs.Spec, error) {
+	spec := l.ociSpec(b)
+	spec.Root.Readonly = st.ReadOnly
+	spec.Process.Args, spec.Process.Cwd = st.Args, st.Cwd
+	spec.Process.Env = append([]string{}, st.Env...)
+	spec.Process.User = specs.User{UID: user.UID, GID: user.GID, AdditionalGids: user.Groups}
+	if user.UID != 0 {
+		spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: capabilities}
+	}
+	mounts := spec.Mounts[:0]
+	for _, m := range spec.Mounts {
+		if m.Destination != boot.Dir {
+			mounts = append(mounts, m)
+		}
+	}
+	for _, name := range []string{"resolv.conf", "hosts"} {
+		mounts = append(mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind", Source: filepath.Join(b.dir, name), Options: []string{"bind", "nosuid", "nodev"}})
+	}
+	if len(l.ExtraCA) > 0 {
+		mounts = append(mounts, specs.Mount{Destination: boot.Dir, Type: "bind", Source: filepath.Join(b.dir, guestDir), Options: []string{"bind", "ro", "nosuid", "nodev"}})
+		for _, name := range caVariables {
+			if !hasVariable(st.Env, name) {
+				spec.Process.Env = append(spec.Process.Env, name+"="+boot.CABundle)
+			}
+		}
+	}
+	for i, m := range st.Mounts {
+		if len(m.Tree.Layers) == 0 && m.Tree.Upper == "" {
+			mounts = append(mounts, specs.Mount{Destination: m.Dest, Type: "tmpfs", Source: "tmpfs", Options: m.Options})
+			continue
+		}
+		source, err := m.stage(filepath.Join(b.dir, fmt.Sprintf("mount-%d", i)), b.slot)
+		if err != nil {
+			return nil, fmt.Errorf("mount at %s: %w", m.Dest, err)
+		}
+		options := []string{"rbind", "nodev"}
+		if m.ReadOnly {
+			options = append(options, "ro")
+		}
+		mounts = append(mounts, specs.Mount{Destination: m.Dest, Type: "bind", Source: source, Options: options})
+	}
+	spec.Mounts = mounts
+	return spec, nil
+}
+
+func hasVariable(env []string, name string) bool {
+	for _, e := range env {
+		if strings.HasPrefix(e, name+"=") {
+			return true
+		}
+	}
+	return false
+}
+
+// stage mounts the tree beside the bundle and returns where.
+func (m StepMount) stage(at string, s *slot.Slot) (string, error) {
+	isFile := false
+	if len(m.Tree.Layers) == 0 {
+		info, err := os.Stat(m.Tree.Upper)
+		if err != nil {
+			return "", err
+		}
+		isFile = !info.IsDir()
+	}
+	if err := makeTarget(at, isFile); err != nil {
+		return "", err
+	}
+	if err := rootfs.MountTree(m.Tree.on(at, s.IDMap)); err != nil {
+		return "", err
+	}
+	if m.Sub == "" || m.Sub == "/" || m.Sub == "." {
+		return at, nil
+	}
+	// The part is opened without leaving the tree, whatever links another
+	// step puts in its way, and mounted by its descriptor.
+	tree, err := os.Open(at)
+	if err != nil {
+		return "", err
+	}
+	defer tree.Close()
+	part, err := guest{root: tree}.open(m.Sub, unix.O_PATH)
+	if err != nil {
+		return "", err
+	}
+	defer part.Close()
+	info, err := part.Stat()
+	if err != nil {
+		return "", err
+	}
+	if err := makeTarget(at+"-part", !info.IsDir()); err != nil {
+		return "", err
+	}
+	fd, err := unix.OpenTree(int(part.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return "", fmt.Errorf("clone %s: %w", m.Sub, err)
+	}
+	defer unix.Close(fd)
+	return at + "-part", unix.MoveMount(fd, "", unix.AT_FDCWD, at+"-part", unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+func makeTarget(path string, file bool) error {
+	if file {
+		return os.WriteFile(path, nil, 0o600)
+	}
+	return os.MkdirAll(path, 0o711)
+}
+
+// makeAll makes a directory and those above it, for uid and gid on the host.
+func (g guest) makeAll(path string, uid, gid int) error {
+	made := ""
+	for part := range strings.SplitSeq(strings.Trim(filepath.Clean("/"+path), "/"), "/") {
+		if part == "" {
+			continue
+		}
+		parent, err := g.open("/"+made, unix.O_RDONLY|unix.O_DIRECTORY)
+		if made == "" {
+			parent, err = os.Open(g.root.Name())
+		}
+		if err != nil {
+			return err
+		}
+		err = unix.Mkdirat(int(parent.Fd()), part, 0o755)
+		if err == nil {
+			err = unix.Fchownat(int(parent.Fd()), part, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+		} else if errors.Is(err, unix.EEXIST) {
+			err = nil
+		}
+		parent.Close()
+		if err != nil {
+			return err
+		}
+		made = filepath.Join(made, part)
+	}
+	return nil
+}
+
+// privateMounts gives the thread mounts of its own.
+func privateMounts() error {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("unshare mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	return nil
+}
