@@ -67,7 +67,7 @@ type Builder struct {
 	server     *grpc.Server
 	client     *client.Client
 	served     chan struct{}
-	closers    []func() error
+	index      *metadata.Store // of the cache
 }
 
 // Open opens the builder in o.Dir and frees what a killed server left there.
@@ -116,6 +116,7 @@ func (b *Builder) openController(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.index = index
 	keep := b.Resources
 	content := containerdsnapshot.NewContentStore(b.shared.Content, image.Namespace)
 	leases := leaseutil.WithNamespace(b.shared.Leases, image.Namespace)
@@ -127,7 +128,7 @@ func (b *Builder) openController(ctx context.Context) error {
 		Executor:      &executor{steps: b.Steps, resources: keep},
 		Snapshotter:   containerdsnapshot.NewSnapshotter(b.shared.SnapshotterName, b.shared.Snapshotter, image.Namespace, nil),
 		ContentStore:  content,
-		Applier:       b.shared.Applier,
+		Applier:       b.shared.Applier(content),
 		Differ:        walking.NewWalkingDiff(content),
 		ImageStore:    namespaced{b.shared.Images},
 		RegistryHosts: b.shared.Hosts,
@@ -139,9 +140,8 @@ func (b *Builder) openController(ctx context.Context) error {
 		MountPoolRoot:  filepath.Join(b.Dir, "mounts"),
 	})
 	if err != nil {
-		return errors.Join(err, index.Close())
+		return err
 	}
-	b.closers = append(b.closers, index.Close)
 	workers := &worker.Controller{}
 	if err := workers.Add(w); err != nil {
 		return err
@@ -190,8 +190,8 @@ func (b *Builder) Close() error {
 	if b.controller != nil {
 		errs = append(errs, b.controller.Close())
 	}
-	for _, c := range b.closers {
-		errs = append(errs, c())
+	if b.index != nil {
+		errs = append(errs, b.index.Close())
 	}
 	return errors.Join(errs...)
 }

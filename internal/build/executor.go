@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -14,6 +15,7 @@ import (
 	resources "github.com/moby/buildkit/executor/resources/types"
 	gateway "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/sys/mountinfo"
 
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
@@ -64,7 +66,7 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
 	}
 	code, err := e.steps.RunStep(ctx, step)
-	if errors.Is(err, local.ErrStepMemory) {
+	if errors.Is(err, local.ErrStepKilled) {
 		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: err}
 	}
 	if err != nil {
@@ -116,25 +118,52 @@ func treeOf(mounts []mount.Mount) (tree local.StepTree, options []string, err er
 	}
 	switch m := mounts[0]; m.Type {
 	case "bind", "rbind":
-		tree.Upper = m.Source
-		return tree, nil, nil
-	case "overlay":
-		for _, o := range m.Options {
-			key, value, _ := strings.Cut(o, "=")
-			switch key {
-			case "lowerdir":
-				tree.Layers = strings.Split(value, ":")
-			case "upperdir":
-				tree.Upper = value
-			case "workdir":
-				tree.Work = value
-			}
+		// BuildKit mounts overlays that may be shared itself. Overlays cannot be
+		// idmapped, but what they are made of can.
+		options, err := overlayAt(m.Source)
+		if err != nil || options == nil {
+			tree.Upper = m.Source
+			return tree, nil, err
 		}
-		return tree, nil, nil
+		return overlayTree(options), nil, nil
+	case "overlay":
+		return overlayTree(m.Options), nil, nil
 	case "tmpfs":
 		return tree, m.Options, nil
 	}
 	return tree, nil, fmt.Errorf("unexpected mount of type %s", mounts[0].Type)
+}
+
+func overlayTree(options []string) (tree local.StepTree) {
+	for _, o := range options {
+		key, value, _ := strings.Cut(o, "=")
+		switch key {
+		case "lowerdir":
+			tree.Layers = strings.Split(value, ":")
+		case "upperdir":
+			tree.Upper = value
+		case "workdir":
+			tree.Work = value
+		}
+	}
+	// Where there are many, containerd names layers relative to the directory
+	// of all snapshots.
+	for i, layer := range tree.Layers {
+		if !filepath.IsAbs(layer) {
+			tree.Layers[i] = filepath.Join(tree.Upper, "../..", layer)
+		}
+	}
+	return tree
+}
+
+// overlayAt returns the options of the overlay that is mounted at path, nil
+// when there is none.
+func overlayAt(path string) ([]string, error) {
+	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
+	if err != nil || len(found) == 0 || found[0].FSType != "overlay" {
+		return nil, err
+	}
+	return strings.Split(found[0].VFSOptions, ","), nil
 }
 
 func hosts(extra []bkexecutor.HostIP) string {

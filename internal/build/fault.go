@@ -58,8 +58,8 @@ func (e *Error) Message() string {
 		return at + ": " + errTimeout.Error() + "."
 	case errors.Is(e.Err, context.Canceled):
 		return "The build was cancelled."
-	case strings.Contains(e.Err.Error(), local.ErrStepMemory.Error()):
-		return at + ": " + local.ErrStepMemory.Error() + "."
+	case strings.Contains(e.Err.Error(), local.ErrStepKilled.Error()):
+		return at + ": " + local.ErrStepKilled.Error() + "."
 	case strings.Contains(e.Err.Error(), local.ErrStepDisk.Error()):
 		return at + ": " + local.ErrStepDisk.Error() + "."
 	case errors.Is(e.Err, unix.ENOSPC):

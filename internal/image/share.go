@@ -16,12 +16,12 @@ import (
 
 // Shared is what a builder works with in place of a store of its own, so that
 // what it builds is here already and what was pulled serves its builds. All of
-// it is in Namespace, but for Images, whose callers must name it themselves.
+// it is in Namespace, which callers name in their contexts.
 type Shared struct {
 	Content         content.Store
 	Snapshotter     snapshots.Snapshotter
 	SnapshotterName string
-	Applier         diff.Applier
+	Applier         func(content.Provider) diff.Applier
 	Leases          leases.Manager
 	Images          images.Store
 	Collect         func(context.Context) (gc.Stats, error)
@@ -32,9 +32,9 @@ type Shared struct {
 func (s *Store) Share() Shared {
 	return Shared{
 		Content:         s.content(),
-		Snapshotter:     s.meta.Snapshotter(snapshotter),
+		Snapshotter:     lent{s.meta.Snapshotter(snapshotter)},
 		SnapshotterName: snapshotter,
-		Applier:         applier{provider: s.content()},
+		Applier:         func(p content.Provider) diff.Applier { return applier{provider: p} },
 		Leases:          s.leases,
 		Images:          metadata.NewImageStore(s.meta),
 		Collect:         s.collectNow,
@@ -50,3 +50,9 @@ func (s *Store) Adopt(ctx context.Context, owner, digest string) (*Image, error)
 	}
 	return img, s.Hold(ctx, owner, digest)
 }
+
+// lent is a snapshotter that only its owner closes.
+type lent struct{ snapshots.Snapshotter }
+
+// Close implements snapshots.Snapshotter.
+func (lent) Close() error { return nil }

@@ -77,7 +77,7 @@ type StepUser struct {
 // Errors of RunStep, besides engine.ErrNoSlot.
 var (
 	ErrStepDisk   = errors.New("it wrote more than the disk limit of a build step")
-	ErrStepMemory = errors.New("it needed more than the memory limit of a build step")
+	ErrStepKilled = errors.New("its command was killed, most likely because it needed more memory than a build step may have")
 )
 
 // diskPeriod is how often a step's writes are counted.
@@ -119,8 +119,9 @@ func (l *Local) RunStep(ctx context.Context, st Step) (code int, err error) {
 	if o.err != nil {
 		return 0, fmt.Errorf("run step %s: %w", st.ID, o.err)
 	}
-	if o.code != 0 && l.cgroups.OOMKills(st.ID) > 0 {
-		return o.code, ErrStepMemory
+	// The runtime has removed the cgroup that could tell for sure.
+	if o.code == 128+int(unix.SIGKILL) {
+		return o.code, ErrStepKilled
 	}
 	return o.code, nil
 }
@@ -192,6 +193,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Stdin = st.Stdin
 	var copies sync.WaitGroup
+	var ends []*os.File // of the pipes, on the step's side
 	for _, o := range []struct {
 		to  io.Writer
 		set *io.Writer
@@ -201,6 +203,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 			return 0, err
 		}
 		defer r.Close()
+		ends = append(ends, w)
 		defer w.Close()
 		// Who runs may open /dev/stdout anew, which the pipe's owner decides.
 		if err := w.Chown(b.slot.HostID+int(user.UID), b.slot.HostID+int(user.GID)); err != nil {
@@ -208,8 +211,13 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 		}
 		*o.set = w
 		copies.Go(func() { _, _ = io.Copy(o.to, r) })
-		defer func() { w.Close(); copies.Wait() }()
 	}
+	closeEnds := func() {
+		for _, w := range ends {
+			w.Close()
+		}
+	}
+	defer func() { closeEnds(); copies.Wait() }()
 	var over atomic.Bool
 	watched, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -225,6 +233,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 		stop()
 		return 0, err
 	}
+	closeEnds()
 	watching.Go(func() {
 		if !l.watchStep(watched, st) {
 			over.Store(true)

@@ -21,7 +21,10 @@ func overlay(layers []int, top writable, target string, open *files) error {
 
 // writable are the directories of an overlay that is written to; without them
 // it is read-only.
-type writable struct{ upper, work string }
+type writable struct {
+	upper, work string
+	shared      bool // another overlay, which nobody looks into meanwhile, has them too
+}
 
 // errNoLowerPlus says that the kernel is older than 6.8, which has no lowerdir+.
 var errNoLowerPlus = errors.New("overlayfs does not know lowerdir+")
@@ -42,6 +45,9 @@ func overlayByLayer(layers []int, top writable, target string, open *files) erro
 	options := map[string]string{"source": "daytona"}
 	if top.upper != "" {
 		options["upperdir"], options["workdir"] = top.upper, top.work
+		if top.shared {
+			options["index"] = "off" // it would refuse
+		}
 	}
 	for key, value := range options {
 		if err := unix.FsconfigSetString(fs, key, value); err != nil {
@@ -72,6 +78,9 @@ func overlayAtOnce(layers []int, top writable, target string) error {
 	options := "lowerdir=" + strings.Join(names, ":")
 	if top.upper != "" {
 		options += ",upperdir=" + top.upper + ",workdir=" + top.work
+		if top.shared {
+			options += ",index=off"
+		}
 	}
 	if err := unix.Mount("daytona", target, "overlay", unix.MS_NODEV, options); err != nil {
 		return fmt.Errorf("mount overlay on %s: %w", target, err)

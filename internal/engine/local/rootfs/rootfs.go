@@ -48,7 +48,7 @@ func Mount(r Root) error {
 	if err != nil {
 		return err
 	}
-	top := writable{fdPath(upper) + "/" + disk.Upper, fdPath(upper) + "/" + disk.Work}
+	top := writable{upper: fdPath(upper) + "/" + disk.Upper, work: fdPath(upper) + "/" + disk.Work}
 	if err := overlay(layers, top, r.Target, &open); err != nil {
 		return fmt.Errorf("mount rootfs of disk %s: %w", r.Disk, err)
 	}

@@ -13,7 +13,8 @@ import (
 type Tree struct {
 	Layers []string // read-only, topmost first
 	// Upper and Work make it writable above the layers. Without layers, Upper
-	// alone is the tree, which may be a file.
+	// alone is the tree, which may be a file. Another overlay may have them at
+	// the same time, if nobody looks into it.
 	Upper, Work string
 	IDMap       *os.File // as in Root
 	Target      string
@@ -51,7 +52,7 @@ func MountTree(t Tree) error {
 		return err
 	}
 	if t.Upper != "" {
-		top = writable{fdPath(fds[0]), fdPath(fds[len(fds)-1])}
+		top = writable{upper: fdPath(fds[0]), work: fdPath(fds[len(fds)-1]), shared: true}
 		fds = fds[1 : len(fds)-1]
 	}
 	if err := overlay(fds, top, t.Target, &open); err != nil {

@@ -1,0 +1,312 @@
+package build
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// buffer is a log that is read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// busybox serves a registry that has busybox:1. There is one for all tests:
+// BuildKit remembers where a reference was found as long as its process lives.
+func busybox(t *testing.T) string {
+	t.Helper()
+	once.Do(func() { registryURL = serveBusybox(t) })
+	return registryURL
+}
+
+var (
+	once        sync.Once
+	registryURL string
+)
+
+func serveBusybox(t *testing.T) (url string) {
+	t.Helper()
+	program, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatalf("%v: install busybox-static", err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	add := func(h tar.Header, text []byte) {
+		h.Size = int64(len(text))
+		if err := errors.Join(w.WriteHeader(&h)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"bin", "etc", "home", "home/user"} {
+		add(tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+	}
+	add(tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}, nil)
+	add(tar.Header{Name: "bin/busybox", Typeflag: tar.TypeReg, Mode: 0o755}, program)
+	for _, applet := range []string{"sh", "cat", "echo", "id", "ls", "mkdir", "sleep", "env", "stat", "test", "touch", "dd", "rm", "true", "chown", "head"} {
+		add(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
+	}
+	add(tar.Header{Name: "etc/passwd", Typeflag: tar.TypeReg, Mode: 0o644}, []byte("root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Architecture, config.OS, config.Config.Env = "amd64", "linux", []string{"PATH=/bin"}
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://")+"/library/busybox:1", name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL
+}
+
+type fixture struct {
+	t      *testing.T
+	images *image.Store
+	engine *local.Local
+	*Builder
+}
+
+func open(t *testing.T, edit func(*Options)) *fixture {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root")
+	}
+	dir := t.TempDir()
+	// Sandboxes come through it with ids of their own.
+	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logger := slog.New(slog.NewTextHandler(testWriter{t}, nil))
+	images, err := image.Open(t.Context(), image.Options{Dir: filepath.Join(dir, "images"), Mirrors: map[string][]image.Mirror{"docker.io": {{URL: busybox(t)}}}, Log: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := local.Open(t.Context(), local.Options{DataDir: dir, Images: images, DiskSize: 1 << 30, Slots: 2, Version: "test", Log: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, images: images, engine: e}
+	o := Options{
+		Dir: filepath.Join(dir, "builds"), Images: images, Steps: e, CacheSize: 1 << 30, Timeout: time.Minute, Log: logger,
+		Resources: engine.Resources{CPU: 1, Memory: 256 << 20, Disk: 64 << 20, PIDs: 256},
+	}
+	if edit != nil {
+		edit(&o)
+	}
+	// One builder for a process: BuildKit keeps some of its state in globals.
+	if f.Builder, err = Open(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := errors.Join(f.Close(), f.engine.Purge(ctx), f.engine.Close(), f.images.Close()); err != nil {
+			t.Error(err)
+		}
+		left, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+		if err != nil || len(left) > 0 {
+			t.Errorf("mounts are left: %v, %v", left, err)
+		}
+	})
+	return f
+}
+
+// make builds a Dockerfile with the files as its context.
+func (f *fixture) make(id, dockerfile string, files map[string]string) (*image.Image, string, error) {
+	f.t.Helper()
+	var log buffer
+	img, err := f.Build(f.t.Context(), Request{ID: id, Owner: "test/" + id, Dockerfile: dockerfile, Log: &log, Fill: func(_ context.Context, dir string) error {
+		for name, text := range files {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	return img, log.String(), err
+}
+
+// read finds a file in the image's layers.
+func read(t *testing.T, img *image.Image, path string) string {
+	t.Helper()
+	for _, layer := range img.Layers {
+		if b, err := os.ReadFile(filepath.Join(layer, path)); err == nil {
+			return strings.TrimSpace(string(b))
+		}
+	}
+	t.Fatalf("%s is in no layer of %v", path, img.Layers)
+	return ""
+}
+
+func TestADockerfileBecomesAnUnpackedImage(t *testing.T) {
+	f := open(t, nil)
+	img, log, err := f.make("one", `# syntax=docker/dockerfile:1
+FROM busybox:1 AS tools
+ARG WORD=hello
+RUN echo $WORD >/word && echo told-by-the-step
+FROM busybox:1
+WORKDIR /work
+COPY --from=tools /word .
+COPY --chown=user src/ /src/
+ADD archive.txt /archive.txt
+RUN --mount=type=cache,target=/cache echo kept >>/cache/file && cat /cache/file >/cached
+RUN --mount=type=tmpfs,target=/scratch touch /scratch/x && mkdir /made && chown user /made
+USER user
+RUN id -u >/tmp/uid && echo out >/dev/stdout && touch /made/by-user
+RUN <<EOT
+  echo heredoc >/tmp/heredoc
+EOT
+ENV COLOUR=blue
+ENTRYPOINT ["/bin/sleep"]
+CMD ["9"]
+`, map[string]string{"src/a/file": "copied", "archive.txt": "added"})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	for path, want := range map[string]string{
+		"work/word": "hello", "src/a/file": "copied", "archive.txt": "added", "cached": "kept", "tmp/uid": "1000", "tmp/heredoc": "heredoc",
+	} {
+		if got := read(t, img, path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	if c := img.Config; !slices.Equal(c.Command(), []string{"/bin/sleep", "9"}) || c.User != "user" || c.WorkDir != "/work" || !slices.Contains(c.Env, "COLOUR=blue") {
+		t.Errorf("configuration is %+v", c)
+	}
+	if !strings.Contains(log, "told-by-the-step") {
+		t.Errorf("the log lacks what the step said:\n%s", log)
+	}
+	for _, layer := range img.Layers {
+		for _, stub := range []string{"etc/resolv.conf", "etc/hosts", "scratch", "cache", "daytona"} {
+			if _, err := os.Lstat(filepath.Join(layer, stub)); err == nil {
+				t.Errorf("%s is left in a layer", stub)
+			}
+		}
+	}
+	owners, err := f.images.Owners(t.Context())
+	if err != nil || owners["test/one"] != img.Digest {
+		t.Errorf("owners are %v, %v", owners, err)
+	}
+
+	// The collector takes nothing that is held.
+	if err := f.images.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, img, "work/word"); got != "hello" {
+		t.Errorf("after a collection the word is %q", got)
+	}
+	again, log, err := f.make("two", "FROM busybox:1\nRUN echo one >/one\n", nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	_, log, err = f.make("three", "FROM busybox:1\nRUN echo one >/one\n", nil)
+	if err != nil || !strings.Contains(log, "CACHED") {
+		t.Errorf("the same build is not cached: %v\n%s", err, log)
+	}
+	if got := read(t, again, "one"); got != "one" {
+		t.Errorf("one is %q", got)
+	}
+}
+
+func TestAFailedBuildNamesItsLine(t *testing.T) {
+	f := open(t, nil)
+	for _, c := range []struct{ name, dockerfile, want string }{
+		{"command", "FROM busybox:1\n\nRUN echo before && false-is-missing\n", "line 3 of the Dockerfile (RUN echo before && false-is-missing): its command ended with exit code 127"},
+		{"syntax", "FROM busybox:1\nRUNN echo\n", "unknown instruction: RUNN"},
+		{"missing-file", "FROM busybox:1\nCOPY nothing /\n", "line 2 of the Dockerfile (COPY nothing /)"},
+		{"missing-image", "FROM nothing:1\n", "line 1 of the Dockerfile"},
+		{"host-network", "FROM busybox:1\nRUN --network=host true\n", "network.host"},
+		{"disk", "FROM busybox:1\nRUN dd if=/dev/zero of=/big bs=1M count=2000; sleep 60\n", local.ErrStepDisk.Error()},
+		{"memory", "FROM busybox:1\nRUN dd if=/dev/zero of=/dev/null bs=1000M count=1\n", local.ErrStepKilled.Error()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, log, err := f.make(c.name, c.dockerfile, nil)
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error is %v\n%s", err, log)
+			}
+			if !strings.Contains(e.Message(), c.want) {
+				t.Errorf("message is %q, want %q in it", e.Message(), c.want)
+			}
+		})
+	}
+}
+
+func TestACancelledBuildEndsSoon(t *testing.T) {
+	f := open(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var log buffer
+	time.AfterFunc(2*time.Second, cancel)
+	began := time.Now()
+	_, err := f.Build(ctx, Request{ID: "long", Owner: "test/long", Dockerfile: "FROM busybox:1\nRUN sleep 1000\n", Log: &log})
+	if !errors.Is(err, context.Canceled) || time.Since(began) > 10*time.Second {
+		t.Errorf("it ended after %s: %v\n%s", time.Since(began), err, log.String())
+	}
+}
