@@ -40,6 +40,16 @@ type Snapshot struct {
 	Ref             string        `json:"ref,omitempty" doc:"The image, pinned to its digest"`
 	SourceSandboxID *string       `json:"sourceSandboxId"`
 	SandboxClass    string        `json:"sandboxClass,omitempty" example:"container"`
+	BuildInfo       *BuildInfo    `json:"buildInfo,omitempty"`
+}
+
+// BuildInfo is what an image was built of.
+type BuildInfo struct {
+	DockerfileContent string    `json:"dockerfileContent"`
+	ContextHashes     []string  `json:"contextHashes" nullable:"false"`
+	CreatedAt         time.Time `json:"createdAt"`
+	UpdatedAt         time.Time `json:"updatedAt"`
+	SnapshotRef       string    `json:"snapshotRef" doc:"The same for the same build"`
 }
 
 // CreateSnapshot asks for a snapshot.

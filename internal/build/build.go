@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -203,5 +202,3 @@ func (c credentials) Credentials(_ context.Context, r *auth.CredentialsRequest) 
 // errTimeout ends a build that takes too long.
 var errTimeout = errors.New("it took longer than builds may")
 
-// DefaultTimeout is what a build may take.
-const DefaultTimeout = time.Hour

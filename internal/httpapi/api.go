@@ -17,6 +17,7 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -30,6 +31,7 @@ type Config struct {
 	Sandboxes *sandbox.Service
 	Usage     UsageCounter
 	Logs      *buildlog.Logs
+	Contexts  *objectstore.Store
 	Ready     map[string]func(context.Context) error // the parts that must work, by name
 	Log       *slog.Logger
 	Version   string
@@ -81,6 +83,7 @@ func New(c Config) *API {
 	a.registerAccount()
 	a.registerSnapshot()
 	a.registerSandbox()
+	a.registerObjectStorage()
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, &api.Error{StatusCode: http.StatusNotFound, Code: "NOT_FOUND", Message: "No such route: " + r.Method + " " + r.URL.Path + "."})

@@ -123,6 +123,14 @@ func (a *API) registerSandbox() {
 			}
 			return nil, err
 		})
+	register(a, operation{id: "getBuildLogsUrl", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs-url", tag: tag, summary: "Tell where to read how the sandbox's image was made"},
+		func(ctx context.Context, in *SandboxID) (*body[api.URL], error) {
+			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, sb.SnapshotID)}}, nil
+		})
 	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", tag: tag, summary: "Tell where the toolbox of a sandbox is"},
 		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
@@ -137,7 +145,6 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 		field   string
 		message string
 	}{
-		{b.BuildInfo != nil, "buildInfo", "This server cannot build images yet: create a snapshot of an image and name it as snapshot."},
 		{b.GPU != nil && *b.GPU != 0, "gpu", "This server has no GPUs: leave gpu out."},
 		{len(b.Volumes) > 0, "volumes", "This server has no volumes yet: leave volumes out."},
 		{len(b.Secrets) > 0, "secrets", "This server has no secrets yet: pass env instead."},
@@ -150,7 +157,7 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 		}
 	}
 	sb, err := a.Sandboxes.Create(ctx, caller(ctx).OrganizationID, sandbox.CreateParams{
-		Name: b.Name, Snapshot: b.Snapshot, User: b.User, Env: b.Env, Labels: b.Labels, Public: b.Public,
+		Name: b.Name, Snapshot: b.Snapshot, Build: buildParams(b.BuildInfo), User: b.User, Env: b.Env, Labels: b.Labels, Public: b.Public,
 		NetworkBlockAll: b.NetworkBlockAll, NetworkAllowList: b.NetworkAllowList, Region: b.Target,
 		CPU: b.CPU, Memory: b.Memory, Disk: b.Disk,
 		AutoStop: b.AutoStopInterval, AutoArchive: b.AutoArchiveInterval, AutoDelete: b.AutoDeleteInterval, TTL: b.TTLMinutes,

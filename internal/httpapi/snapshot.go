@@ -36,7 +36,7 @@ type listSnapshots struct {
 
 func (a *API) registerSnapshot() {
 	const tag = "snapshots"
-	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", permission: api.WriteSnapshots, tag: tag, summary: "Create a snapshot from an image"}, a.createSnapshot)
+	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", permission: api.WriteSnapshots, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
 	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", tag: tag, summary: "List your snapshots and the shared ones"},
 		func(ctx context.Context, in *listSnapshots) (*body[api.PaginatedSnapshots], error) {
 			page, total, err := a.Snapshots.List(ctx, snapshot.Filter{
@@ -81,7 +81,7 @@ func (a *API) registerSnapshot() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/snapshots/" + s.ID + "/build-logs"}}, nil
+			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, s.ID)}}, nil
 		})
 	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", tag: tag, summary: "Read how the snapshot was made, from the first line"}, a.snapshotLogs)
 }
@@ -89,8 +89,6 @@ func (a *API) registerSnapshot() {
 func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) (*body[api.Snapshot], error) {
 	b, by := in.Body, caller(ctx)
 	switch {
-	case b.BuildInfo != nil:
-		return nil, fault.Invalid("buildInfo", "This server cannot build images yet: push the image to a registry and give its name as imageName.")
 	case b.GPU != nil && *b.GPU != 0:
 		return nil, fault.Invalid("gpu", "This server has no GPUs: leave gpu out.")
 	case b.SandboxClass != "" && b.SandboxClass != sandboxClass:
@@ -100,11 +98,19 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	}
 	s, err := a.Snapshots.Create(ctx, by.OrganizationID, b.General, snapshot.CreateParams{
 		Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
+		Build: buildParams(b.BuildInfo),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a.settleSnapshot(ctx, s)
+}
+
+func buildParams(b *api.CreateBuildInfo) *snapshot.BuildParams {
+	if b == nil {
+		return nil
+	}
+	return &snapshot.BuildParams{Dockerfile: b.DockerfileContent, Contexts: b.ContextHashes}
 }
 
 // settleSnapshot answers with the outcome when it comes soon.
@@ -116,6 +122,10 @@ func (a *API) settleSnapshot(ctx context.Context, s *snapshot.Snapshot) (*body[a
 		return nil, err
 	}
 	return &body[api.Snapshot]{WireSnapshot(s)}, nil
+}
+
+func snapshotLogsURL(ctx context.Context, id string) string {
+	return origin(ctx) + Prefix + "/snapshots/" + id + "/build-logs"
 }
 
 type snapshotLogs struct {
@@ -150,6 +160,12 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 	if s.ImageDigest != "" {
 		size := float64(s.Size) / (1 << 30)
 		w.Size = &size
+	}
+	if s.Build != nil {
+		w.BuildInfo = &api.BuildInfo{
+			DockerfileContent: s.Build.Dockerfile, ContextHashes: append([]string{}, s.Build.Contexts...), SnapshotRef: s.Build.Ref,
+			CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		}
 	}
 	return w
 }

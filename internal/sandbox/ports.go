@@ -34,8 +34,8 @@ type Store interface {
 	AllSandboxes(ctx context.Context) ([]*Sandbox, error)
 	// DueSandboxes lists those that a clock wants to stop or delete at now.
 	DueSandboxes(ctx context.Context, now time.Time) ([]*Sandbox, error)
-	// SandboxesOfSnapshot lists those in the state that were made from it.
-	SandboxesOfSnapshot(ctx context.Context, snapshotID string, state State) ([]*Sandbox, error)
+	// SandboxesOfSnapshot lists those in the states that were made from it.
+	SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...State) ([]*Sandbox, error)
 }
 
 // Usage is what an organization's sandboxes take.
@@ -93,7 +93,8 @@ type Snapshots interface {
 	Activate(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
 	Used(ctx context.Context, id string) error
 	FreeImage(ctx context.Context, digest string) error
-	OnSettled(f func(*snapshot.Snapshot))
+	ForBuild(ctx context.Context, organizationID, regionID string, b snapshot.BuildParams) (*snapshot.Snapshot, error)
+	OnMoved(f func(*snapshot.Snapshot))
 }
 
 // Limits are an organization's limits on sandboxes.

@@ -104,7 +104,7 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		return err
 	}
 	switch sb.State {
-	case StatePulling:
+	case StatePulling, StatePendingBuild, StateBuilding:
 		return s.stepPulling(ctx, sb)
 	case StateCreating, StateStarting:
 		return s.stepStart(ctx, sb)
@@ -121,8 +121,8 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 	return nil
 }
 
-// stepPulling goes on when the snapshot has settled; snapshotSettled queues the
-// sandbox again.
+// stepPulling goes on when the snapshot has; snapshotMoved queues the sandbox
+// again.
 func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 	snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, sb.SnapshotID)
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
@@ -135,6 +135,10 @@ func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 		case snap.State == snapshot.StateActive:
 			now.standOn(snap)
 			return now.enter(StateCreating, "", s.Clock.Now())
+		case snap.State == snapshot.StateBuilding && now.State == StatePendingBuild:
+			return now.enter(StateBuilding, "", s.Clock.Now())
+		case snap.State == snapshot.StateBuildFailed && now.State != StatePulling:
+			return now.enter(StateBuildFailed, snap.ErrorReason, s.Clock.Now())
 		case snap.State.Settled():
 			return now.enter(StateError, fmt.Sprintf("Snapshot %q is %s: %s", now.Snapshot, snap.State, snap.ErrorReason), s.Clock.Now())
 		}
@@ -142,14 +146,14 @@ func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 	})
 }
 
-// snapshotSettled wakes the sandboxes that wait for a snapshot.
-func (s *Service) snapshotSettled(snap *snapshot.Snapshot) {
-	waiting, err := s.Store.SandboxesOfSnapshot(context.Background(), snap.ID, StatePulling)
+// snapshotMoved wakes the sandboxes that wait for a snapshot.
+func (s *Service) snapshotMoved(snap *snapshot.Snapshot) {
+	those, err := s.Store.SandboxesOfSnapshot(context.Background(), snap.ID, waiting...)
 	if err != nil {
 		s.Log.Error("find the sandboxes that wait for a snapshot", "snapshot", snap.Name, "err", err)
 		return
 	}
-	for _, sb := range waiting {
+	for _, sb := range those {
 		s.queue.Add(sb.ID)
 	}
 }

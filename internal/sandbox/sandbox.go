@@ -76,15 +76,18 @@ type State string
 
 // The states of a sandbox.
 const (
-	StatePulling    State = "pulling_snapshot"
-	StateCreating   State = "creating"
-	StateStarting   State = "starting"
-	StateStarted    State = "started"
-	StateStopping   State = "stopping"
-	StateStopped    State = "stopped"
-	StateDestroying State = "destroying"
-	StateDestroyed  State = "destroyed"
-	StateError      State = "error"
+	StatePendingBuild State = "pending_build"     // its build waits its turn
+	StateBuilding     State = "building_snapshot" // it is being built
+	StateBuildFailed  State = "build_failed"
+	StatePulling      State = "pulling_snapshot"
+	StateCreating     State = "creating"
+	StateStarting     State = "starting"
+	StateStarted      State = "started"
+	StateStopping     State = "stopping"
+	StateStopped      State = "stopped"
+	StateDestroying   State = "destroying"
+	StateDestroyed    State = "destroyed"
+	StateError        State = "error"
 )
 
 // Desired is what somebody last asked a sandbox to be.
@@ -100,24 +103,29 @@ const (
 // transitions is the whole state machine: what may follow what. Any state may
 // be followed by StateDestroying.
 var transitions = map[State][]State{
-	StatePulling:    {StateCreating, StateError},
-	StateCreating:   {StateStarted, StateError},
-	StateStarting:   {StateStarted, StateError},
-	StateStarted:    {StateStopping, StateStopped, StateStarting}, // starting: the machine was rebooted
-	StateStopping:   {StateStopped, StateError},
-	StateStopped:    {StateStarting},
-	StateError:      {StateStarting, StatePulling, StateStopping},
-	StateDestroying: {StateDestroyed},
+	StatePendingBuild: {StateBuilding, StateCreating, StateBuildFailed, StateError},
+	StateBuilding:     {StateCreating, StateBuildFailed, StateError},
+	StatePulling:      {StateCreating, StateError},
+	StateCreating:     {StateStarted, StateError},
+	StateStarting:     {StateStarted, StateError},
+	StateStarted:      {StateStopping, StateStopped, StateStarting}, // starting: the machine was rebooted
+	StateStopping:     {StateStopped, StateError},
+	StateStopped:      {StateStarting},
+	StateError:        {StateStarting, StatePulling, StateStopping},
+	StateDestroying:   {StateDestroyed},
 }
 
 // Settled reports whether the state stays until somebody asks for another.
 func (s State) Settled() bool {
 	switch s {
-	case StateStarted, StateStopped, StateDestroyed, StateError:
+	case StateStarted, StateStopped, StateDestroyed, StateError, StateBuildFailed:
 		return true
 	}
 	return false
 }
+
+// waiting are the states of a sandbox whose snapshot is not active yet.
+var waiting = []State{StatePendingBuild, StateBuilding, StatePulling}
 
 // enter applies one transition; it is the only writer of State, ErrorReason and
 // StoppedAt.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func NewService(c Config) *Service {
 		queue:  reconcile.New("sandbox", 500*time.Millisecond, c.Log),
 		steps:  make(map[string]context.CancelFunc),
 	}
-	c.Snapshots.OnSettled(s.snapshotSettled)
+	c.Snapshots.OnMoved(s.snapshotMoved)
 	return s
 }
 
@@ -153,7 +154,7 @@ func (s *Service) build(p CreateParams, organizationID, region string) (*Sandbox
 
 // insertFrom lets the snapshot decide the rest of sb and records it.
 func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) error {
-	snap, err := s.findSnapshot(ctx, sb.OrganizationID, p.Snapshot)
+	snap, err := s.findSnapshot(ctx, sb, p)
 	if err != nil {
 		return err
 	}
@@ -172,9 +173,14 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 	}
 	sb.SnapshotID, sb.Snapshot = snap.ID, snap.Name
 	sb.Resources = Resources(snap.Resources)
+	if p.Build != nil {
+		sb.Resources = p.resources(sb.Resources)
+	}
 	if snap.State == snapshot.StateActive {
 		sb.State = StateCreating
 		sb.standOn(snap)
+	} else if p.Build != nil {
+		sb.State = StatePendingBuild
 	} else {
 		sb.State = StatePulling
 	}
@@ -196,11 +202,14 @@ func (s *Sandbox) standOn(snap *snapshot.Snapshot) {
 	}
 }
 
-func (s *Service) findSnapshot(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error) {
-	if idOrName != "" {
-		return s.Snapshots.Get(ctx, organizationID, idOrName)
+func (s *Service) findSnapshot(ctx context.Context, sb *Sandbox, p CreateParams) (*snapshot.Snapshot, error) {
+	if p.Build != nil {
+		return s.Snapshots.ForBuild(ctx, sb.OrganizationID, sb.Region, *p.Build)
 	}
-	snap, err := s.Snapshots.Get(ctx, organizationID, s.DefaultSnapshot)
+	if p.Snapshot != "" {
+		return s.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
+	}
+	snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, s.DefaultSnapshot)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil, fault.Invalid("snapshot", fmt.Sprintf("There is no default snapshot %q on this server yet: name a snapshot, or create one of that name.", s.DefaultSnapshot))
 	}
@@ -235,7 +244,7 @@ func (s *Service) Page(ctx context.Context, f Filter, page int) ([]*Sandbox, int
 func (s *Service) Start(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
 	return s.ask(ctx, organizationID, idOrName, DesiredStarted, func(sb *Sandbox) (State, error) {
 		switch sb.State {
-		case StateStarted, StateStarting, StateCreating, StatePulling:
+		case StateStarted, StateStarting, StateCreating, StatePulling, StatePendingBuild, StateBuilding:
 			return sb.State, nil
 		case StateError:
 			if sb.ImageDigest == "" {
@@ -329,7 +338,7 @@ func (s *Service) Settle(ctx context.Context, sb *Sandbox, pullToo bool) (*Sandb
 			return false, err
 		}
 		latest = now
-		return now.State.Settled() || now.State == StatePulling && !pullToo, nil
+		return now.State.Settled() || slices.Contains(waiting, now.State) && !pullToo, nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return latest, nil

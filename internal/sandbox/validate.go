@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
 // CreateParams is what somebody asks for. Nil fields take the defaults.
 type CreateParams struct {
-	Name             string // "" is the id
-	Snapshot         string // name or id; "" is the default one
+	Name             string                // "" is the id
+	Snapshot         string                // name or id; "" is the default one
+	Build            *snapshot.BuildParams // in place of a snapshot
 	User             string
 	Env              map[string]string
 	Labels           map[string]string
@@ -49,8 +51,15 @@ func (p CreateParams) validate() error {
 		return fault.Invalid("name", fmt.Sprintf("name is too long: %d characters, at most %d.", len(p.Name), maxNameLength))
 	case p.User != "" && !userPattern.MatchString(p.User):
 		return fault.Invalid("user", fmt.Sprintf("user %q is not a user name or id.", p.User))
-	case p.CPU != nil || p.Memory != nil || p.Disk != nil:
+	case p.Build != nil && p.Snapshot != "":
+		return fault.Invalid("buildInfo", "Give snapshot or buildInfo, not both.")
+	case p.Build == nil && (p.CPU != nil || p.Memory != nil || p.Disk != nil):
 		return fault.Invalid("", "cpu, memory and disk come from the snapshot: create a snapshot with the resources you need and name it here.")
+	}
+	for _, r := range p.asked() {
+		if r.value != nil && *r.value < 1 {
+			return fault.Invalid(r.field, fmt.Sprintf("%s must be a whole number of at least 1, not %d.", r.field, *r.value))
+		}
 	}
 	if err := validateLabels(p.Labels); err != nil {
 		return err
@@ -145,4 +154,23 @@ func parseAllowList(list string) ([]netip.Prefix, error) {
 		return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList has %d networks, at most %d are allowed.", len(out), maxAllowed))
 	}
 	return out, nil
+}
+
+type askedResource struct {
+	field string
+	value *int
+}
+
+func (p CreateParams) asked() []askedResource {
+	return []askedResource{{"cpu", p.CPU}, {"memory", p.Memory}, {"disk", p.Disk}}
+}
+
+// resources are what was asked for, and of r what was not.
+func (p CreateParams) resources(r Resources) Resources {
+	for i, to := range []*int{&r.CPU, &r.Memory, &r.Disk} {
+		if v := p.asked()[i].value; v != nil {
+			*to = *v
+		}
+	}
+	return r
 }

@@ -40,6 +40,12 @@ type Config struct {
 	Subnet          netip.Prefix // of the sandboxes
 	LogLevel        slog.Level
 	LogFormat       string
+	Builds          int           // at once
+	BuildCPU        int           // cores of a step
+	BuildMemory     int           // GiB of a step
+	BuildDisk       int           // GiB that a step may write
+	BuildTimeout    time.Duration // of a build
+	BuildCache      int64         // bytes
 	DefaultSnapshot string
 	DefaultImage    string // a reference, or one of the DefaultImage constants
 	Quota           account.Quota

@@ -16,6 +16,8 @@ const (
 	lockName        = "server.lock"
 	databaseName    = "daytona.db"
 	imagesName      = "images"
+	buildsName      = "builds"   // the cache's index, and builds that run
+	contextsName    = "contexts" // archives that builds copy from
 	logsName        = "logs"
 	baseImageName   = "base-image"
 	defaultsName    = "default-snapshots"

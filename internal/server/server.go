@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
@@ -27,6 +28,7 @@ import (
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -48,6 +50,8 @@ type server struct {
 	images    *image.Store
 	base      *base
 	engine    engine.Engine
+	builder   *build.Builder
+	contexts  *objectstore.Store
 	accounts  *account.Service
 	snapshots *snapshot.Service
 	sandboxes *sandbox.Service
@@ -133,6 +137,12 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.opened("engine", s.engine.Close)
+	if err := s.openContexts(); err != nil {
+		return err
+	}
+	if err := s.openBuilder(ctx); err != nil {
+		return err
+	}
 
 	if err := s.makeServices(ctx, logs); err != nil {
 		return err
@@ -201,6 +211,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.snapshots = snapshot.NewService(snapshot.Config{
 		Store: s.db, Images: images{s.images, s.base}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
+		Builder: builds{s.builder, s.fillContexts}, Builds: s.Builds,
 	})
 	s.sandboxes = sandbox.NewService(sandbox.Config{
 		Store: s.db, Engine: s.engine, Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
@@ -222,7 +233,7 @@ func (s *server) since(ctx context.Context) time.Time {
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
 	api := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Usage: s.db, Logs: logs,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Usage: s.db, Logs: logs, Contexts: s.contexts,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		Operation: setOperation,
 	})
@@ -274,6 +285,7 @@ func (s *server) run(asked context.Context) error {
 	own("snapshots", s.snapshots.Run)
 	own("sandboxes", s.sandboxes.Run)
 	own("keys", s.flushKeys)
+	own("contexts", s.contexts.Run)
 	own("web", func(context.Context) error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

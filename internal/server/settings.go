@@ -116,6 +116,38 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "builds", fallback: "2", usage: "`number` of images that are built at once; others wait", allowed: "a whole number from 1 to 64",
+		set: func(c *Config, s string) bool { return whole(&c.Builds, s, 1, 64) },
+	},
+	{
+		key: "build-cpu", fallback: "2", usage: "`cores` of one build step", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.BuildCPU, s, 1, maxQuota) },
+	},
+	{
+		key: "build-memory", fallback: "4", usage: "`GiB` of memory of one build step", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.BuildMemory, s, 1, maxQuota) },
+	},
+	{
+		key: "build-disk", fallback: "20", usage: "`GiB` that one build step may write", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.BuildDisk, s, 1, maxQuota) },
+	},
+	{
+		key: "build-timeout", fallback: "1h", usage: "`time` that one build may take", allowed: "at least 1m, written such as 90m",
+		set: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			c.BuildTimeout = d
+			return err == nil && d >= time.Minute
+		},
+	},
+	{
+		key: "build-cache", fallback: "20GiB", usage: "`size` that the cache of builds may have; what snapshots use does not count", allowed: "at least 100MiB, written such as 20GiB",
+		set: func(c *Config, s string) bool {
+			n, ok := parseSize(s)
+			c.BuildCache = n
+			return ok && n >= 100<<20
+		},
+	},
+	{
 		key: "default-snapshot", fallback: "daytona-small", usage: "`name` of the snapshot of sandboxes that name none", allowed: "the name of a snapshot",
 		set: func(c *Config, s string) bool {
 			c.DefaultSnapshot = s

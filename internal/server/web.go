@@ -13,6 +13,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
 // Where things are below the origin, besides httpapi.Prefix and
@@ -29,6 +30,7 @@ type web struct {
 	events  http.Handler
 	toolbox http.Handler
 	metrics http.Handler
+	uploads http.Handler
 	home    http.Handler
 }
 
@@ -38,7 +40,8 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler) *web {
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
-		home: home(s.version),
+		uploads: s.contexts,
+		home:    home(s.version),
 	}
 }
 
@@ -57,6 +60,9 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(path, httpapi.ToolboxPath+"/"):
 		setOperation(r.Context(), "toolbox")
 		at = w.toolbox
+	case objectstore.Serves(path):
+		setOperation(r.Context(), "uploads")
+		at = w.uploads
 	case path == metricsPath:
 		setOperation(r.Context(), "metrics")
 		at = w.metrics

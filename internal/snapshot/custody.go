@@ -69,7 +69,7 @@ func (c *custody) recover(ctx context.Context, all []*Snapshot) (lost []*Snapsho
 	holds := make(map[string]bool)
 	for _, s := range all {
 		switch s.State {
-		case StateActive, StatePulling, StatePending, StateRemoving:
+		case StateActive, StatePulling, StateBuilding, StatePending, StateRemoving:
 			holds[snapshotOwner(s.ID)] = true
 		}
 		if _, held := owners[snapshotOwner(s.ID)]; s.State == StateActive && !held {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/opendaytona/daytona/internal/image"
@@ -30,6 +31,9 @@ type Store interface {
 	DeleteSnapshot(ctx context.Context, id string) error
 	// SnapshotsIn lists those in the given states, of all organizations.
 	SnapshotsIn(ctx context.Context, states ...State) ([]*Snapshot, error)
+	// BuiltSnapshot finds an active snapshot of that build; of the transient
+	// ones only, in any state but removing, with transient.
+	BuiltSnapshot(ctx context.Context, ref string, transient bool) (*Snapshot, error)
 	// SandboxesOfImage counts the sandboxes whose rootfs stands on the image.
 	SandboxesOfImage(ctx context.Context, digest string) (int, error)
 }
@@ -56,12 +60,30 @@ type Images interface {
 	Pull(ctx context.Context, ref, owner string, progress func(line string)) (*image.Image, error)
 	// Pinned is ref with digest in place of its tag.
 	Pinned(ref, digest string) (string, error)
+	// Image returns an image that is here.
+	Image(ctx context.Context, digest string) (*image.Image, error)
 	// Hold lets owner hold an image that is here, Release lets go; an image
 	// that nobody holds is freed. Release of a stranger is fine.
 	Hold(ctx context.Context, owner, digest string) error
 	Release(ctx context.Context, owner string) error
 	// Owners tells who holds which digest.
 	Owners(ctx context.Context) (map[string]string, error)
+}
+
+// Builder builds images on this machine.
+type Builder interface {
+	// Build builds an image and holds it for r.Owner. It ends soon after ctx.
+	// An error has a Message() string for people.
+	Build(ctx context.Context, r BuildRequest) (*image.Image, error)
+}
+
+// BuildRequest is one build.
+type BuildRequest struct {
+	ID             string // of the build
+	OrganizationID string // whose contexts and credentials are used
+	Owner          string
+	Build          Build
+	Log            io.Writer
 }
 
 // Regions tells which regions there are.

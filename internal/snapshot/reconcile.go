@@ -26,6 +26,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.queue.Run(ctx, s.Workers, s.reconcile) })
 	wg.Go(func() { s.expireLoop(ctx) })
 	wg.Wait()
+	s.builds.Wait()
 	return nil
 }
 
@@ -65,7 +66,11 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		return err
 	}
 	switch snap.State {
-	case StatePending:
+	case StatePending, StateBuilding:
+		if snap.Build != nil {
+			s.startBuild(ctx, snap)
+			return nil
+		}
 		_, err := s.move(ctx, id, StatePulling, "", nil) // which queues it again
 		return ignoreOvertaken(err)
 	case StatePulling:
@@ -183,9 +188,9 @@ func (s *Service) Expire(ctx context.Context) error {
 		return fmt.Errorf("expire snapshots: %w", err)
 	}
 	after := make(map[string]time.Duration)
-	var failed []error
+	failed := []error{s.expireTransient(ctx)}
 	for _, snap := range active {
-		if snap.General {
+		if snap.General || snap.Transient {
 			continue
 		}
 		limit, known := after[snap.OrganizationID]

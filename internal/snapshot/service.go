@@ -24,16 +24,20 @@ type Service struct {
 	queue   *reconcile.Queue
 	changes change.Board
 	custody custody
+	line    *line
+	builds  sync.WaitGroup
 
-	mu     sync.Mutex
-	pulls  map[string]context.CancelFunc // by snapshot id: how a removal ends a pull
-	onDone []func(s *Snapshot)
+	mu      sync.Mutex
+	pulls   map[string]context.CancelFunc // by snapshot id: how a removal ends a pull or a build
+	alike   map[string]*buildLock         // by build ref: the same is built once
+	onMoved []func(s *Snapshot)
 }
 
 // Config is what a Service stands on.
 type Config struct {
 	Store   Store
 	Images  Images
+	Builder Builder
 	Regions Regions
 	Limits  Limits
 	Events  Events
@@ -41,6 +45,7 @@ type Config struct {
 	Clock   clock.WithTicker
 	Log     *slog.Logger
 	Workers int // pulls at once
+	Builds  int // builds at once
 }
 
 // NewService makes a service; nothing happens to snapshots until Run.
@@ -48,15 +53,17 @@ func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
 		queue:  reconcile.New("snapshot", time.Second, c.Log),
+		line:   newLine(max(c.Builds, 1)),
 		pulls:  make(map[string]context.CancelFunc),
+		alike:  make(map[string]*buildLock),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}
 	return s
 }
 
-// OnSettled registers f to be called each time a snapshot reaches a state that
-// stays. Call it before Run; f must not block.
-func (s *Service) OnSettled(f func(*Snapshot)) { s.onDone = append(s.onDone, f) }
+// OnMoved registers f to be called each time a snapshot has changed its state.
+// Call it before Run; f must not block.
+func (s *Service) OnMoved(f func(*Snapshot)) { s.onMoved = append(s.onMoved, f) }
 
 // Create records a new snapshot in state pending; the reconciler brings its
 // image. Errors: fault of kind Invalid, NotFound (region), Quota, Conflict
@@ -77,7 +84,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 	}
 	resources := p.resources()
 	allow := func(int) error { return nil }
-	if !general {
+	if !general && !p.transient {
 		var err error
 		if allow, err = s.Limits.CheckSnapshot(ctx, organizationID, resources); err != nil {
 			return nil, err
@@ -94,8 +101,12 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 		Entrypoint:     p.Entrypoint,
 		Resources:      resources,
 		RegionIDs:      []string{region},
+		Transient:      p.transient,
 		CreatedAt:      now,
 		UpdatedAt:      now,
+	}
+	if p.Build != nil {
+		snap.Build = newBuild(organizationID, p.Build.Dockerfile, p.Build.Contexts)
 	}
 	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
 		return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
@@ -222,10 +233,8 @@ func (s *Service) move(ctx context.Context, id string, next State, reason string
 	s.Log.Info("snapshot state", "snapshot", snap.Name, "id", id, "from", old, "to", next, "reason", reason)
 	s.Events.SnapshotStateChanged(snap, old)
 	s.changes.Signal(id)
-	if next.Settled() {
-		for _, f := range s.onDone {
-			f(snap)
-		}
+	for _, f := range s.onMoved {
+		f(snap)
 	}
 	s.queue.Add(id)
 	return snap, nil

@@ -6,6 +6,7 @@
 package snapshot
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -24,6 +25,11 @@ type Snapshot struct {
 	ErrorReason    string // why it is in StateError or StateBuildFailed
 	RegionIDs      []string
 	Resources      Resources
+	Build          *Build // how its image is made; nil for one that is pulled
+
+	// Transient is one that was made for a sandbox that brought its own build:
+	// not listed, not counted, and removed when it is not used for a day.
+	Transient bool
 
 	// Entrypoint is what the sandboxes run: as asked for, until the image is
 	// here; afterwards never empty.
@@ -37,6 +43,23 @@ type Snapshot struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	LastUsedAt *time.Time // when a sandbox was last made from it
+}
+
+// Build is a Dockerfile and what it may copy.
+type Build struct {
+	Dockerfile string   `json:"dockerfile"` // its text
+	Contexts   []string `json:"contexts"`   // hashes of uploaded archives
+	Ref        string   `json:"ref"`        // the same for the same build of one organization
+}
+
+// newBuild names the build by what goes into it. The organization does, because
+// what its credentials may pull is its own.
+func newBuild(organizationID, dockerfile string, contexts []string) *Build {
+	h := sha256.New()
+	for _, part := range append([]string{organizationID, dockerfile}, contexts...) {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return &Build{Dockerfile: dockerfile, Contexts: contexts, Ref: fmt.Sprintf("build-%x", h.Sum(nil)[:20])}
 }
 
 // Resources of each sandbox made from a snapshot: cores, and GiB of memory and

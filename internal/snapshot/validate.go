@@ -22,17 +22,43 @@ type CreateParams struct {
 	Memory     *int // GiB
 	Disk       *int // GiB
 	RegionID   string
+	Build      *BuildParams
+
+	transient bool
+}
+
+// BuildParams ask for an image to be built instead of pulled.
+type BuildParams struct {
+	Dockerfile string
+	Contexts   []string
+}
+
+const maxContexts = 1000
+
+// contextPattern is what a hash of a context may be: part of an object's name.
+var contextPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,127}$`)
+
+func (b BuildParams) validate() error {
+	if strings.TrimSpace(b.Dockerfile) == "" {
+		return fault.Invalid("buildInfo.dockerfileContent", "buildInfo.dockerfileContent is empty: give the text of a Dockerfile, which begins with FROM.")
+	}
+	if len(b.Contexts) > maxContexts {
+		return fault.Invalid("buildInfo.contextHashes", fmt.Sprintf("buildInfo.contextHashes has %d hashes, at most %d are allowed.", len(b.Contexts), maxContexts))
+	}
+	for _, c := range b.Contexts {
+		if !contextPattern.MatchString(c) {
+			return fault.Invalid("buildInfo.contextHashes", fmt.Sprintf("%q is no hash of a context: use what the upload returned.", c))
+		}
+	}
+	return nil
 }
 
 func (p CreateParams) validate(images Images) error {
 	if err := validateName(p.Name); err != nil {
 		return err
 	}
-	if p.ImageName == "" {
-		return fault.Invalid("imageName", "imageName is required: name an image with a tag or digest, for example python:3.12-slim.")
-	}
-	if err := images.ValidateReference(p.ImageName); err != nil {
-		return fault.Invalid("imageName", err.Error())
+	if err := p.validateSource(images); err != nil {
+		return err
 	}
 	for _, word := range p.Entrypoint {
 		if strings.ContainsRune(word, 0) {
@@ -46,6 +72,21 @@ func (p CreateParams) validate(images Images) error {
 		if r.value != nil && *r.value < 1 {
 			return fault.Invalid(r.field, fmt.Sprintf("%s must be a whole number of at least 1, not %d.", r.field, *r.value))
 		}
+	}
+	return nil
+}
+
+func (p CreateParams) validateSource(images Images) error {
+	switch {
+	case p.Build != nil && p.ImageName != "":
+		return fault.Invalid("buildInfo", "Give imageName or buildInfo, not both: an image is pulled or built.")
+	case p.Build != nil:
+		return p.Build.validate()
+	case p.ImageName == "":
+		return fault.Invalid("imageName", "imageName is required: name an image with a tag or digest, for example python:3.12-slim, or give a Dockerfile as buildInfo.")
+	}
+	if err := images.ValidateReference(p.ImageName); err != nil {
+		return fault.Invalid("imageName", err.Error())
 	}
 	return nil
 }

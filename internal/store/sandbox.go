@@ -84,7 +84,7 @@ func sandboxMissing(err error, idOrName string) error {
 
 // running are the states in which a sandbox takes cores and memory, or soon will.
 var running = []sandbox.State{
-	sandbox.StatePulling, sandbox.StateCreating, sandbox.StateStarting, sandbox.StateStarted, sandbox.StateStopping,
+	sandbox.StatePendingBuild, sandbox.StateBuilding, sandbox.StatePulling, sandbox.StateCreating, sandbox.StateStarting, sandbox.StateStarted, sandbox.StateStopping,
 }
 
 // Usage is what the organization's sandboxes take.
@@ -105,7 +105,7 @@ func usage(ctx context.Context, db bun.IDB, organizationID string) (sandbox.Usag
 // SnapshotCount is how many snapshots the organization has.
 func (s *Store) SnapshotCount(ctx context.Context, organizationID string) (int, error) {
 	n, err := s.read.NewSelect().Model((*snapshotRow)(nil)).Where("organization_id = ?", organizationID).
-		Where("state <> ?", snapshot.StateRemoving).Count(ctx)
+		Where("state <> ?", snapshot.StateRemoving).Where("NOT transient").Count(ctx)
 	return int(n), err
 }
 
@@ -224,9 +224,9 @@ func (s *Store) DueSandboxes(ctx context.Context, now time.Time) ([]*sandbox.San
 }
 
 // SandboxesOfSnapshot is sandbox.Store.
-func (s *Store) SandboxesOfSnapshot(ctx context.Context, snapshotID string, state sandbox.State) ([]*sandbox.Sandbox, error) {
+func (s *Store) SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...sandbox.State) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
-	err := s.read.NewSelect().Model(&rows).Where("snapshot_id = ?", snapshotID).Where("state = ?", state).Scan(ctx)
+	err := s.read.NewSelect().Model(&rows).Where("snapshot_id = ?", snapshotID).Where("state IN (?)", bun.List(states)).Scan(ctx)
 	return sandboxes(rows), err
 }
 

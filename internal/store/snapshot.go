@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,27 +32,40 @@ type snapshotRow struct {
 	ImageDigest    string
 	Size           int64
 	UserName       string
+	Build          string
+	BuildRef       string
+	Transient      bool
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	LastUsedAt     *time.Time
 }
 
 func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
-	return &snapshotRow{
+	r := &snapshotRow{
 		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: s.State,
 		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
-		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
+		Transient: s.Transient, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
 	}
+	if s.Build != nil {
+		text, _ := json.Marshal(s.Build) // of plain fields, which never fails
+		r.Build, r.BuildRef = string(text), s.Build.Ref
+	}
+	return r
 }
 
 func (r *snapshotRow) snapshot() *snapshot.Snapshot {
-	return &snapshot.Snapshot{
+	s := &snapshot.Snapshot{
 		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, ImageName: r.ImageName, State: r.State,
 		ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs, Resources: snapshot.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk},
 		Entrypoint: r.Entrypoint, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
-		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
+		Transient: r.Transient, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
 	}
+	if r.Build != "" {
+		s.Build = &snapshot.Build{}
+		_ = json.Unmarshal([]byte(r.Build), s.Build) // written above
+	}
+	return s
 }
 
 func snapshots(rows []*snapshotRow) []*snapshot.Snapshot {
@@ -70,7 +84,7 @@ func snapshotMissing(err error, idOrName string) error {
 func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, allow func(count int) error) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		count, err := tx.NewSelect().Model((*snapshotRow)(nil)).
-			Where("organization_id = ?", snap.OrganizationID).Where("state <> ?", snapshot.StateRemoving).Count(ctx)
+			Where("organization_id = ?", snap.OrganizationID).Where("state <> ?", snapshot.StateRemoving).Where("NOT transient").Count(ctx)
 		if err != nil {
 			return err
 		}
@@ -111,7 +125,7 @@ func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName strin
 // ListSnapshots is snapshot.Store.
 func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapshot.Snapshot, int, error) {
 	var rows []*snapshotRow
-	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID)
+	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient")
 	if f.Name != "" {
 		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
 	}
@@ -175,6 +189,21 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*s
 	}
 	err := q.OrderExpr("created_at, id").Scan(ctx)
 	return snapshots(rows), err
+}
+
+// BuiltSnapshot is snapshot.Store.
+func (s *Store) BuiltSnapshot(ctx context.Context, ref string, transient bool) (*snapshot.Snapshot, error) {
+	var r snapshotRow
+	q := s.read.NewSelect().Model(&r).Where("build_ref = ?", ref)
+	if transient {
+		q.Where("transient").Where("state <> ?", snapshot.StateRemoving)
+	} else {
+		q.Where("state = ?", snapshot.StateActive)
+	}
+	if err := q.OrderExpr("created_at").Limit(1).Scan(ctx); err != nil {
+		return nil, snapshotMissing(err, ref)
+	}
+	return r.snapshot(), nil
 }
 
 // SandboxesOfImage is snapshot.Store.

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/objectstore"
+)
+
+// What a build's contexts may be.
+const (
+	maxContextSize    = 5 << 30 // bytes of one upload, and unpacked
+	maxContextEntries = 1_000_000
+	contextLife       = 7 * 24 * time.Hour
+)
+
+func (s *server) openContexts() (err error) {
+	s.contexts, err = objectstore.Open(objectstore.Options{Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.opened("contexts", s.contexts.Close)
+	return nil
+}
+
+// contextError tells people of a context that cannot be used.
+type contextError struct {
+	hash string
+	err  error
+}
+
+func (e contextError) Error() string { return fmt.Sprintf("context %s: %v", e.hash, e.err) }
+
+func (e contextError) Unwrap() error { return e.err }
+
+// Message is a sentence for people.
+func (e contextError) Message() string {
+	if errors.Is(e.err, objectstore.ErrNotFound) {
+		return fmt.Sprintf("The build context %s was not uploaded, or has expired: upload it again.", e.hash)
+	}
+	return fmt.Sprintf("The build context %s cannot be used: %v.", e.hash, e.err)
+}
+
+// fillContexts unpacks the uploaded archives of a build, one over the other.
+func (s *server) fillContexts(ctx context.Context, organizationID string, hashes []string, dir string) error {
+	for _, hash := range hashes {
+		if err := s.fillContext(ctx, organizationID, hash, dir); err != nil {
+			return contextError{hash, err}
+		}
+	}
+	return nil
+}
+
+func (s *server) fillContext(ctx context.Context, organizationID, hash, dir string) error {
+	archive, err := s.contexts.Context(organizationID, hash)
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	return objectstore.Extract(ctx, archive, dir, objectstore.Limits{Bytes: maxContextSize, Entries: maxContextEntries})
+}

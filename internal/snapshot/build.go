@@ -1,0 +1,186 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// ForBuild returns the organization's transient snapshot of a build, making one
+// where there is none or the last one failed. Errors: as Create's.
+func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string, b BuildParams) (*Snapshot, error) {
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
+	ref := newBuild(organizationID, b.Dockerfile, b.Contexts).Ref
+	for range 3 {
+		snap, err := s.Store.BuiltSnapshot(ctx, ref, true)
+		if err == nil && !snap.State.Failed() {
+			return snap, nil
+		}
+		if err == nil {
+			err = s.Delete(ctx, organizationID, snap.ID, false)
+		}
+		if err != nil && !fault.Is(err, fault.KindNotFound) {
+			return nil, err
+		}
+		snap, err = s.Create(ctx, organizationID, false, CreateParams{Name: ref, RegionID: regionID, Build: &b, transient: true})
+		if !fault.Is(err, fault.KindConflict) {
+			return snap, err
+		}
+	}
+	return nil, fault.Conflict("SNAPSHOT_STATE", "The same build is being made and removed by others; try again.")
+}
+
+// startBuild builds beside the queue, whose workers are for short steps; a build
+// that goes on already is let be.
+func (s *Service) startBuild(ctx context.Context, snap *Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pulls[snap.ID] != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s.pulls[snap.ID] = cancel
+	s.builds.Go(func() {
+		err := s.build(ctx, snap)
+		ended := ctx.Err() != nil
+		cancel()
+		s.mu.Lock()
+		delete(s.pulls, snap.ID)
+		s.mu.Unlock()
+		// A removal that came meanwhile is the queue's, and so is another
+		// attempt.
+		if err != nil && !ended {
+			s.Log.Error("build snapshot", "snapshot", snap.Name, "err", err)
+			time.AfterFunc(retryBuild, func() { s.queue.Add(snap.ID) })
+			return
+		}
+		s.queue.Add(snap.ID)
+	})
+}
+
+const retryBuild = 5 * time.Second
+
+// build waits its turn, builds the image and settles the snapshot. An error is
+// the server's; a build that fails is the snapshot's state.
+func (s *Service) build(ctx context.Context, snap *Snapshot) error {
+	log, err := s.Logs.Start(snap.ID)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	err = s.line.enter(ctx, func(place int) { log.Line(fmt.Sprintf("Waiting for a free builder: place %d in the queue", place)) })
+	if err != nil {
+		return nil // removed, or the server ends
+	}
+	defer s.line.leave()
+	if snap.State == StatePending {
+		if _, err := s.move(ctx, snap.ID, StateBuilding, "", nil); err != nil {
+			return ignoreOvertaken(err)
+		}
+	}
+	unlock := s.lockBuild(snap.Build.Ref)
+	defer unlock()
+	if done, err := s.reuse(ctx, snap, log); done || err != nil {
+		return err
+	}
+	began := s.Clock.Now()
+	img, err := s.Builder.Build(ctx, BuildRequest{
+		ID: snap.ID, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.ID), Build: *snap.Build, Log: log,
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil:
+		reason := reasonOf(err)
+		s.Log.Warn("build failed", "snapshot", snap.Name, "err", err)
+		log.Line(reason)
+		_, err = s.move(ctx, snap.ID, StateBuildFailed, reason, nil)
+		return ignoreOvertaken(err)
+	}
+	log.Line(fmt.Sprintf("Built image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
+		now.adopt(img)
+		return nil
+	})
+	return ignoreOvertaken(err)
+}
+
+// reuse settles the snapshot with what another one of the same build has.
+func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Writer) (done bool, err error) {
+	twin, err := s.Store.BuiltSnapshot(ctx, snap.Build.Ref, false)
+	if fault.Is(err, fault.KindNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	img, err := s.Images.Image(ctx, twin.ImageDigest)
+	if err == nil {
+		err = s.Images.Hold(ctx, snapshotOwner(snap.ID), twin.ImageDigest)
+	}
+	if err != nil {
+		s.Log.Warn("the image of the same build is not here, building again", "snapshot", snap.Name, "twin", twin.Name, "err", err)
+		return false, nil
+	}
+	log.Line(fmt.Sprintf("The same build was made before: image %s", twin.ImageDigest))
+	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
+		now.adopt(img)
+		return nil
+	})
+	return true, ignoreOvertaken(err)
+}
+
+// lockBuild lets one build of a ref go on at a time.
+func (s *Service) lockBuild(ref string) (unlock func()) {
+	s.mu.Lock()
+	k := s.alike[ref]
+	if k == nil {
+		k = &buildLock{}
+		s.alike[ref] = k
+	}
+	k.users++
+	s.mu.Unlock()
+	k.Lock()
+	return func() {
+		k.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if k.users--; k.users == 0 {
+			delete(s.alike, ref)
+		}
+	}
+}
+
+type buildLock struct {
+	sync.Mutex
+	users int
+}
+
+// transientLife is how long an unused transient snapshot stays.
+const transientLife = 24 * time.Hour
+
+func (s *Service) expireTransient(ctx context.Context) error {
+	settled, err := s.Store.SnapshotsIn(ctx, StateActive, StateInactive, StateError, StateBuildFailed)
+	if err != nil {
+		return fmt.Errorf("expire snapshots: %w", err)
+	}
+	var failed []error
+	for _, snap := range settled {
+		last := snap.UpdatedAt
+		if snap.LastUsedAt != nil && snap.LastUsedAt.After(last) {
+			last = *snap.LastUsedAt
+		}
+		if snap.Transient && s.Clock.Since(last) >= transientLife {
+			_, err := s.move(ctx, snap.ID, StateRemoving, "", nil)
+			failed = append(failed, ignoreOvertaken(err))
+		}
+	}
+	return errors.Join(failed...)
+}
