@@ -3,18 +3,35 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
+type pushAccess struct {
+	Source string `header:"X-Daytona-Source" doc:"Which client asks"`
+}
+
+// storageURL is where the client uploads: where it reached us. The Python SDK's
+// client refuses to speak without TLS, which the same address takes.
+func storageURL(ctx context.Context, source string) string {
+	url := origin(ctx)
+	if source == "sdk-python" {
+		if rest, plain := strings.CutPrefix(url, "http://"); plain {
+			return "https://" + rest
+		}
+	}
+	return url
+}
+
 func (a *API) registerObjectStorage() {
 	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", permission: api.WriteSnapshots, tag: "object-storage", summary: "Get credentials for the upload of build contexts"},
-		func(ctx context.Context, _ *none) (*body[api.StorageAccess], error) {
+		func(ctx context.Context, in *pushAccess) (*body[api.StorageAccess], error) {
 			organization := caller(ctx).OrganizationID
 			c := a.Contexts.Access(organization)
 			return &body[api.StorageAccess]{api.StorageAccess{
-				AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: origin(ctx),
+				AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: storageURL(ctx, in.Source),
 				OrganizationID: organization, Bucket: objectstore.Bucket, Region: objectstore.Region,
 			}}, nil
 		})

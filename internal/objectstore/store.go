@@ -68,16 +68,14 @@ func (s *Store) open() (err error) {
 	if s.key, err = loadKey(filepath.Join(s.Dir, "key")); err != nil {
 		return err
 	}
-	// versitygw goes to its directory; what is relative elsewhere must not.
-	here, err := os.Getwd()
+	// This makes the directory the process's own, below which versitygw names
+	// everything; so there is one open store in a process, and all other paths
+	// of it must be absolute.
+	backend, err := posix.New(s.objectsDir(), meta.XattrMeta{}, posix.PosixOpts{NewDirPerm: 0o700, NewFilePerm: 0o600})
 	if err != nil {
 		return err
 	}
-	backend, err := posix.New(s.objectsDir(), meta.XattrMeta{}, posix.PosixOpts{NewDirPerm: 0o700, NewFilePerm: 0o600})
-	if err := errors.Join(err, os.Chdir(here)); err != nil {
-		return err
-	}
-	s.server, err = s3api.New(backend, middlewares.RootUserConfig{}, Region, signer{s}, nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithDisableACL())
+	s.server, err = s3api.New(backend, middlewares.RootUserConfig{}, Region, signer{s}, nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithDisableACL(), s3api.WithConcurrencyLimiter(maxUploads, maxUploads))
 	if err != nil {
 		return err
 	}
@@ -131,6 +129,9 @@ func (s *Store) Context(organizationID, hash string) (io.ReadCloser, error) {
 	}
 	return f, nil
 }
+
+// maxUploads are requests at once.
+const maxUploads = 256
 
 const sweepPeriod = time.Hour
 

@@ -16,6 +16,7 @@ const (
 	lockName        = "server.lock"
 	databaseName    = "daytona.db"
 	imagesName      = "images"
+	tlsName         = "tls"
 	buildsName      = "builds"   // the cache's index, and builds that run
 	contextsName    = "contexts" // archives that builds copy from
 	logsName        = "logs"

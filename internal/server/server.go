@@ -7,6 +7,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -110,6 +111,12 @@ func (s *server) open(ctx context.Context) error {
 		return fmt.Errorf("listen at %s: %w; set another --listen address if a different program uses this one", s.Listen, err)
 	}
 	s.opened("listener", func() error { return ignoreClosed(s.listener.Close()) })
+	ca, err := openAuthority(s.below(tlsName))
+	if err != nil {
+		return err
+	}
+	// HTTP/1 only: WebSockets of all kinds of clients come by it.
+	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 
 	if err := createDatabaseFile(s.below(databaseName)); err != nil {
 		return err

@@ -1,0 +1,270 @@
+package server
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// authority signs certificates for this server's own addresses, so that clients
+// which speak TLS only (the Python SDK's uploads) can be told to trust it. What
+// it may sign is limited to this machine's names and private addresses (RFC
+// 5280, section 4.2.1.10): nobody can use it for anything else.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate // by name or address
+}
+
+const (
+	authorityLife = 10 * 365 * 24 * time.Hour
+	leafLife      = 30 * 24 * time.Hour
+	maxLeaves     = 256
+)
+
+// privateNetworks are what the authority may sign for, besides names.
+var privateNetworks = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}
+
+// openAuthority reads the authority in dir, making one where there is none.
+func openAuthority(dir string) (*authority, error) {
+	a := &authority{leaves: map[string]*tls.Certificate{}}
+	err := a.read(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = a.create(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificate authority %s: %w", dir, err)
+	}
+	return a, nil
+}
+
+// caFile is the authority's certificate, which clients trust.
+const (
+	caFile    = "ca.crt"
+	caKeyFile = "ca.key"
+)
+
+func (a *authority) read(dir string) error {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile))
+	if err != nil {
+		return err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return errors.New("its key is not an ECDSA key; remove the directory to have another made")
+	}
+	a.cert, a.key = pair.Leaf, key
+	return nil
+}
+
+func (a *authority) create(dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	template := certificateFor(pkix.Name{Organization: []string{"Daytona"}, CommonName: "Daytona on " + host}, authorityLife)
+	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
+	template.KeyUsage = x509.KeyUsageCertSign
+	template.PermittedDNSDomainsCritical, template.PermittedDNSDomains = true, []string{"localhost", host}
+	for _, text := range privateNetworks {
+		_, network, err := net.ParseCIDR(text)
+		if err != nil {
+			return err
+		}
+		template.PermittedIPRanges = append(template.PermittedIPRanges, network)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err != nil {
+		return err
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		return err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return err
+	}
+	// The certificate last: a pair that lacks it is made anew.
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600),
+		os.WriteFile(filepath.Join(dir, caFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
+	)
+}
+
+// pem is the certificate as files have it.
+func (a *authority) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+}
+
+func certificateFor(subject pkix.Name, life time.Duration) *x509.Certificate {
+	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)) // never fails (crypto/rand)
+	return &x509.Certificate{
+		SerialNumber: serial, Subject: subject, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life),
+	}
+}
+
+// certificate is for the name that a client asks for, or the address that it
+// came to.
+func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := hello.ServerName
+	if name == "" {
+		host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
+		if err != nil {
+			return nil, err
+		}
+		name = host
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if leaf := a.leaves[name]; leaf != nil && time.Until(leaf.Leaf.NotAfter) > leafLife/2 {
+		return leaf, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := certificateFor(pkix.Name{CommonName: name}, leafLife)
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.leaves) >= maxLeaves { // names are the clients' to choose
+		clear(a.leaves)
+	}
+	a.leaves[name] = &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key, Leaf: leaf}
+	return a.leaves[name], nil
+}
+
+// bothListener takes TLS and plain connections at one address: the first byte
+// of a TLS connection is that of a handshake record (RFC 8446, section 5.1).
+type bothListener struct {
+	net.Listener
+	config *tls.Config
+	conns  chan net.Conn
+	done   chan struct{}
+	failed error
+}
+
+const (
+	recordHandshake = 0x16
+	firstBytePause  = 15 * time.Second
+)
+
+func newBothListener(l net.Listener, config *tls.Config) *bothListener {
+	b := &bothListener{Listener: l, config: config, conns: make(chan net.Conn), done: make(chan struct{})}
+	go b.accept()
+	return b
+}
+
+func (b *bothListener) accept() {
+	for {
+		conn, err := b.Listener.Accept()
+		if err != nil {
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				continue
+			}
+			b.failed = err
+			close(b.done)
+			return
+		}
+		go b.look(conn)
+	}
+}
+
+// look waits for the first byte without keeping others from being accepted.
+func (b *bothListener) look(conn net.Conn) {
+	peeked := &peekedConn{Conn: conn, r: bufio.NewReaderSize(conn, 4096)}
+	_ = conn.SetReadDeadline(time.Now().Add(firstBytePause))
+	first, err := peeked.r.Peek(1)
+	if err != nil {
+		conn.Close()
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	var out net.Conn = peeked
+	if first[0] == recordHandshake {
+		out = tls.Server(peeked, b.config)
+	}
+	select {
+	case b.conns <- out:
+	case <-b.done:
+		conn.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (b *bothListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-b.conns:
+		return conn, nil
+	case <-b.done:
+		return nil, b.failed
+	}
+}
+
+// peekedConn reads what was peeked at first.
+type peekedConn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// Read implements net.Conn.
+func (c *peekedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// CloseWrite lets those who tunnel through the connection end one direction.
+func (c *peekedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// trustStores are where distributions keep the certificates that an
+// administrator adds, and what makes programs see them.
+var trustStores = []struct {
+	dir    string
+	update []string
+}{
+	{"/usr/local/share/ca-certificates", []string{"update-ca-certificates"}},
+	{"/etc/pki/ca-trust/source/anchors", []string{"update-ca-trust"}},
+	{"/etc/ca-certificates/trust-source/anchors", []string{"update-ca-trust"}},
+}
+
+// trustedName is the authority's file among the machine's trusted certificates.
+func trustedName(cert *x509.Certificate) string {
+	return "daytona-" + strings.ToLower(cert.SerialNumber.Text(16))[:12] + ".crt"
+}
