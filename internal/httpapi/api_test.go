@@ -383,6 +383,10 @@ func (m *memoryImages) Pull(_ context.Context, _, owner string, _ func(string)) 
 	return &image.Image{Digest: "sha256:1", DefaultUser: "root"}, m.Hold(context.Background(), owner, "sha256:1")
 }
 
+func (m *memoryImages) Image(_ context.Context, digest string) (*image.Image, error) {
+	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+}
+
 func (m *memoryImages) Pinned(ref, digest string) (string, error) { return ref + "@" + digest, nil }
 
 func (m *memoryImages) Hold(_ context.Context, owner, digest string) error {

@@ -17,7 +17,7 @@ type pushAccess struct {
 // client refuses to speak without TLS, which the same address takes.
 func storageURL(ctx context.Context, source string) string {
 	url := origin(ctx)
-	if source == "sdk-python" {
+	if strings.HasPrefix(source, "sdk-python") {
 		if rest, plain := strings.CutPrefix(url, "http://"); plain {
 			return "https://" + rest
 		}

@@ -104,7 +104,8 @@ func (s *Store) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // Close stops the endpoint.
 func (s *Store) Close() error {
 	err := s.server.ShutDown()
-	return errors.Join(err, <-s.served)
+	<-s.served // whose error says that its listener was closed
+	return err
 }
 
 // archive is the file of an uploaded archive.

@@ -3,10 +3,7 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-
-	containerdlog "github.com/containerd/log"
 
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
@@ -38,10 +35,6 @@ func (s *server) openBuilder(ctx context.Context) error {
 	steps, ok := s.engine.(build.Steps)
 	if !ok {
 		return errors.New("this engine cannot run the steps of builds")
-	}
-	// BuildKit and containerd log what they try on the way to what they return.
-	if err := containerdlog.SetLevel("error"); err != nil {
-		return fmt.Errorf("quieten the builder: %w", err)
 	}
 	b, err := build.Open(ctx, build.Options{
 		Dir: s.below(buildsName), Images: s.images, Steps: steps, CacheSize: s.BuildCache, Timeout: s.BuildTimeout,

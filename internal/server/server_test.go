@@ -248,6 +248,11 @@ func (m *memoryEngine) Dial(ctx context.Context, id string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", m.socket.Addr().String())
 }
 
+// RunStep is build.Steps; nothing is built here.
+func (m *memoryEngine) RunStep(context.Context, local.Step) (int, error) {
+	return 0, errors.ErrUnsupported
+}
+
 func (m *memoryEngine) Exits() <-chan engine.Exit { return m.exits }
 
 func echo(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "agent %s", r.URL.Path) }

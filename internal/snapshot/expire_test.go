@@ -33,6 +33,21 @@ func (i *images) Pull(_ context.Context, ref, owner string, _ func(string)) (*im
 	return &image.Image{Digest: ref, DefaultUser: "root"}, nil
 }
 
+func (i *images) Image(_ context.Context, digest string) (*image.Image, error) {
+	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+}
+
+func (i *images) holds(digest string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, held := range i.held {
+		if held == digest {
+			return true
+		}
+	}
+	return false
+}
+
 func (i *images) Pinned(ref, _ string) (string, error) { return ref, nil }
 
 func (i *images) Hold(_ context.Context, owner, digest string) error {
@@ -94,13 +109,14 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 	}
 	store := &images{held: map[string]string{}}
 	s := snapshot.NewService(snapshot.Config{
+		Builder: &builder{images: store}, Builds: 1,
 		Store: db, Images: store, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock, Log: log, Workers: 1,
 		Regions: &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := s.Run(ctx); err != nil {
+		if err := s.Run(ctx); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 	})

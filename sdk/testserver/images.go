@@ -62,6 +62,11 @@ type failure string
 func (f failure) Error() string   { return "pull: " + string(f) }
 func (f failure) Message() string { return string(f) }
 
+// Image is snapshot.Images.
+func (i *Images) Image(_ context.Context, digest string) (*image.Image, error) {
+	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+}
+
 // Pinned is snapshot.Images.
 func (i *Images) Pinned(ref, digest string) (string, error) { return ref + "@" + digest, nil }
 

@@ -1,0 +1,207 @@
+package objectstore
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+func open(t *testing.T) (*Store, string) {
+	t.Helper()
+	t.Chdir(t.TempDir()) // and back, which the store does not
+	s, err := Open(Options{Dir: t.TempDir(), MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(func() {
+		server.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, server.URL
+}
+
+func client(t *testing.T, at string, c Credentials) *minio.Client {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := minio.New(u.Host, &minio.Options{
+		Creds: credentials.NewStaticV4(c.AccessKey, c.Secret, c.SessionToken), BucketLookup: minio.BucketLookupPath, Region: Region, MaxRetries: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestClientsUploadBelowTheirOwnPrefix(t *testing.T) {
+	s, at := open(t)
+	m := client(t, at, s.Access("org"))
+	small, large := []byte("small"), bytes.Repeat([]byte("large "), 2<<20)
+	for name, c := range map[string]struct {
+		data []byte
+		size int64
+		part uint64
+	}{
+		"at once":           {small, int64(len(small)), 0},
+		"of unknown length": {small, -1, 5 << 20},
+		"in parts":          {large, -1, 5 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hash := strings.ReplaceAll(name, " ", "-")
+			key := "org/" + hash + "/context.tar"
+			if _, err := m.StatObject(t.Context(), Bucket, key, minio.StatObjectOptions{}); minio.ToErrorResponse(err).Code != "NoSuchKey" {
+				t.Errorf("before the upload: %v", err)
+			}
+			if _, err := m.PutObject(t.Context(), Bucket, key, bytes.NewReader(c.data), c.size, minio.PutObjectOptions{PartSize: c.part}); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := m.StatObject(t.Context(), Bucket, key, minio.StatObjectOptions{}); err != nil || info.Size != int64(len(c.data)) {
+				t.Errorf("%+v, %v", info, err)
+			}
+			r, err := s.Context("org", hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, c.data) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
+	}
+	for object := range m.ListObjects(t.Context(), Bucket, minio.ListObjectsOptions{Prefix: "org/", Recursive: true}) {
+		if object.Err != nil || !strings.HasPrefix(object.Key, "org/") {
+			t.Errorf("%+v", object)
+		}
+	}
+	if _, err := s.Context("other", "at-once"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("another organization reads it: %v", err)
+	}
+}
+
+func TestNothingElseIsAllowed(t *testing.T) {
+	s, at := open(t)
+	own := s.Access("org")
+	forged := own
+	forged.SessionToken = s.Access("other").SessionToken
+	wrong := own
+	wrong.Secret = "wrong"
+	put := func(m *minio.Client, key string) error {
+		_, err := m.PutObject(t.Context(), Bucket, key, strings.NewReader("x"), 1, minio.PutObjectOptions{})
+		return err
+	}
+	for name, err := range map[string]error{
+		"another prefix":     put(client(t, at, own), "other/h/context.tar"),
+		"no prefix":          put(client(t, at, own), "context.tar"),
+		"a prefix like ours": put(client(t, at, own), "organization/h/context.tar"),
+		"another's token":    put(client(t, at, forged), "other/h/context.tar"),
+		"a wrong secret":     put(client(t, at, wrong), "org/h/context.tar"),
+		"no token":           put(client(t, at, Credentials{AccessKey: own.AccessKey, Secret: own.Secret}), "org/h/context.tar"),
+		"too large":          second(client(t, at, own).PutObject(t.Context(), Bucket, "org/h/context.tar", strings.NewReader(strings.Repeat("x", 33<<20)), 33<<20, minio.PutObjectOptions{DisableMultipart: true})),
+		"a new bucket":       client(t, at, own).MakeBucket(t.Context(), "mine", minio.MakeBucketOptions{}),
+		"a policy":           client(t, at, own).SetBucketPolicy(t.Context(), Bucket, "{}"),
+	} {
+		if err == nil {
+			t.Errorf("%s is allowed", name)
+		}
+	}
+	for _, path := range []string{"/" + Bucket + "/org/../other/x", "/" + Bucket + "/org/%2e%2e/other/x"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Amz-Security-Token", own.SessionToken)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s", path, res.Status)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestUnusedContextsExpire(t *testing.T) {
+	s, at := open(t)
+	m := client(t, at, s.Access("org"))
+	if _, err := m.PutObject(t.Context(), Bucket, "org/h/context.tar", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Context("org", "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if err := s.Sweep(time.Now().Add(48 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Context("org", "h"); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.bucketDir()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestArchivesStayInTheirDirectory(t *testing.T) {
+	good := tar.Header{Name: "a/b", Typeflag: tar.TypeReg, Mode: 0o755, Size: 1}
+	for name, c := range map[string]struct {
+		headers []tar.Header
+		limits  Limits
+		fails   bool
+	}{
+		"files":          {[]tar.Header{good, {Name: "/abs", Typeflag: tar.TypeReg, Mode: 0o644, Size: 1}}, Limits{10, 10}, false},
+		"up":             {[]tar.Header{{Name: "../x", Typeflag: tar.TypeReg, Size: 1}}, Limits{10, 10}, true},
+		"by a link":      {[]tar.Header{{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/tmp"}, {Name: "l/x", Typeflag: tar.TypeReg, Size: 1}}, Limits{10, 10}, true},
+		"link to a file": {[]tar.Header{{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"}}, Limits{10, 10}, true},
+		"a device":       {[]tar.Header{{Name: "d", Typeflag: tar.TypeChar}}, Limits{10, 10}, true},
+		"too large":      {[]tar.Header{good, {Name: "c", Typeflag: tar.TypeReg, Size: 1}}, Limits{1, 10}, true},
+		"too many":       {[]tar.Header{good, {Name: "c", Typeflag: tar.TypeReg, Size: 1}}, Limits{10, 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			w := tar.NewWriter(&b)
+			for _, h := range c.headers {
+				if err := w.WriteHeader(&h); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := w.Write(make([]byte, h.Size)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			dir := t.TempDir()
+			err := Extract(t.Context(), &b, filepath.Join(dir), c.limits)
+			if c.fails != errors.Is(err, ErrArchive) {
+				t.Errorf("error is %v", err)
+			}
+			if !c.fails {
+				if st, err := os.Stat(filepath.Join(dir, "a/b")); err != nil || st.Mode().Perm() != 0o755 {
+					t.Errorf("%v, %v", st, err)
+				}
+			}
+		})
+	}
+}
