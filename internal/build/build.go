@@ -201,4 +201,3 @@ func (c credentials) Credentials(_ context.Context, r *auth.CredentialsRequest) 
 
 // errTimeout ends a build that takes too long.
 var errTimeout = errors.New("it took longer than builds may")
-
