@@ -63,6 +63,10 @@ func (n network) free() error {
 			continue
 		}
 		link, err := netlink.LinkByIndex(r.LinkIndex)
+		var gone netlink.LinkNotFoundError
+		if errors.As(err, &gone) {
+			continue // and its route with it, since they were listed
+		}
 		if err == nil && strings.HasPrefix(link.Attrs().Name, "dt") {
 			continue // a sandbox's, of this or another instance
 		}
