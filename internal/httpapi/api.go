@@ -17,6 +17,7 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -32,6 +33,7 @@ type Config struct {
 	Usage     UsageCounter
 	Logs      *buildlog.Logs
 	Contexts  *objectstore.Store
+	Hosted    *hosted.Registry
 	Ready     map[string]func(context.Context) error // the parts that must work, by name
 	Log       *slog.Logger
 	Version   string
@@ -84,6 +86,7 @@ func New(c Config) *API {
 	a.registerSnapshot()
 	a.registerSandbox()
 	a.registerObjectStorage()
+	a.registerRegistryPush()
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, &api.Error{StatusCode: http.StatusNotFound, Code: "NOT_FOUND", Message: "No such route: " + r.Method + " " + r.URL.Path + "."})
@@ -186,16 +189,21 @@ type request struct {
 
 type requestKey struct{}
 
+// Origin is where the client of a request reached us: public, or else what the
+// request itself says.
+func Origin(r *http.Request, public string) string {
+	switch {
+	case public != "":
+		return strings.TrimSuffix(public, "/")
+	case r.TLS != nil:
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
 // withRequest remembers where the client reached us.
 func withRequest(r *http.Request, public string) *http.Request {
-	if public == "" {
-		scheme := "http"
-		if r.TLS != nil {
-			scheme = "https"
-		}
-		public = scheme + "://" + r.Host
-	}
-	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{strings.TrimSuffix(public, "/"), r.URL.Path}))
+	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{Origin(r, public), r.URL.Path}))
 }
 
 func from(ctx context.Context) request {

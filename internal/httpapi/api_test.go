@@ -376,7 +376,7 @@ func (m *memoryImages) ValidateReference(ref string) error {
 	return nil
 }
 
-func (m *memoryImages) Pull(_ context.Context, _, owner string, _ func(string)) (*image.Image, error) {
+func (m *memoryImages) Pull(_ context.Context, _, _, owner string, _ func(string)) (*image.Image, error) {
 	if m.fail != "" {
 		return nil, failure(m.fail)
 	}

@@ -30,6 +30,7 @@ type PullOptions struct {
 	Owner       string                                             // holds the image afterwards
 	Credentials func(host string) (user, secret string, err error) // nil is none
 	Progress    func(line string)                                  // gets lines for people; nil is nobody
+	Resolver    remotes.Resolver                                   // finds the image; nil is the registry of the reference
 }
 
 // A pull that fails for a reason that may pass is tried again.
@@ -71,7 +72,10 @@ func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
-	resolver := docker.NewResolver(docker.ResolverOptions{Hosts: s.hosts(o.Credentials)})
+	resolver := o.Resolver
+	if resolver == nil {
+		resolver = docker.NewResolver(docker.ResolverOptions{Hosts: s.hosts(o.Credentials)})
+	}
 	name, desc, err := resolver.Resolve(ctx, full)
 	if err != nil {
 		return nil, fmt.Errorf("resolve: %w", err)

@@ -4,12 +4,8 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -26,44 +22,33 @@ type Credentials struct {
 // credentialsLife is how long credentials are good.
 const credentialsLife = time.Hour
 
-// grant is what a session token says, signed.
-type grant struct {
+// claims are what a session token says, sealed.
+type claims struct {
 	AccessKey      string    `json:"k"`
 	OrganizationID string    `json:"o"`
 	Expires        time.Time `json:"e"`
 }
 
-var errGrant = errors.New("the session token is not valid")
+var errToken = errors.New("the session token is not valid")
 
 // Access makes credentials for the organization.
 func (s *Store) Access(organizationID string) Credentials {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	g := grant{AccessKey: "DTN" + strings.ToUpper(hex.EncodeToString(random[:])), OrganizationID: organizationID, Expires: time.Now().Add(credentialsLife).UTC()}
-	text, _ := json.Marshal(g) // of plain fields, which never fails
-	body := base64.RawURLEncoding.EncodeToString(text)
-	token := body + "." + base64.RawURLEncoding.EncodeToString(s.mac("token", body))
+	g := claims{AccessKey: "DTN" + strings.ToUpper(hex.EncodeToString(random[:])), OrganizationID: organizationID, Expires: time.Now().Add(credentialsLife).UTC()}
+	token := s.key.Seal("token", g)
 	return Credentials{AccessKey: g.AccessKey, Secret: s.secret(token), SessionToken: token, Expires: g.Expires}
 }
 
-func (s *Store) secret(token string) string { return hex.EncodeToString(s.mac("secret", token)) }
+func (s *Store) secret(token string) string { return hex.EncodeToString(s.key.MAC("secret", token)) }
 
-func (s *Store) mac(purpose, text string) []byte {
-	h := hmac.New(sha256.New, s.key)
-	h.Write([]byte(purpose + ":" + text))
-	return h.Sum(nil)
-}
-
-// grantOf reads a session token of ours that has not expired.
-func (s *Store) grantOf(token string) (g grant, err error) {
-	body, mac, _ := strings.Cut(token, ".")
-	given, err := base64.RawURLEncoding.DecodeString(mac)
-	if err != nil || !hmac.Equal(given, s.mac("token", body)) {
-		return g, errGrant
+// claimsOf reads a session token of ours that has not expired.
+func (s *Store) claimsOf(token string) (g claims, err error) {
+	if err := s.key.Open("token", token, &g); err != nil {
+		return claims{}, errToken
 	}
-	text, err := base64.RawURLEncoding.DecodeString(body)
-	if err != nil || json.Unmarshal(text, &g) != nil || time.Now().After(g.Expires) {
-		return grant{}, errGrant
+	if time.Now().After(g.Expires) {
+		return claims{}, errToken
 	}
 	return g, nil
 }
@@ -76,7 +61,7 @@ type signer struct{ *Store }
 // DeriveSigningKey implements auth.SigningKeyProvider (AWS Signature Version 4,
 // "Calculate signature").
 func (s signer) DeriveSigningKey(access, token, date, region, service string) ([]byte, auth.Account, error) {
-	g, err := s.grantOf(token)
+	g, err := s.claimsOf(token)
 	if err != nil || g.AccessKey != access {
 		return nil, auth.Account{}, auth.ErrInvalidSessionToken
 	}
@@ -112,22 +97,3 @@ func (signer) ListUserAccounts() ([]auth.Account, error) { return nil, nil }
 
 // Shutdown implements auth.IAMService.
 func (signer) Shutdown() error { return nil }
-
-// loadKey reads the key at path, making one where there is none.
-func loadKey(path string) ([]byte, error) {
-	const size = 32
-	key, err := os.ReadFile(path)
-	if err == nil && len(key) == size {
-		return key, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	key = make([]byte, size)
-	_, _ = rand.Read(key) // never fails (crypto/rand)
-	next := path + ".new"
-	if err := os.WriteFile(next, key, 0o600); err != nil {
-		return nil, err
-	}
-	return key, os.Rename(next, path)
-}

@@ -41,7 +41,7 @@ func (s *Store) newProxy() *httputil.ReverseProxy {
 // ServeHTTP implements http.Handler: it lets an organization do what uploads
 // need below its own prefix, and nothing else. The signature is checked behind.
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g, err := s.grantOf(r.Header.Get("X-Amz-Security-Token"))
+	g, err := s.claimsOf(r.Header.Get("X-Amz-Security-Token"))
 	if err != nil {
 		refuse(w, http.StatusForbidden, "ExpiredToken", "The session token is missing, not valid or expired: ask for credentials again.")
 		return

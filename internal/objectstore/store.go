@@ -1,8 +1,9 @@
 // Package objectstore keeps the archives that builds copy files from, behind an
 // S3 endpoint (versitygw over a directory) that clients upload them to. Who
 // may upload where is in the credentials themselves (credentials.go); nothing
-// of them is stored. It imports nothing of the house; package server mounts
-// the handler and gives the archives to the builder. Look next at handler.go.
+// of them is stored. It imports only package grant of the house; package server
+// mounts the handler and gives the archives to the builder. Look next at
+// handler.go.
 package objectstore
 
 import (
@@ -23,6 +24,8 @@ import (
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
+
+	"github.com/opendaytona/daytona/internal/grant"
 )
 
 // Bucket is the only one there is.
@@ -45,7 +48,7 @@ type Options struct {
 // Store is the archives and their endpoint.
 type Store struct {
 	Options
-	key    []byte // signs credentials
+	key    grant.Key // seals credentials
 	server *s3api.S3ApiServer
 	socket string // the endpoint's, abstract (unix(7)): gone with the process
 	proxy  *httputil.ReverseProxy
@@ -65,7 +68,7 @@ func (s *Store) open() (err error) {
 	if err := os.MkdirAll(s.bucketDir(), 0o700); err != nil {
 		return err
 	}
-	if s.key, err = loadKey(filepath.Join(s.Dir, "key")); err != nil {
+	if s.key, err = grant.LoadKey(filepath.Join(s.Dir, "key")); err != nil {
 		return err
 	}
 	// This makes the directory the process's own, below which versitygw names

@@ -46,6 +46,8 @@ type Config struct {
 	BuildDisk       int           // GiB that a step may write
 	BuildTimeout    time.Duration // of a build
 	BuildCache      int64         // bytes
+	RegistryKeep    time.Duration // of pushed images that no snapshot uses
+	QuotaRegistry   int           // GiB of an organization's pushed images
 	DefaultSnapshot string
 	DefaultImage    string // a reference, or one of the DefaultImage constants
 	Quota           account.Quota

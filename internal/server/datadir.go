@@ -19,6 +19,7 @@ const (
 	tlsName         = "tls"
 	buildsName      = "builds"   // the cache's index, and builds that run
 	contextsName    = "contexts" // archives that builds copy from
+	registryName    = "registry" // images that were pushed here
 	logsName        = "logs"
 	baseImageName   = "base-image"
 	defaultsName    = "default-snapshots"

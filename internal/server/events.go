@@ -18,6 +18,7 @@ type feed struct {
 	toolbox string // URL; "" where only a request can tell, and clients keep what they know
 	metrics *metrics
 	doors   *doors
+	forget  func(*snapshot.Snapshot) // what was pushed for it
 }
 
 // SnapshotCreated is snapshot.Events.
@@ -35,6 +36,7 @@ func (f *feed) SnapshotStateChanged(s *snapshot.Snapshot, old snapshot.State) {
 
 // SnapshotRemoved is snapshot.Events.
 func (f *feed) SnapshotRemoved(s *snapshot.Snapshot) {
+	f.forget(s)
 	f.publish(audience(s), api.EventSnapshotRemoved, httpapi.WireSnapshot(s))
 }
 

@@ -15,9 +15,10 @@ import (
 )
 
 func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
-	var got []string
+	var got, forgotten []string
 	f := &feed{
 		toolbox: "https://d.example/toolbox", metrics: newMetrics("test", clock.RealClock{}), doors: newDoors(account.NewService(account.Config{})),
+		forget: func(s *snapshot.Snapshot) { forgotten = append(forgotten, s.ID) },
 		publish: func(organization, event string, payload any) {
 			text, err := json.Marshal(payload)
 			if err != nil {
@@ -52,5 +53,8 @@ func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
 		if i := slices.IndexFunc(c.contains, func(part string) bool { return !strings.Contains(got[0], part) }); i >= 0 {
 			t.Errorf("%s: %s lacks %s", name, got[0], c.contains[i])
 		}
+	}
+	if !slices.Equal(forgotten, []string{"sn"}) {
+		t.Errorf("pushed images of %v are forgotten", forgotten)
 	}
 }

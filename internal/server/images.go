@@ -2,25 +2,38 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/image/hosted"
 )
 
 // images is the image store as snapshots need it (snapshot.Images): it knows
-// how to make the one image that is not pulled from a hub.
+// how to make the one image that is not pulled from a hub, and which were pushed
+// to this server.
 type images struct {
 	*image.Store
-	base *base
+	base   *base
+	hosted *hosted.Registry
 }
 
 // Pull is snapshot.Images.
-func (i images) Pull(ctx context.Context, ref, owner string, progress func(string)) (*image.Image, error) {
+func (i images) Pull(ctx context.Context, organizationID, ref, owner string, progress func(string)) (*image.Image, error) {
 	if i.base.is(ref) {
 		if err := i.base.ensure(ctx, progress); err != nil {
 			return nil, err
 		}
 	}
-	return i.Store.Pull(ctx, ref, image.PullOptions{Owner: owner, Progress: progress})
+	resolver, done, err := i.hosted.Resolver(organizationID, ref)
+	if err != nil {
+		kind := image.KindOther
+		if errors.Is(err, hosted.ErrForeign) {
+			kind = image.KindUnauthorized
+		}
+		return nil, &image.PullError{Kind: kind, Reference: ref, Err: err}
+	}
+	defer done()
+	return i.Store.Pull(ctx, ref, image.PullOptions{Owner: owner, Progress: progress, Resolver: resolver})
 }
 
 // ValidateReference is snapshot.Images.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 
 	"github.com/sirupsen/logrus"
 	"k8s.io/klog/v2"
@@ -26,7 +27,8 @@ func newLog(c Config, w io.Writer) *slog.Logger {
 	return log
 }
 
-// containerdLog passes on what containerd's libraries log.
+// containerdLog passes on what the libraries of containerd and of the registry
+// log.
 type containerdLog struct{ log *slog.Logger }
 
 // Levels implements logrus.Hook.
@@ -37,7 +39,10 @@ func (containerdLog) Levels() []logrus.Level { return logrus.AllLevels }
 // without fs-verity at each start, concerns its developers.
 func (c containerdLog) Fire(e *logrus.Entry) error {
 	level := slog.LevelDebug
-	if e.Level <= logrus.ErrorLevel {
+	// What the registry answers a client with, such as that it has no such blob
+	// yet, is the client's to know.
+	status, _ := e.Data["http.response.status"].(int)
+	if e.Level <= logrus.ErrorLevel && (status == 0 || status >= http.StatusInternalServerError) {
 		level = slog.LevelWarn
 	}
 	attrs := make([]slog.Attr, 0, len(e.Data))

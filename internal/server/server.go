@@ -29,6 +29,7 @@ import (
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -53,6 +54,7 @@ type server struct {
 	engine    engine.Engine
 	builder   *build.Builder
 	contexts  *objectstore.Store
+	hosted    *hosted.Registry
 	accounts  *account.Service
 	snapshots *snapshot.Service
 	sandboxes *sandbox.Service
@@ -147,6 +149,9 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.openContexts(); err != nil {
 		return err
 	}
+	if err := s.openHosted(); err != nil {
+		return err
+	}
 	if err := s.openBuilder(ctx); err != nil {
 		return err
 	}
@@ -210,13 +215,13 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	})
 	s.metrics.watch(rowCounter{s.db.AllSandboxes, s.db.SnapshotsIn}, s.hub.Connections)
 	s.doors = newDoors(s.accounts)
-	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors}
+	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors, forget: s.forgetPushed}
 	if s.PublicURL != "" {
 		domain.toolbox = s.PublicURL + httpapi.ToolboxPath
 	}
 	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
 	s.snapshots = snapshot.NewService(snapshot.Config{
-		Store: s.db, Images: images{s.images, s.base}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
+		Store: s.db, Images: images{s.images, s.base, s.hosted}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
 		Builder: builds{s.builder, s.fillContexts}, Builds: s.Builds,
 	})
@@ -240,7 +245,7 @@ func (s *server) since(ctx context.Context) time.Time {
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
 	api := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Usage: s.db, Logs: logs, Contexts: s.contexts,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		Operation: setOperation,
 	})
@@ -293,6 +298,7 @@ func (s *server) run(asked context.Context) error {
 	own("sandboxes", s.sandboxes.Run)
 	own("keys", s.flushKeys)
 	own("contexts", s.contexts.Run)
+	own("registry", s.hosted.Run)
 	own("web", func(context.Context) error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

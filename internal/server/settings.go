@@ -148,6 +148,14 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "registry-keep", fallback: "24h", usage: "`time` that a pushed image stays without a snapshot that is made of it", allowed: "at least 1m, written such as 24h",
+		set: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			c.RegistryKeep = d
+			return err == nil && d >= time.Minute
+		},
+	},
+	{
 		key: "default-snapshot", fallback: "daytona-small", usage: "`name` of the snapshot of sandboxes that name none", allowed: "the name of a snapshot",
 		set: func(c *Config, s string) bool {
 			c.DefaultSnapshot = s
@@ -181,6 +189,10 @@ var settings = []setting{
 	{
 		key: "quota-snapshots", fallback: "500", usage: "`number` of an organization's snapshots", allowed: wholeAllowed,
 		set: func(c *Config, s string) bool { return whole(&c.Quota.Snapshots, s, 1, maxQuota) },
+	},
+	{
+		key: "quota-registry", fallback: "100", usage: "`GiB` of an organization's pushed images together", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.QuotaRegistry, s, 1, maxQuota) },
 	},
 	{
 		key: "max-cpu", fallback: "16", usage: "`cores` of one sandbox", allowed: wholeAllowed,

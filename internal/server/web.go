@@ -13,6 +13,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
@@ -31,6 +32,7 @@ type web struct {
 	toolbox http.Handler
 	metrics http.Handler
 	uploads http.Handler
+	pushes  http.Handler
 	home    http.Handler
 }
 
@@ -41,6 +43,7 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler) *web {
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
 		uploads: s.contexts,
+		pushes:  s.hosted,
 		home:    home(s.version),
 	}
 }
@@ -63,6 +66,9 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case objectstore.Serves(path):
 		setOperation(r.Context(), "uploads")
 		at = w.uploads
+	case hosted.Serves(path):
+		setOperation(r.Context(), "registry")
+		at = w.pushes
 	case path == metricsPath:
 		setOperation(r.Context(), "metrics")
 		at = w.metrics

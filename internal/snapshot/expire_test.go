@@ -26,7 +26,7 @@ type images struct {
 
 func (i *images) ValidateReference(string) error { return nil }
 
-func (i *images) Pull(_ context.Context, ref, owner string, _ func(string)) (*image.Image, error) {
+func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (*image.Image, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.held[owner] = ref

@@ -111,7 +111,7 @@ func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
 	defer log.Close()
 	log.Line("Pulling image " + ref)
 	began := s.Clock.Now()
-	img, err := s.Images.Pull(ctx, ref, snapshotOwner(snap.ID), log.Line)
+	img, err := s.Images.Pull(ctx, snap.OrganizationID, ref, snapshotOwner(snap.ID), log.Line)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		// The removal has queued it again; a server that stops resumes it.

@@ -36,7 +36,7 @@ func (i *Images) ValidateReference(ref string) error {
 }
 
 // Pull is snapshot.Images.
-func (i *Images) Pull(ctx context.Context, ref, owner string, progress func(string)) (*image.Image, error) {
+func (i *Images) Pull(ctx context.Context, _, ref, owner string, progress func(string)) (*image.Image, error) {
 	progress("Pulling " + ref)
 	i.mu.Lock()
 	hold := i.hold

@@ -1,0 +1,37 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/platforms"
+
+	"github.com/opendaytona/daytona/api"
+)
+
+// hostedID is the id of the registry that this server is itself.
+const hostedID = "daytona"
+
+type registryPush struct {
+	RegionID string `query:"regionId" doc:"Where the image is needed; your organization's default"`
+}
+
+func (a *API) registerRegistryPush() {
+	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", permission: api.WriteSnapshots, tag: "docker-registry", summary: "Get credentials for a push to this server's own registry"},
+		func(ctx context.Context, in *registryPush) (*body[api.RegistryPushAccess], error) {
+			organization := caller(ctx).OrganizationID
+			if in.RegionID != "" {
+				if err := a.Regions.CheckRegion(ctx, organization, in.RegionID); err != nil {
+					return nil, err
+				}
+			}
+			c := a.Hosted.Access(organization)
+			// As image references have it.
+			_, host, _ := strings.Cut(origin(ctx), "://")
+			return &body[api.RegistryPushAccess]{api.RegistryPushAccess{
+				Username: c.Username, Secret: c.Secret, RegistryURL: host, RegistryID: hostedID, Project: c.Project,
+				ExpiresAt: timestamp(c.Expires), Platform: platforms.DefaultString(),
+			}}, nil
+		})
+}

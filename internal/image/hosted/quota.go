@@ -1,0 +1,167 @@
+package hosted
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/distribution/distribution/v3/registry/api/errcode"
+)
+
+// errQuota ends a body that there is no room for.
+var errQuota = errors.New("quota exceeded")
+
+// receive passes on a request that brings content, as far as there is room.
+func (r *Registry) receive(p *project, w http.ResponseWriter, q *http.Request) {
+	if !r.room(p, max(q.ContentLength, 0)) {
+		r.refuseQuota(w, p)
+		drain(w, q.Body)
+		return
+	}
+	body := &meter{ReadCloser: q.Body, take: func(n int64) bool {
+		p.used.Add(n)
+		return r.room(p, 0)
+	}}
+	q.Body = body
+	a := &answer{ResponseWriter: w, body: body, refuse: func() { r.refuseQuota(w, p) }}
+	p.app.ServeHTTP(a, q)
+	if body.over {
+		// The registry never asks for what is left of it, and neither will the
+		// client.
+		if dir, err := p.upload(q.URL.Path); err == nil {
+			if err := os.RemoveAll(dir); err != nil {
+				r.Log.Error("remove an upload that was too large", "dir", dir, "err", err)
+			}
+			p.recount(r)
+		}
+		drain(w, body.ReadCloser)
+	}
+}
+
+// room reports whether n more bytes fit. What is counted while it comes may be
+// there twice afterwards, or not at all: before anybody is refused, it is looked
+// at.
+func (r *Registry) room(p *project, n int64) bool {
+	if p.used.Load()+n <= r.Quota {
+		return true
+	}
+	p.recount(r)
+	return p.used.Load()+n <= r.Quota
+}
+
+func (p *project) recount(r *Registry) {
+	used, err := size(p.root)
+	if err != nil {
+		r.Log.Error("count what a project has", "project", p.organizationID, "err", err)
+		return
+	}
+	p.used.Store(used)
+}
+
+func (r *Registry) refuseQuota(w http.ResponseWriter, p *project) {
+	refuse(w, errcode.ErrorCodeDenied.WithMessage(fmt.Sprintf(
+		"the registry quota of your organization is exceeded: %.1f of %.1f GiB are used; delete snapshots of pushed images, or ask for a higher quota",
+		float64(p.used.Load())/(1<<30), float64(r.Quota)/(1<<30))))
+}
+
+// Clients that still send when the answer is there already may not see it. They
+// get a moment to do so.
+const (
+	drainTime  = 10 * time.Second
+	drainBytes = 256 << 20
+)
+
+func drain(w http.ResponseWriter, body io.Reader) {
+	c := http.NewResponseController(w)
+	_ = c.Flush() // writers that cannot answer at once answer at the end
+	_ = c.SetReadDeadline(time.Now().Add(drainTime))
+	_, _ = io.CopyN(io.Discard, body, drainBytes) // as far as it goes
+	_ = c.SetReadDeadline(time.Time{})
+}
+
+// meter counts what is read of a body, and ends it when there is no room.
+type meter struct {
+	io.ReadCloser
+	take func(n int64) bool
+	over bool
+}
+
+// Read implements io.Reader.
+func (m *meter) Read(b []byte) (int, error) {
+	if m.over {
+		return 0, errQuota
+	}
+	n, err := m.ReadCloser.Read(b)
+	if n > 0 && !m.take(int64(n)) {
+		m.over = true
+		return 0, errQuota
+	}
+	return n, err
+}
+
+// answer replaces what the registry says of a body that was ended by the reason.
+type answer struct {
+	http.ResponseWriter
+	body     *meter
+	refuse   func()
+	replaced bool
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) {
+	switch {
+	case a.replaced:
+	case a.body.over:
+		a.replaced = true
+		a.refuse()
+	default:
+		a.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *answer) Write(b []byte) (int, error) {
+	if a.replaced {
+		return len(b), nil
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+var uploadPattern = regexp.MustCompile(`^[0-9a-f-]{36}$`)
+
+// upload is the directory of the upload that a request's path names.
+func (p *project) upload(urlPath string) (string, error) {
+	dir, id := path.Split(path.Clean(urlPath))
+	repository, ok := cutAround(dir, prefix, "/blobs/uploads/")
+	if !ok || !uploadPattern.MatchString(id) {
+		return "", errors.New("it is no upload's")
+	}
+	return filepath.Join(p.repositoriesDir(), repository, "_uploads", id), nil
+}
+
+// size is the bytes of all files below dir, which need not exist.
+func size(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) { // gone meanwhile
+			return nil
+		}
+		return err
+	})
+	return n, err
+}
