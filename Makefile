@@ -56,11 +56,13 @@ bin/registry: $(shell find test/fixtures internal/baseimage -name '*.go') go.mod
 $(AGENT): $(shell find cmd/toolbox internal/toolbox -name '*.go' -o -name '*.py')
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/toolbox
 
-## lint: formatting, vet, staticcheck
+## lint: formatting, vet, staticcheck, and the client for other systems
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt -w these:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	GOOS=darwin $(GO) vet ./cmd/daytona ./cli ./sdk ./sdk/internal/...
+	GOOS=windows $(GO) vet ./cmd/daytona ./cli ./sdk ./sdk/internal/...
 
 ## unit: the tests without the race detector, quicker
 unit:

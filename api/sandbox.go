@@ -5,16 +5,19 @@ type SandboxState string
 
 // The states of a sandbox.
 const (
-	SandboxCreating   SandboxState = "creating"
-	SandboxRestoring  SandboxState = "restoring"
-	SandboxDestroyed  SandboxState = "destroyed"
-	SandboxDestroying SandboxState = "destroying"
-	SandboxStarted    SandboxState = "started"
-	SandboxStopped    SandboxState = "stopped"
-	SandboxStarting   SandboxState = "starting"
-	SandboxStopping   SandboxState = "stopping"
-	SandboxError      SandboxState = "error"
-	SandboxPulling    SandboxState = "pulling_snapshot"
+	SandboxCreating     SandboxState = "creating"
+	SandboxRestoring    SandboxState = "restoring"
+	SandboxDestroyed    SandboxState = "destroyed"
+	SandboxDestroying   SandboxState = "destroying"
+	SandboxStarted      SandboxState = "started"
+	SandboxStopped      SandboxState = "stopped"
+	SandboxStarting     SandboxState = "starting"
+	SandboxStopping     SandboxState = "stopping"
+	SandboxError        SandboxState = "error"
+	SandboxPulling      SandboxState = "pulling_snapshot"
+	SandboxPendingBuild SandboxState = "pending_build"
+	SandboxBuilding     SandboxState = "building_snapshot"
+	SandboxBuildFailed  SandboxState = "build_failed"
 )
 
 // SandboxSummary is what a list tells of a sandbox (SandboxListItem).

@@ -19,9 +19,11 @@ func (a *app) createCommand() *cobra.Command {
 	var p daytona.CreateParams
 	var env, labels []string
 	var autoStop, autoArchive, autoDelete int
+	var r daytona.Resources
 	c := &cobra.Command{
 		Use: "create", Short: "Make a sandbox and start it", Args: none,
-		Example: "  daytona create --snapshot my-snapshot --name web --env PORT=8080 --auto-stop 0",
+		Example: `  daytona create --snapshot my-snapshot --name web --env PORT=8080 --auto-stop 0
+  daytona create --dockerfile ./Dockerfile --cpu 2 --memory 4`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
@@ -37,8 +39,24 @@ func (a *app) createCommand() *cobra.Command {
 	flags.IntVar(&autoDelete, "auto-delete", -1, "minutes after stop until it is deleted; 0 at once, -1 never")
 	flags.BoolVar(&p.NetworkBlockAll, "network-block-all", false, "reach nothing outside")
 	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "reach only these IPv4 networks, separated by commas")
+	dockerfile := dockerfileFlags(c)
+	resourceFlags(c, &r)
 	wait := waitFlag(c)
 	c.RunE = func(*cobra.Command, []string) (err error) {
+		if p.Build, err = dockerfile(); err != nil {
+			return err
+		}
+		if err := checkResources(c); err != nil {
+			return err
+		}
+		switch given := r != (daytona.Resources{}); {
+		case p.Build != nil && p.Snapshot != "":
+			return usageError{errors.New("give --snapshot or --dockerfile, not both")}
+		case p.Build == nil && given:
+			return usageError{errors.New("--cpu, --memory and --disk are for --dockerfile: a snapshot has its own")}
+		case given:
+			p.Resources = &r
+		}
 		if p.Env, err = pairs("--env", env); err != nil {
 			return err
 		}
@@ -59,7 +77,12 @@ func (a *app) createCommand() *cobra.Command {
 		}
 		ctx, cancel := wait()
 		defer cancel()
-		stop := spin(a.program.Err, "Making the sandbox")
+		stop := func() {}
+		if p.Build == nil {
+			stop = spin(a.program.Err, "Making the sandbox")
+		} else {
+			p.OnBuildLogs = func(line string) { fmt.Fprintln(a.program.Err, line) }
+		}
 		s, err := client.Create(ctx, p)
 		stop()
 		if err != nil {

@@ -36,26 +36,27 @@ func (a *app) snapshotCreate() *cobra.Command {
 	var r daytona.Resources
 	var entrypoint string
 	c := &cobra.Command{
-		Use: "create NAME --image IMAGE", Short: "Make a snapshot of an image", Args: exactly(1, "the snapshot's name"),
-		Example: `  daytona snapshot create my-snapshot --image python:3.11-slim --cpu 2 --memory 4 --disk 8 --region us`,
+		Use: "create NAME --image IMAGE | --dockerfile FILE", Short: "Make a snapshot of an image, pulled or built", Args: exactly(1, "the snapshot's name"),
+		Example: `  daytona snapshot create my-snapshot --image python:3.11-slim --cpu 2 --memory 4 --disk 8 --region us
+  daytona snapshot create my-snapshot --dockerfile ./Dockerfile --context .`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
 	flags.StringVarP(&p.Image, "image", "i", "", "image, with a tag or digest")
-	flags.IntVar(&r.CPU, "cpu", 0, "cores (default 1)")
-	flags.IntVar(&r.Memory, "memory", 0, "memory in GiB (default 1)")
-	flags.IntVar(&r.Disk, "disk", 0, "disk in GiB (default 3)")
+	resourceFlags(c, &r)
 	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox (default: the image's)")
 	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's)")
+	dockerfile := dockerfileFlags(c)
 	wait := waitFlag(c)
-	c.RunE = func(_ *cobra.Command, args []string) error {
-		if p.Image == "" {
-			return usageError{errors.New("--image is needed, for example --image python:3.11-slim")}
+	c.RunE = func(_ *cobra.Command, args []string) (err error) {
+		if p.Build, err = dockerfile(); err != nil {
+			return err
 		}
-		for _, name := range []string{"cpu", "memory", "disk"} {
-			if n, _ := flags.GetInt(name); flags.Changed(name) && n <= 0 {
-				return usageError{fmt.Errorf("--%s must be a whole number above 0", name)}
-			}
+		if (p.Image == "") == (p.Build == nil) {
+			return usageError{errors.New("--image or --dockerfile is needed, not both, for example --image python:3.11-slim")}
+		}
+		if err := checkResources(c); err != nil {
+			return err
 		}
 		words, err := shlex.Split(entrypoint)
 		if err != nil {
@@ -75,6 +76,21 @@ func (a *app) snapshotCreate() *cobra.Command {
 		return f.print(a.program.Out, s, func(w io.Writer) { fmt.Fprintf(w, "Snapshot %s is %s.\n", s.Name, s.State) })
 	}
 	return c
+}
+
+func resourceFlags(c *cobra.Command, r *daytona.Resources) {
+	c.Flags().IntVar(&r.CPU, "cpu", 0, "cores (default 1)")
+	c.Flags().IntVar(&r.Memory, "memory", 0, "memory in GiB (default 1)")
+	c.Flags().IntVar(&r.Disk, "disk", 0, "disk in GiB (default 3)")
+}
+
+func checkResources(c *cobra.Command) error {
+	for _, name := range []string{"cpu", "memory", "disk"} {
+		if n, _ := c.Flags().GetInt(name); c.Flags().Changed(name) && n <= 0 {
+			return usageError{fmt.Errorf("--%s must be a whole number above 0", name)}
+		}
+	}
+	return nil
 }
 
 func (a *app) snapshotList() *cobra.Command {

@@ -60,6 +60,37 @@ func ExampleSnapshotService_Create() {
 	}
 }
 
+// An image is described in code and built by the server. Local files that it
+// copies (AddLocalFile, AddLocalDir, FromDockerfile) are uploaded.
+func ExampleImage() {
+	ctx := context.Background()
+	client, err := daytona.NewClient()
+	if err != nil {
+		log.Fatal(err)
+	}
+	image := daytona.DebianSlim("3.12").
+		PipInstall([]string{"requests"}, daytona.PipOptions{}).
+		Env(map[string]string{"STAGE": "test"}).
+		Workdir("/srv")
+	snapshot, err := client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "built", Build: image}, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		log.Fatal(err) // a failed build names the line of the Dockerfile
+	}
+	fmt.Println(snapshot.Name, snapshot.State)
+	if err := client.Snapshot.Delete(ctx, snapshot.Name); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// The text of an image's Dockerfile is the official SDKs'.
+func ExampleImage_Dockerfile() {
+	fmt.Print(daytona.Base("debian:12.9").RunCommands("apt-get update").Env(map[string]string{"GREETING": "good day"}).Dockerfile())
+	// Output:
+	// FROM debian:12.9
+	// RUN apt-get update
+	// ENV GREETING='good day'
+}
+
 // A session keeps its directory and variables between commands. What an
 // asynchronous command writes comes as it is written.
 func ExampleProcess_FollowSessionCommandLogs() {

@@ -21,6 +21,7 @@ func TestTheExamplesWork(t *testing.T) {
 	}{
 		"Example":                  {Example, "exit code 0: 42\n"},
 		"SnapshotService_Create":   {ExampleSnapshotService_Create, "my-snapshot active 2\n"},
+		"Image":                    {ExampleImage, "built active\n"},
 		"FollowSessionCommandLogs": {ExampleProcess_FollowSessionCommandLogs, "step 1\nstep 2\nstep 3\n"},
 		"UploadFileStream":         {ExampleFileSystem_UploadFileStream, "2\nnot there: true\n"},
 	} {

@@ -29,8 +29,11 @@ type Sandbox struct {
 // default snapshot.
 type CreateParams struct {
 	Name                string
-	Snapshot            string // name or id; "" is the server's default
-	Language            string // of CodeRun: python, javascript or typescript
+	Snapshot            string            // name or id; "" is the server's default
+	Build               *Image            // to be built in place of a snapshot
+	Resources           *Resources        // of a sandbox with a Build; a snapshot has its own
+	OnBuildLogs         func(line string) // told how the image is built, and not after Create has returned
+	Language            string            // of CodeRun: python, javascript or typescript
 	User                string
 	Env                 map[string]string
 	Labels              map[string]string
@@ -44,7 +47,8 @@ type CreateParams struct {
 	Target              string // region
 }
 
-// Create makes a sandbox and returns when it is started. When that fails after
+// Create makes a sandbox of a snapshot, or of an image that is built for it, and
+// returns when it is started. When that fails after
 // the sandbox was made, it is returned along with the error. Errors: ErrNotFound for
 // the snapshot, ErrConflict for the name, ErrInvalid, also over a quota;
 // *StateError when it does not start.
@@ -70,9 +74,22 @@ func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
 	if ask.Target == "" {
 		ask.Target = c.config.Target
 	}
+	if r := p.Resources; r != nil {
+		ask.CPU, ask.Memory, ask.Disk = given(r.CPU), given(r.Memory), given(r.Disk)
+	}
+	if p.Build != nil {
+		build, err := c.build(ctx, p.Build, nil, p.OnBuildLogs)
+		if err != nil {
+			return nil, err
+		}
+		ask.BuildInfo = build
+	}
 	s := c.newSandbox()
 	if err := c.do(ctx, request{method: http.MethodPost, url: "/sandbox", body: ask}, &s.Sandbox); err != nil {
 		return nil, err
+	}
+	if s.State == api.SandboxPendingBuild || s.State == api.SandboxBuilding {
+		defer c.tell(ctx, s.path(""), p.OnBuildLogs)()
 	}
 	return s, s.awaitStarted(ctx)
 }
@@ -312,7 +329,7 @@ func (s *Sandbox) awaitStarted(ctx context.Context) error {
 		switch s.State {
 		case api.SandboxStarted:
 			return true, false
-		case api.SandboxError, api.SandboxStopped, api.SandboxDestroying, api.SandboxDestroyed:
+		case api.SandboxError, api.SandboxBuildFailed, api.SandboxStopped, api.SandboxDestroying, api.SandboxDestroyed:
 			return false, true
 		}
 		return false, false

@@ -1,15 +1,11 @@
 package daytona
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/opendaytona/daytona/api"
 )
@@ -28,18 +24,32 @@ type Resources struct {
 type CreateSnapshotParams struct {
 	Name       string
 	Image      string   // with a tag or digest
+	Build      *Image   // to be built in place of Image
 	Entrypoint []string // nil is the image's
 	Resources  *Resources
 	RegionID   string // "" is the organization's default
 }
 
-// Create makes a snapshot and returns when it is active. onLogs, which may be
+// Create makes a snapshot of an image, pulled or built, and returns when it is
+// active. The files that a build copies are uploaded, those that the server has
+// already are not. onLogs, which may be
 // nil, is told what happens, a line at a time, and not after Create has returned.
 // When that fails after the snapshot was made, it is returned along with the
 // error. Errors: ErrInvalid, also over a quota, ErrConflict for the name,
-// ErrNotFound for the region; *StateError when its image cannot be had.
+// ErrNotFound for the region and local files; *StateError when its image cannot
+// be had.
 func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, onLogs func(line string)) (*api.Snapshot, error) {
 	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID}
+	if p.Build != nil {
+		if p.Image != "" {
+			return nil, invalid("Give Image or Build, not both.")
+		}
+		build, err := s.client.build(ctx, p.Build, p.Entrypoint, onLogs)
+		if err != nil {
+			return nil, err
+		}
+		ask.BuildInfo = build
+	}
 	if r := p.Resources; r != nil {
 		ask.CPU, ask.Memory, ask.Disk = given(r.CPU), given(r.Memory), given(r.Disk)
 	}
@@ -47,59 +57,9 @@ func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, on
 	if err := s.client.do(ctx, request{method: http.MethodPost, url: "/snapshots", body: ask}, &snapshot); err != nil {
 		return nil, err
 	}
-	if onLogs == nil {
-		return s.settle(ctx, &snapshot)
-	}
-	// Side by side, as a log that hangs must not hold up the outcome.
-	following, stop := context.WithCancel(ctx)
-	defer stop()
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		s.followLogs(following, snapshot.ID, onLogs)
-	}()
-	settled, err := s.settle(ctx, &snapshot)
-	last := time.AfterFunc(logGrace, stop)
-	defer last.Stop()
-	<-told
-	return settled, err
-}
-
-// logGrace is how long the rest of a log may take once the outcome is known.
-const logGrace = 2 * time.Second
-
-// followLogs passes the lines of the snapshot's log on to its end. The outcome
-// does not depend on it: what goes wrong is told as a line.
-func (s *SnapshotService) followLogs(ctx context.Context, id string, onLogs func(string)) {
-	err := s.readLogs(ctx, id, onLogs)
-	if err != nil && ctx.Err() == nil {
-		onLogs("The log broke off: " + err.Error())
-	}
-}
-
-func (s *SnapshotService) readLogs(ctx context.Context, id string, onLogs func(string)) error {
-	var where api.URL
-	if err := s.client.do(ctx, request{method: http.MethodGet, url: "/snapshots/" + url.PathEscape(id) + "/build-logs-url"}, &where); err != nil {
-		return err
-	}
-	resp, err := s.client.send(ctx, request{method: http.MethodGet, url: where.URL, query: url.Values{"follow": {"true"}}})
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewReader(resp.Body)
-	for {
-		line, err := lines.ReadString('\n')
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			onLogs(line)
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	done := s.client.tell(ctx, "/snapshots/"+url.PathEscape(snapshot.ID), onLogs)
+	defer done()
+	return s.settle(ctx, &snapshot)
 }
 
 func given(n int) *int {

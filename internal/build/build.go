@@ -108,7 +108,7 @@ func (b *Builder) solve(ctx context.Context, r Request, files, text string) (dig
 			// Of its own: BuildKit lays the files of builds with one key over
 			// each other and takes a file as unchanged by its size and times.
 			SharedKey: r.ID,
-			Session:       []session.Attachable{credentials{get: r.Credentials}},
+			Session:   []session.Attachable{credentials{get: r.Credentials}},
 			Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
 				"name": imagePrefix + r.ID, "unpack": "true", "oci-mediatypes": "true", "compression": "zstd",
 			}}},

@@ -280,7 +280,7 @@ func TestAFailedBuildNamesItsLine(t *testing.T) {
 	for _, c := range []struct{ name, dockerfile, want string }{
 		{"command", "FROM busybox:1\n\nRUN echo before && false-is-missing\n", "line 3 of the Dockerfile (RUN echo before && false-is-missing): its command ended with exit code 127"},
 		{"syntax", "FROM busybox:1\nRUNN echo\n", "unknown instruction: RUNN"},
-		{"missing-file", "FROM busybox:1\nCOPY nothing /\n", "line 2 of the Dockerfile (COPY nothing /)"},
+		{"missing-file", "FROM busybox:1\nCOPY nothing /\n", "line 2 of the Dockerfile (COPY nothing /): /nothing is not among the files of the build"},
 		{"missing-image", "FROM nothing:1\n", "line 1 of the Dockerfile"},
 		{"host-network", "FROM busybox:1\nRUN --network=host true\n", "network.host"},
 		{"disk", "FROM busybox:1\nRUN dd if=/dev/zero of=/big bs=1M count=2000; sleep 60\n", local.ErrStepDisk.Error()},

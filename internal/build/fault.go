@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/pb"
@@ -69,8 +70,14 @@ func (e *Error) Message() string {
 	case errors.As(e.Err, &told):
 		return told.Message()
 	}
+	if name := missing.FindStringSubmatch(e.Err.Error()); name != nil {
+		return fmt.Sprintf("%s: %s is not among the files of the build: check its path, what .dockerignore leaves out, and that it was uploaded.", at, name[1])
+	}
 	return at + ": " + strings.TrimPrefix(root(e.Err), "failed to solve: ") + "."
 }
+
+// missing is how BuildKit tells of a source of COPY or ADD that is not there.
+var missing = regexp.MustCompile(`failed to calculate checksum of ref .*: "(.*)": not found$`)
 
 // root is the error's text without the path that gRPC and the solver put
 // before it.

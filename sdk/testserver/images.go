@@ -4,11 +4,13 @@ package testserver
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
 // Images has an image under every reference but those with the tag "missing".
@@ -54,6 +56,17 @@ func (i *Images) Pull(ctx context.Context, _, ref, owner string, progress func(s
 	progress("Pulled " + ref)
 	const digest = "sha256:1"
 	return &image.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, owner, digest)
+}
+
+// Build is snapshot.Builder: a Dockerfile becomes an image unless it says FAIL.
+func (i *Images) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
+	for n, line := range strings.Split(r.Build.Dockerfile, "\n") {
+		if fmt.Fprintln(r.Log, "step "+line); strings.Contains(line, "FAIL") {
+			return nil, failure(fmt.Sprintf("The build failed in line %d of the Dockerfile (%s).", n+1, line))
+		}
+	}
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(r.Build.Dockerfile)))
+	return &image.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, r.Owner, digest)
 }
 
 // failure is one that people may see.
