@@ -13,11 +13,9 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
-	"github.com/moby/buildkit/session/auth"
 	"github.com/moby/buildkit/util/progress/progressui"
 	"github.com/tonistiigi/fsutil"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -29,7 +27,7 @@ type Request struct {
 	Dockerfile string // its text
 	// Fill puts the files that the Dockerfile may copy into dir; nil is none.
 	Fill        func(ctx context.Context, dir string) error
-	Credentials func(host string) (user, secret string, err error) // of registries; nil is none
+	Credentials image.Credentials // of the registries of FROM and COPY --from; nil is none
 	Log         io.Writer
 }
 
@@ -41,17 +39,19 @@ const imagePrefix = "daytona.internal/build/"
 func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.Timeout, errTimeout)
 	defer cancel()
-	img, err := b.build(ctx, r)
+	pulls := b.begin(r)
+	defer b.end(pulls)
+	img, err := b.build(ctx, r, pulls)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return nil, newError(err)
+		return nil, newError(err, pulls.failure())
 	}
 	return img, nil
 }
 
-func (b *Builder) build(ctx context.Context, r Request) (_ *image.Image, err error) {
+func (b *Builder) build(ctx context.Context, r Request, pulls *pulls) (_ *image.Image, err error) {
 	dir := filepath.Join(b.workDir(), r.ID)
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	files, text := filepath.Join(dir, "context"), filepath.Join(dir, "dockerfile")
@@ -68,7 +68,7 @@ func (b *Builder) build(ctx context.Context, r Request) (_ *image.Image, err err
 			return nil, err
 		}
 	}
-	digest, err := b.solve(ctx, r, files, text)
+	digest, err := b.solve(ctx, r, pulls, files, text)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (b *Builder) build(ctx context.Context, r Request) (_ *image.Image, err err
 	return img, b.forget(ctx, imagePrefix+r.ID)
 }
 
-func (b *Builder) solve(ctx context.Context, r Request, files, text string) (digest string, err error) {
+func (b *Builder) solve(ctx context.Context, r Request, pulls *pulls, files, text string) (digest string, err error) {
 	mounts := map[string]fsutil.FS{}
 	for name, dir := range map[string]string{"context": files, "dockerfile": text} {
 		if mounts[name], err = fsutil.NewFS(dir); err != nil {
@@ -103,12 +103,12 @@ func (b *Builder) solve(ctx context.Context, r Request, files, text string) (dig
 			Frontend: frontendName,
 			// An empty command line keeps a "# syntax=" line from fetching
 			// another frontend: this one is the whole Dockerfile language.
-			FrontendAttrs: map[string]string{"filename": "Dockerfile", "cmdline": ""},
+			FrontendAttrs: map[string]string{"filename": "Dockerfile", "cmdline": "", buildAttribute: r.ID},
 			LocalMounts:   mounts,
 			// Of its own: BuildKit lays the files of builds with one key over
 			// each other and takes a file as unchanged by its size and times.
 			SharedKey: r.ID,
-			Session:   []session.Attachable{credentials{get: r.Credentials}},
+			Session:   []session.Attachable{ticket(pulls.ticket)},
 			Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
 				"name": imagePrefix + r.ID, "unpack": "true", "oci-mediatypes": "true", "compression": "zstd",
 			}}},
@@ -178,28 +178,6 @@ func (n namespaced) Update(ctx context.Context, img images.Image, fields ...stri
 // Delete implements images.Store.
 func (n namespaced) Delete(ctx context.Context, name string, opts ...images.DeleteOpt) error {
 	return n.Store.Delete(in(ctx), name, opts...)
-}
-
-// credentials gives BuildKit what the registries of FROM and COPY --from want.
-type credentials struct {
-	auth.UnimplementedAuthServer
-	get func(host string) (user, secret string, err error)
-}
-
-// Register implements session.Attachable.
-func (c credentials) Register(s *grpc.Server) { auth.RegisterAuthServer(s, c) }
-
-// Credentials implements auth.AuthServer.
-func (c credentials) Credentials(_ context.Context, r *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
-	if c.get == nil {
-		return &auth.CredentialsResponse{}, nil
-	}
-	host := r.Host
-	if host == "registry-1.docker.io" {
-		host = "docker.io"
-	}
-	user, secret, err := c.get(host)
-	return &auth.CredentialsResponse{Username: user, Secret: secret}, err
 }
 
 // errTimeout ends a build that takes too long.

@@ -55,8 +55,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// busybox serves a registry that has busybox:1. There is one for all tests:
-// BuildKit remembers where a reference was found as long as its process lives.
+// busybox serves a registry that has busybox:1, one for all tests.
 func busybox(t *testing.T) string {
 	t.Helper()
 	once.Do(func() { registryURL = serveBusybox(t) })
@@ -133,6 +132,11 @@ type fixture struct {
 
 func open(t *testing.T, edit func(*Options)) *fixture {
 	t.Helper()
+	return openWith(t, func(*image.Options) {}, edit)
+}
+
+func openWith(t *testing.T, editImages func(*image.Options), edits ...func(*Options)) *fixture {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root")
 	}
@@ -144,7 +148,9 @@ func open(t *testing.T, edit func(*Options)) *fixture {
 		}
 	}
 	logger := slog.New(slog.NewTextHandler(testWriter{t}, nil))
-	images, err := image.Open(t.Context(), image.Options{Dir: filepath.Join(dir, "images"), Mirrors: map[string][]image.Mirror{"docker.io": {{URL: busybox(t)}}}, Log: logger})
+	imageOptions := image.Options{Dir: filepath.Join(dir, "images"), Mirrors: map[string][]image.Mirror{"docker.io": {{URL: busybox(t)}}}, Log: logger}
+	editImages(&imageOptions)
+	images, err := image.Open(t.Context(), imageOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +163,10 @@ func open(t *testing.T, edit func(*Options)) *fixture {
 		Dir: filepath.Join(dir, "builds"), Images: images, Steps: e, CacheSize: 1 << 30, Timeout: time.Minute, Log: logger,
 		Resources: engine.Resources{CPU: 1, Memory: 256 << 20, Disk: 64 << 20, PIDs: 256},
 	}
-	if edit != nil {
-		edit(&o)
+	for _, edit := range edits {
+		if edit != nil {
+			edit(&o)
+		}
 	}
 	// One builder for a process: BuildKit keeps some of its state in globals.
 	if f.Builder, err = Open(t.Context(), o); err != nil {
@@ -182,15 +190,20 @@ func open(t *testing.T, edit func(*Options)) *fixture {
 func (f *fixture) make(id, dockerfile string, files map[string]string) (*image.Image, string, error) {
 	f.t.Helper()
 	var log buffer
-	img, err := f.Build(f.t.Context(), Request{ID: id, Owner: "test/" + id, Dockerfile: dockerfile, Log: &log, Fill: func(_ context.Context, dir string) error {
+	img, err := f.Build(f.t.Context(), Request{ID: id, Owner: "test/" + id, Dockerfile: dockerfile, Log: &log, Fill: fill(files)})
+	return img, log.String(), err
+}
+
+// fill writes the files of a context.
+func fill(files map[string]string) func(context.Context, string) error {
+	return func(_ context.Context, dir string) error {
 		for name, text := range files {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644)); err != nil {
 				return err
 			}
 		}
 		return nil
-	}})
-	return img, log.String(), err
+	}
 }
 
 // read finds a file in the image's layers.

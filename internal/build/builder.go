@@ -21,7 +21,6 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/frontend"
-	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/forwarder"
 	"github.com/moby/buildkit/session"
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
@@ -30,6 +29,7 @@ import (
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/moby/buildkit/util/leaseutil"
+	"github.com/moby/buildkit/util/resolver"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -68,11 +68,14 @@ type Builder struct {
 	client     *client.Client
 	served     chan struct{}
 	index      *metadata.Store // of the cache
+	registries registries
 }
 
 // Open opens the builder in o.Dir and frees what a killed server left there.
 func Open(ctx context.Context, o Options) (_ *Builder, err error) {
 	b := &Builder{Options: o, shared: o.Images.Share(), served: make(chan struct{})}
+	b.registries.byBuild, b.registries.byTicket = make(map[string]*pulls), make(map[string]*pulls)
+	resolver.DefaultPool.Clear() // it remembers the ways of an earlier builder
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open builder %s: %w", o.Dir, err), b.Close())
@@ -131,7 +134,7 @@ func (b *Builder) openController(ctx context.Context) error {
 		Applier:       b.shared.Applier(content),
 		Differ:        walking.NewWalkingDiff(content),
 		ImageStore:    namespaced{b.shared.Images},
-		RegistryHosts: b.shared.Hosts,
+		RegistryHosts: b.hosts,
 		LeaseManager:  leases,
 		// The image store's own collector frees what no lease and no cache
 		// record holds, for both.
@@ -161,7 +164,7 @@ func (b *Builder) openController(ctx context.Context) error {
 	b.controller, err = control.NewController(control.Opt{
 		SessionManager:   sessions,
 		WorkerController: workers,
-		Frontends:        map[string]frontend.Frontend{frontendName: forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)},
+		Frontends:        map[string]frontend.Frontend{frontendName: forwarder.NewGatewayForwarder(workers.Infos(), b.frontend)},
 		CacheManager:     solver.NewCacheManager(ctx, "local", links, worker.NewCacheResultStorage(workers)),
 		HistoryDB:        history,
 		CacheStore:       links,

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/image"
 )
 
 // Error is the failure of a build.
@@ -21,7 +22,9 @@ type Error struct {
 	Err  error
 }
 
-func newError(err error) *Error {
+// newError blames a line. The cause of what BuildKit says is pull, unless that
+// is nil: BuildKit itself tells of causes by their text only.
+func newError(err error, pull *image.PullError) *Error {
 	e := &Error{Err: err}
 	// The innermost source is the instruction itself.
 	for _, s := range bkerrors.Sources(err) {
@@ -33,6 +36,9 @@ func newError(err error) *Error {
 			e.Line, e.Text = n, strings.TrimSpace(lines[n-1])
 			break
 		}
+	}
+	if pull != nil && !errors.Is(err, errTimeout) && !errors.Is(err, context.Canceled) {
+		e.Err = pull
 	}
 	return e
 }
@@ -54,7 +60,10 @@ func (e *Error) Message() string {
 	}
 	var exit *gateway.ExitError
 	var told interface{ Message() string }
+	var pull *image.PullError
 	switch {
+	case errors.As(e.Err, &pull):
+		return at + ": " + pull.Message()
 	case errors.Is(e.Err, errTimeout), errors.Is(e.Err, context.DeadlineExceeded):
 		return at + ": " + errTimeout.Error() + "."
 	case errors.Is(e.Err, context.Canceled):

@@ -20,23 +20,25 @@ import (
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
 // Config is what the API stands on.
 type Config struct {
-	Accounts  *account.Service
-	Regions   *region.Service
-	Snapshots *snapshot.Service
-	Sandboxes *sandbox.Service
-	Usage     UsageCounter
-	Logs      *buildlog.Logs
-	Contexts  *objectstore.Store
-	Hosted    *hosted.Registry
-	Ready     map[string]func(context.Context) error // the parts that must work, by name
-	Log       *slog.Logger
-	Version   string
+	Accounts   *account.Service
+	Regions    *region.Service
+	Snapshots  *snapshot.Service
+	Sandboxes  *sandbox.Service
+	Registries *registry.Service
+	Usage      UsageCounter
+	Logs       *buildlog.Logs
+	Contexts   *objectstore.Store
+	Hosted     *hosted.Registry
+	Ready      map[string]func(context.Context) error // the parts that must work, by name
+	Log        *slog.Logger
+	Version    string
 	// PublicURL is where clients reach the server, without /api; "" is where
 	// each request says it went.
 	PublicURL       string
@@ -86,6 +88,7 @@ func New(c Config) *API {
 	a.registerSnapshot()
 	a.registerSandbox()
 	a.registerObjectStorage()
+	a.registerRegistry()
 	a.registerRegistryPush()
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -27,14 +27,31 @@ const (
 	KindInvalid      Kind = "invalid_image"
 	KindNoSpace      Kind = "no_space"
 	KindCanceled     Kind = "canceled"
+	KindCredentials  Kind = "credentials"
 	KindOther        Kind = "other"
 )
 
 // PullError is the failure of a pull.
 type PullError struct {
-	Kind      Kind
-	Reference string
-	Err       error
+	Kind       Kind
+	Reference  string
+	Repository string // where the image is; "" when that is not known
+	Entry      string // whose credential was used; "" for none
+	Err        error
+}
+
+// newPullError also tells whose credential was used.
+func newPullError(ctx context.Context, kind Kind, ref string, c Credentials, err error) *PullError {
+	e := &PullError{Kind: kind, Reference: ref, Err: err}
+	at, nameErr := repositoryOf(ref)
+	if nameErr != nil {
+		return e
+	}
+	e.Repository = at.String()
+	if used, findErr := c.find(ctx, at); findErr == nil && used != nil {
+		e.Entry = used.Entry
+	}
+	return e
 }
 
 func (e *PullError) Error() string { return fmt.Sprintf("pull image %q: %v", e.Reference, e.Err) }
@@ -45,9 +62,18 @@ func (e *PullError) Unwrap() error { return e.Err }
 func (e *PullError) Message() string {
 	switch e.Kind {
 	case KindNotFound:
-		return fmt.Sprintf("Image %s was not found: check its name and tag, and that the registry lets you see it.", e.Reference)
+		if e.Entry == "" {
+			return fmt.Sprintf("Image %s was not found: check its name and tag; some registries say this of private images, for which credentials are added by daytona registry add.", e.Reference)
+		}
+		return fmt.Sprintf("Image %s was not found: check its name and tag, and that the user of registry %q may see it.", e.Reference, e.Entry)
 	case KindUnauthorized:
-		return fmt.Sprintf("The registry refused access to image %s: check its name, and add credentials for the registry if it is private.", e.Reference)
+		if e.Repository == "" { // no registry was asked
+			return fmt.Sprintf("The registry refused access to image %s: %v.", e.Reference, root(e.Err))
+		}
+		if e.Entry == "" {
+			return fmt.Sprintf("The registry refused access to image %s, and no credentials are known for %s: check the image's name, and if it is private add them by daytona registry add.", e.Reference, e.Repository)
+		}
+		return fmt.Sprintf("The registry refused access to image %s with the credentials of registry %q: check the image's name and what its user may see, or give a new password by daytona registry update.", e.Reference, e.Entry)
 	case KindNoSuchHost:
 		return fmt.Sprintf("The registry of image %s does not exist: check the host name in the reference.", e.Reference)
 	case KindUnreachable:
@@ -60,11 +86,16 @@ func (e *PullError) Message() string {
 		return fmt.Sprintf("Image %s cannot be unpacked: %v.", e.Reference, root(e.Err))
 	case KindNoSpace:
 		return fmt.Sprintf("The server has no disk space left for image %s: deactivate or delete snapshots.", e.Reference)
+	case KindCredentials:
+		return fmt.Sprintf("Image %s was not pulled: %v", e.Reference, e.Cause())
 	case KindCanceled:
 		return fmt.Sprintf("The pull of image %s was cancelled.", e.Reference)
 	}
 	return fmt.Sprintf("Image %s could not be pulled: %v.", e.Reference, root(e.Err))
 }
+
+// Cause is the innermost error, which says what went wrong but not where.
+func (e *PullError) Cause() error { return root(e.Err) }
 
 // root is the innermost error, which names the cause without the path to it.
 func root(err error) error {
@@ -88,9 +119,16 @@ func classify(err error) Kind {
 	var dns *net.DNSError
 	var netErr net.Error
 	var status remoteerrors.ErrUnexpectedStatus
+	var token *tokenError
+	var credentials *credentialsError
+	if errors.As(err, &token) && token.kind() != "" {
+		return token.kind()
+	}
 	switch {
 	case errors.Is(err, errStalled):
 		return KindUnreachable
+	case errors.As(err, &credentials) && !errors.Is(err, context.Canceled):
+		return KindCredentials
 	case errors.Is(err, context.Canceled):
 		return KindCanceled
 	case errors.Is(err, errPlatform):

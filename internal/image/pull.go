@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"sort"
 	"time"
@@ -27,10 +26,10 @@ import (
 
 // PullOptions of one pull.
 type PullOptions struct {
-	Owner       string                                             // holds the image afterwards
-	Credentials func(host string) (user, secret string, err error) // nil is none
-	Progress    func(line string)                                  // gets lines for people; nil is nobody
-	Resolver    remotes.Resolver                                   // finds the image; nil is the registry of the reference
+	Owner       string            // holds the image afterwards
+	Credentials Credentials       // nil is none
+	Progress    func(line string) // gets lines for people; nil is nobody
+	Resolver    remotes.Resolver  // finds the image; nil is the registry of the reference
 }
 
 // A pull that fails for a reason that may pass is tried again.
@@ -42,24 +41,44 @@ const (
 // Pull brings an image here, unpacks it, and holds it for o.Owner. What a
 // failed pull has fetched is kept for an hour, so that the next one resumes.
 // Errors: *PullError.
-func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (*Image, error) {
+func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (img *Image, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
+	err = s.persist(ctx, ref, o.Credentials, o.Progress, func(ctx context.Context) error {
+		img, err = s.pullOnce(ctx, ref, o)
+		return err
+	})
+	return img, err
+}
+
+// Resolve asks the registry for the digest that ref stands for now, which may be
+// an index's. Whoever gets it may see the image. Errors: *PullError.
+func (s *Store) Resolve(ctx context.Context, ref string, c Credentials) (digest string, err error) {
+	err = s.persist(ctx, ref, c, func(string) {}, func(ctx context.Context) error {
+		desc, _, err := s.resolve(ctx, ref, nil, c)
+		digest = desc.Digest.String()
+		return err
+	})
+	return digest, err
+}
+
+// persist tries again what fails for a reason that may pass. Errors: *PullError.
+func (s *Store) persist(ctx context.Context, ref string, c Credentials, progress func(string), once func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
-		img, err := s.pullOnce(s.in(ctx), ref, o)
+		err := once(s.in(ctx))
 		if err == nil {
-			return img, nil
+			return nil
 		}
 		kind := classify(err)
 		if ctx.Err() != nil {
 			kind = KindCanceled
 		}
 		if attempt == attempts || !kind.transient() {
-			return nil, &PullError{Kind: kind, Reference: ref, Err: err}
+			return newPullError(ctx, kind, ref, c, err)
 		}
 		s.Log.Warn("pull failed, trying again", "image", ref, "attempt", attempt, "err", err)
-		o.Progress(fmt.Sprintf("Attempt %d of %d failed, trying again: %v", attempt, attempts, root(err)))
+		progress(fmt.Sprintf("Attempt %d of %d failed, trying again: %v", attempt, attempts, root(err)))
 		select {
 		case <-time.After(time.Duration(attempt) * retryAfter):
 		case <-ctx.Done():
@@ -67,21 +86,28 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (*Image, er
 	}
 }
 
-func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image, error) {
+func (s *Store) resolve(ctx context.Context, ref string, resolver remotes.Resolver, c Credentials) (desc ocispec.Descriptor, fetcher func() (remotes.Fetcher, error), err error) {
 	full, err := normalized(ref)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errInvalid, err)
+		return desc, nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
-	resolver := o.Resolver
 	if resolver == nil {
-		resolver = docker.NewResolver(docker.ResolverOptions{Hosts: s.hosts(o.Credentials)})
+		resolver = docker.NewResolver(docker.ResolverOptions{Hosts: s.Hosts(c)})
 	}
 	name, desc, err := resolver.Resolve(ctx, full)
 	if err != nil {
-		return nil, fmt.Errorf("resolve: %w", err)
+		return desc, nil, fmt.Errorf("resolve: %w", err)
+	}
+	return desc, func() (remotes.Fetcher, error) { return resolver.Fetcher(ctx, name) }, nil
+}
+
+func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image, error) {
+	desc, open, err := s.resolve(ctx, ref, o.Resolver, o.Credentials)
+	if err != nil {
+		return nil, err
 	}
 	o.Progress("Resolved to " + desc.Digest.String())
-	fetcher, err := resolver.Fetcher(ctx, name)
+	fetcher, err := open()
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
@@ -212,38 +238,8 @@ func (s *Store) manifest(ctx context.Context, desc ocispec.Descriptor, platform 
 	return desc.Digest.String(), nil
 }
 
-// hosts tells the resolver where a registry's images are: its mirrors, then the
-// registry itself.
-func (s *Store) hosts(credentials func(string) (string, string, error)) docker.RegistryHosts {
-	client := &http.Client{Transport: stallGuard{s.transport(), s.Stall}}
-	authorizer := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(func(host string) (string, string, error) {
-		if credentials == nil {
-			return "", "", nil
-		}
-		return credentials(host)
-	}))
-	const pull = docker.HostCapabilityPull | docker.HostCapabilityResolve
-	return func(host string) ([]docker.RegistryHost, error) {
-		var out []docker.RegistryHost
-		for _, m := range s.Mirrors[host] {
-			u, err := url.Parse(m.URL)
-			if err != nil || u.Host == "" {
-				return nil, fmt.Errorf("mirror %q of %s is not a URL", m.URL, host)
-			}
-			out = append(out, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: u.Host, Scheme: u.Scheme, Path: u.Path + "/v2", Capabilities: pull})
-		}
-		real, scheme := host, "https"
-		if host == "docker.io" {
-			real = "registry-1.docker.io"
-		}
-		if slices.Contains(s.PlainHTTP, host) {
-			scheme = "http"
-		}
-		return append(out, docker.RegistryHost{Client: client, Authorizer: authorizer, Host: real, Scheme: scheme, Path: "/v2", Capabilities: pull}), nil
-	}
-}
-
-func (s *Store) transport() http.RoundTripper {
+// openTransport is the way to registries unless another is given.
+func (s *Store) openTransport() http.RoundTripper {
 	if s.Transport != nil {
 		return s.Transport
 	}

@@ -56,3 +56,12 @@ func normalized(ref string) (string, error) {
 	}
 	return reference.TagNameOnly(named).String(), nil
 }
+
+// repositoryOf is where the image of a reference is.
+func repositoryOf(ref string) (Repository, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return Repository{}, err
+	}
+	return Repository{reference.Domain(named), reference.Path(named)}, nil
+}

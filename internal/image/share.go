@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
 )
@@ -25,7 +24,6 @@ type Shared struct {
 	Leases          leases.Manager
 	Images          images.Store
 	Collect         func(context.Context) (gc.Stats, error)
-	Hosts           docker.RegistryHosts // without credentials
 }
 
 // Share gives a builder its parts.
@@ -38,7 +36,6 @@ func (s *Store) Share() Shared {
 		Leases:          s.leases,
 		Images:          metadata.NewImageStore(s.meta),
 		Collect:         s.collectNow,
-		Hosts:           s.hosts(nil),
 	}
 }
 

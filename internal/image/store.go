@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/errdefs"
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,6 +33,9 @@ import (
 
 // ErrNotFound says that an image is not on this machine.
 var ErrNotFound = errors.New("image is not on this machine")
+
+// repositoriesKnown is for how many repositories tokens are kept.
+const repositoriesKnown = 256
 
 // Namespace is where the metadata database keeps everything of ours.
 const Namespace = "daytona"
@@ -63,6 +68,10 @@ type Store struct {
 	flight singleflight.Group
 	known  sync.Map // digest → *Image, of what is unpacked
 
+	transport http.RoundTripper // to registries
+	tokensMu  sync.Mutex
+	tokens    *lru.Cache[[sha256.Size]byte, *tokens] // by registry, repository and credential
+
 	collect    chan struct{} // asks for a collection
 	collecting sync.Mutex
 	stop       context.CancelFunc
@@ -78,6 +87,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Stall = time.Minute
 	}
 	s := &Store{Options: o, collect: make(chan struct{}, 1), stopped: make(chan struct{})}
+	s.transport = s.openTransport()
+	s.tokens, _ = lru.New[[sha256.Size]byte, *tokens](repositoriesKnown) // fails for no size only
 	if err := s.open(ctx); err != nil {
 		if s.bolt != nil {
 			err = errors.Join(err, s.bolt.Close())

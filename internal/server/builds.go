@@ -8,20 +8,23 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
 // builds is the builder as snapshots need it (snapshot.Builder): it knows where
-// contexts are.
+// contexts and credentials are.
 type builds struct {
 	*build.Builder
-	fill func(ctx context.Context, organizationID string, hashes []string, dir string) error
+	registries *registry.Service
+	fill       func(ctx context.Context, organizationID string, hashes []string, dir string) error
 }
 
 // Build is snapshot.Builder.
 func (b builds) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
 	return b.Builder.Build(ctx, build.Request{
 		ID: r.ID, Owner: r.Owner, Dockerfile: r.Build.Dockerfile, Log: r.Log,
+		Credentials: credentialsOf(b.registries, r.OrganizationID),
 		Fill: func(ctx context.Context, dir string) error {
 			return b.fill(ctx, r.OrganizationID, r.Build.Contexts, dir)
 		},

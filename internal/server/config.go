@@ -53,6 +53,7 @@ type Config struct {
 	Quota           account.Quota
 	DeactivateAfter time.Duration
 	AdminAPIKey     string
+	EncryptionKey   string
 	ShutdownTimeout time.Duration
 }
 

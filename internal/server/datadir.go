@@ -13,17 +13,18 @@ import (
 
 // The files of the data directory that other rooms do not name.
 const (
-	lockName        = "server.lock"
-	databaseName    = "daytona.db"
-	imagesName      = "images"
-	tlsName         = "tls"
-	buildsName      = "builds"   // the cache's index, and builds that run
-	contextsName    = "contexts" // archives that builds copy from
-	registryName    = "registry" // images that were pushed here
-	logsName        = "logs"
-	baseImageName   = "base-image"
-	defaultsName    = "default-snapshots"
-	CredentialsName = "credentials.json" // read by the CLI on the same machine
+	lockName          = "server.lock"
+	databaseName      = "daytona.db"
+	imagesName        = "images"
+	tlsName           = "tls"
+	buildsName        = "builds"   // the cache's index, and builds that run
+	contextsName      = "contexts" // archives that builds copy from
+	registryName      = "registry" // images that were pushed here
+	logsName          = "logs"
+	baseImageName     = "base-image"
+	defaultsName      = "default-snapshots"
+	encryptionKeyName = "encryption.key"
+	CredentialsName   = "credentials.json" // read by the CLI on the same machine
 )
 
 // dataDir is a data directory that is ours alone until Close, or until the

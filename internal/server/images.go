@@ -6,15 +6,17 @@ import (
 
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
+	"github.com/opendaytona/daytona/internal/registry"
 )
 
 // images is the image store as snapshots need it (snapshot.Images): it knows
-// how to make the one image that is not pulled from a hub, and which were pushed
-// to this server.
+// organizations' credentials, how to make the one image that is not pulled from
+// a hub, and which were pushed to this server.
 type images struct {
 	*image.Store
-	base   *base
-	hosted *hosted.Registry
+	base       *base
+	hosted     *hosted.Registry
+	registries *registry.Service
 }
 
 // Pull is snapshot.Images.
@@ -33,7 +35,7 @@ func (i images) Pull(ctx context.Context, organizationID, ref, owner string, pro
 		return nil, &image.PullError{Kind: kind, Reference: ref, Err: err}
 	}
 	defer done()
-	return i.Store.Pull(ctx, ref, image.PullOptions{Owner: owner, Progress: progress, Resolver: resolver})
+	return i.Store.Pull(ctx, ref, image.PullOptions{Owner: owner, Credentials: credentialsOf(i.registries, organizationID), Progress: progress, Resolver: resolver})
 }
 
 // ValidateReference is snapshot.Images.

@@ -32,6 +32,7 @@ import (
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
@@ -46,22 +47,23 @@ type server struct {
 	clock   clock.WithTicker
 	machine machine
 
-	listener  net.Listener
-	transport http.RoundTripper // to registries
-	db        *store.Store
-	images    *image.Store
-	base      *base
-	engine    engine.Engine
-	builder   *build.Builder
-	contexts  *objectstore.Store
-	hosted    *hosted.Registry
-	accounts  *account.Service
-	snapshots *snapshot.Service
-	sandboxes *sandbox.Service
-	hub       *events.Hub
-	metrics   *metrics
-	doors     *doors
-	regions   *region.Service
+	listener   net.Listener
+	transport  http.RoundTripper // to registries
+	db         *store.Store
+	images     *image.Store
+	base       *base
+	engine     engine.Engine
+	builder    *build.Builder
+	contexts   *objectstore.Store
+	hosted     *hosted.Registry
+	accounts   *account.Service
+	snapshots  *snapshot.Service
+	sandboxes  *sandbox.Service
+	hub        *events.Hub
+	metrics    *metrics
+	doors      *doors
+	regions    *region.Service
+	registries *registry.Service
 
 	http      *http.Server
 	active    active
@@ -156,6 +158,9 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 
+	if err := s.openRegistries(ctx); err != nil {
+		return err
+	}
 	if err := s.makeServices(ctx, logs); err != nil {
 		return err
 	}
@@ -221,9 +226,9 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	}
 	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
 	s.snapshots = snapshot.NewService(snapshot.Config{
-		Store: s.db, Images: images{s.images, s.base, s.hosted}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
+		Store: s.db, Images: images{s.images, s.base, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
-		Builder: builds{s.builder, s.fillContexts}, Builds: s.Builds,
+		Builder: builds{s.builder, s.registries, s.fillContexts}, Builds: s.Builds,
 	})
 	s.sandboxes = sandbox.NewService(sandbox.Config{
 		Store: s.db, Engine: s.engine, Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
@@ -245,7 +250,7 @@ func (s *server) since(ctx context.Context) time.Time {
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
 	api := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		Operation: setOperation,
 	})

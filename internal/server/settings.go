@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/seal"
 )
 
 // setting is one thing that can be set: as --key, as DAYTONA_KEY, and as key in
@@ -243,6 +244,14 @@ var settings = []setting{
 		set: func(c *Config, s string) bool {
 			c.AdminAPIKey = s
 			return s == "" || adminKeyPattern.MatchString(s)
+		},
+	},
+	{
+		key: "encryption-key", secret: true, usage: "the key that encrypts passwords in the database (default: the one that the first start keeps in the data directory)", allowed: "32 random bytes in base64, such as openssl rand -base64 32 prints",
+		set: func(c *Config, s string) bool {
+			c.EncryptionKey = s
+			_, err := seal.ParseKey(s)
+			return s == "" || err == nil
 		},
 	},
 }

@@ -55,8 +55,9 @@ type Images interface {
 	// ValidateReference tells what is wrong with a reference, in a sentence
 	// for people.
 	ValidateReference(ref string) error
-	// Pull brings an image here, as organizationID may, and holds it for owner.
-	// Progress gets lines for people. An error has a Message() string for people.
+	// Pull brings an image here, as organizationID may and with its credentials,
+	// and holds it for owner. Progress gets lines for people. An error has a
+	// Message() string for people.
 	Pull(ctx context.Context, organizationID, ref, owner string, progress func(line string)) (*image.Image, error)
 	// Pinned is ref with digest in place of its tag.
 	Pinned(ref, digest string) (string, error)

@@ -1,0 +1,172 @@
+package build
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session/auth"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc"
+
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// pulls is how one build comes to the images that it stands on.
+//
+// BuildKit asks a build for credentials by host, which is too little where two
+// repositories of a host need two, and remembers them as long as it lives. So it
+// is told a ticket instead, which is good for nothing elsewhere: its requests
+// come to an exchange with the ticket as their password and go on by the image
+// store's own way to registries, with the build's credentials.
+//
+// BuildKit also takes an image that is here already for everybody's. So whether
+// a build may see an image is decided before, by the registry (see gate).
+type pulls struct {
+	build       string // its id
+	ticket      string
+	credentials image.Credentials
+	hosts       docker.RegistryHosts
+
+	mu     sync.Mutex
+	failed *image.PullError // the first
+}
+
+// registries is where BuildKit's requests meet the builds that they are for.
+type registries struct {
+	mu       sync.Mutex
+	byBuild  map[string]*pulls
+	byTicket map[string]*pulls
+}
+
+func (b *Builder) begin(r Request) *pulls {
+	p := &pulls{build: r.ID, ticket: rand.Text(), credentials: r.Credentials, hosts: b.Images.Hosts(r.Credentials)}
+	b.registries.mu.Lock()
+	defer b.registries.mu.Unlock()
+	b.registries.byBuild[p.build], b.registries.byTicket[p.ticket] = p, p
+	return p
+}
+
+func (b *Builder) end(p *pulls) {
+	b.registries.mu.Lock()
+	defer b.registries.mu.Unlock()
+	delete(b.registries.byBuild, p.build)
+	delete(b.registries.byTicket, p.ticket)
+}
+
+// failure is why an image could not be had; nil for none.
+func (p *pulls) failure() *image.PullError {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+func (p *pulls) fail(err error) {
+	var e *image.PullError
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil && errors.As(err, &e) && e.Kind != image.KindCanceled {
+		p.failed = e
+	}
+}
+
+// buildAttribute tells the frontend which build it works for.
+const buildAttribute = "daytona-build"
+
+// frontend is BuildKit's for Dockerfiles, behind a gate.
+func (b *Builder) frontend(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	b.registries.mu.Lock()
+	p := b.registries.byBuild[c.BuildOpts().Opts[buildAttribute]]
+	b.registries.mu.Unlock()
+	if p == nil {
+		return nil, errors.New("the build has ended")
+	}
+	return dockerfile.Build(ctx, &gate{c, b.Images, p})
+}
+
+// gate lets a build see those images only that their registries show it now,
+// even where another build has brought them here.
+type gate struct {
+	gateway.Client
+	images *image.Store
+	pulls  *pulls
+}
+
+// ResolveImageConfig implements gateway.Client.
+func (g *gate) ResolveImageConfig(ctx context.Context, ref string, o sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	shown, err := g.images.Resolve(ctx, ref, g.pulls.credentials)
+	if err != nil {
+		g.pulls.fail(err)
+		return "", "", nil, err
+	}
+	pinned, err := image.Pinned(ref, shown)
+	if err != nil {
+		return "", "", nil, err
+	}
+	_, dgst, config, err := g.Client.ResolveImageConfig(ctx, pinned, o)
+	return ref, dgst, config, err
+}
+
+// hosts is where BuildKit looks for a registry's images.
+func (b *Builder) hosts(name string) ([]docker.RegistryHost, error) {
+	hosts, err := b.Images.Hosts(nil)(name)
+	for i := range hosts {
+		hosts[i].Client = &http.Client{Transport: &exchange{b: b, name: name, place: i, host: hosts[i].Host, plain: hosts[i].Client.Transport}}
+	}
+	return hosts, err
+}
+
+// exchange takes the ticket off a request and sends it on as its build's.
+type exchange struct {
+	b     *Builder
+	name  string
+	place int // among the registry's hosts
+	host  string
+	plain http.RoundTripper // without credentials
+}
+
+// RoundTrip implements http.RoundTripper.
+func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, ticket, _ := r.BasicAuth()
+	r = r.Clone(r.Context())
+	r.Header.Del("Authorization")
+	if r.URL.Host != e.host {
+		return e.plain.RoundTrip(r) // a redirect
+	}
+	e.b.registries.mu.Lock()
+	p := e.b.registries.byTicket[ticket]
+	e.b.registries.mu.Unlock()
+	if p == nil {
+		return &http.Response{
+			StatusCode: http.StatusUnauthorized, Status: "401 Unauthorized", Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+			Header: http.Header{"Www-Authenticate": {`Basic realm="ticket"`}}, Body: http.NoBody, Request: r,
+		}, nil
+	}
+	hosts, err := p.hosts(e.name)
+	if err != nil {
+		return nil, err
+	}
+	return hosts[e.place].Client.Transport.RoundTrip(r)
+}
+
+// ticket is what a build tells BuildKit for a password.
+type ticket string
+
+// Register implements session.Attachable.
+func (t ticket) Register(s *grpc.Server) { auth.RegisterAuthServer(s, tickets{ticket: string(t)}) }
+
+type tickets struct {
+	auth.UnimplementedAuthServer
+	ticket string
+}
+
+// Credentials implements auth.AuthServer.
+func (t tickets) Credentials(context.Context, *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
+	return &auth.CredentialsResponse{Username: "build", Secret: t.ticket}, nil
+}

@@ -1,0 +1,246 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+)
+
+// authenticated is the way to one registry, or to one mirror: it answers the
+// registry's challenges with what the repository of each request needs. So two
+// repositories of one host may need two credentials, and a token that expires in
+// the middle of a pull costs one more request. Where a redirect leads elsewhere,
+// nothing is told.
+type authenticated struct {
+	store       *Store
+	name        string // of the registry in references
+	scheme      string
+	host        string // that is asked
+	path        string // of its API
+	credentials Credentials
+	next        http.RoundTripper
+}
+
+// repository is what a request is about; ok is false when it does not go to the
+// registry's API.
+func (a *authenticated) repository(u *url.URL) (r Repository, ok bool) {
+	rest, below := strings.CutPrefix(u.Path, a.path+"/")
+	if u.Host != a.host || u.Scheme != a.scheme || !below {
+		return r, false
+	}
+	for _, kind := range []string{"/manifests/", "/blobs/", "/referrers/", "/tags/"} {
+		if i := strings.LastIndex(rest, kind); i > 0 {
+			return Repository{a.name, rest[:i]}, true
+		}
+	}
+	return Repository{Host: a.name}, rest == ""
+}
+
+// RoundTrip implements http.RoundTripper. The requests have no body.
+func (a *authenticated) RoundTrip(r *http.Request) (*http.Response, error) {
+	repository, ok := a.repository(r.URL)
+	if !ok {
+		return a.next.RoundTrip(r)
+	}
+	ctx := r.Context()
+	known, err := a.authorizer(ctx, repository, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := a.try(known, r)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		return a.RoundTrip(r) // another one left, who was fetching the token
+	}
+	if err != nil || res.StatusCode != http.StatusUnauthorized {
+		return res, err
+	}
+	// The first request, or what was known has expired or was changed.
+	anew, err := a.authorizer(ctx, repository, known)
+	if err == nil && anew.AddResponses(ctx, []*http.Response{res}) != nil {
+		return settled(res), nil // it wants what we do not have
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
+	if closeErr := res.Body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	if res, err = a.try(anew, r); err != nil {
+		return nil, err
+	}
+	return settled(res), nil
+}
+
+func (a *authenticated) try(t *tokens, r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Del("Authorization")
+	if err := t.Authorize(r.Context(), r); err != nil {
+		a.store.forget(t) // it would remember the error
+		return nil, &tokenError{err}
+	}
+	return a.next.RoundTrip(r)
+}
+
+// settled takes the challenge off an answer: it was met, as far as it can be.
+func settled(res *http.Response) *http.Response {
+	res.Header.Del("WWW-Authenticate")
+	return res
+}
+
+// tokens are those for a repository and a credential. They serve all pulls and
+// builds with that credential, until they are refused.
+type tokens struct {
+	docker.Authorizer
+	key [sha256.Size]byte
+}
+
+// authorizer finds the tokens for a repository, other than the refused ones.
+func (a *authenticated) authorizer(ctx context.Context, r Repository, refused *tokens) (*tokens, error) {
+	c, err := a.credentials.find(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		c = &Credential{}
+	}
+	s := a.store
+	key := sha256.Sum256([]byte(strings.Join([]string{a.scheme, a.host, r.Name, c.User, c.Secret}, "\x00")))
+	s.tokensMu.Lock()
+	defer s.tokensMu.Unlock()
+	if known, ok := s.tokens.Get(key); ok && known != refused {
+		return known, nil
+	}
+	client := &http.Client{Transport: guardedRealm{a.next, a.scheme == "https" && c.Secret != ""}}
+	fresh := &tokens{key: key, Authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(
+		func(string) (string, string, error) { return c.User, c.Secret, nil },
+	))}
+	s.tokens.Add(key, fresh)
+	return fresh, nil
+}
+
+func (s *Store) forget(t *tokens) {
+	s.tokensMu.Lock()
+	defer s.tokensMu.Unlock()
+	if known, ok := s.tokens.Peek(t.key); ok && known == t {
+		s.tokens.Remove(t.key)
+	}
+}
+
+// guardedRealm speaks to the token server that a registry names, which must not
+// be less safe than the registry.
+type guardedRealm struct {
+	http.RoundTripper
+	tls bool // only by it
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g guardedRealm) RoundTrip(r *http.Request) (*http.Response, error) {
+	if g.tls && r.URL.Scheme != "https" {
+		return nil, fmt.Errorf("%w: it sends passwords to %s, without TLS", errRealm, r.URL.Host)
+	}
+	return g.RoundTripper.RoundTrip(r)
+}
+
+var errRealm = errors.New("the registry is not to be trusted with a password")
+
+// tokenError is what a registry's token server says, or keeps from saying.
+type tokenError struct{ error }
+
+func (e *tokenError) Unwrap() error { return e.error }
+
+// kind tells a refusal from a failure.
+func (e *tokenError) kind() Kind {
+	var status remoteerrors.ErrUnexpectedStatus
+	switch {
+	case errors.Is(e.error, errRealm):
+		return KindUnauthorized
+	case !errors.As(e.error, &status):
+		return ""
+	case status.StatusCode == http.StatusTooManyRequests, status.StatusCode >= 500:
+		return KindUnreachable
+	}
+	return KindUnauthorized
+}
+
+// Hosts tells where a registry's images are, for pulls and builds alike: its
+// mirrors, then the registry itself. Each is asked with the credentials of its
+// own name only.
+func (s *Store) Hosts(c Credentials) docker.RegistryHosts {
+	next := stallGuard{s.transport, s.Stall}
+	return func(name string) ([]docker.RegistryHost, error) {
+		var out []docker.RegistryHost
+		add := func(name, scheme, host, path string) {
+			client := &http.Client{Transport: &authenticated{s, name, scheme, host, path, c, next}}
+			out = append(out, docker.RegistryHost{
+				Client: client, Host: host, Scheme: scheme, Path: path, Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+			})
+		}
+		for _, m := range s.Mirrors[name] {
+			u, err := url.Parse(m.URL)
+			if err != nil || u.Host == "" {
+				return nil, fmt.Errorf("mirror %q of %s is not a URL", m.URL, name)
+			}
+			add(u.Host, u.Scheme, u.Host, u.Path+"/v2")
+		}
+		scheme, host := s.address(name)
+		add(name, scheme, host, "/v2")
+		return out, nil
+	}
+}
+
+// address is where a registry itself answers.
+func (s *Store) address(name string) (scheme, host string) {
+	scheme, host = "https", name
+	if slices.Contains(s.PlainHTTP, name) {
+		scheme = "http"
+	}
+	if name == dockerHub {
+		host = "registry-1.docker.io"
+	}
+	return scheme, host
+}
+
+// dockerHub is the registry of references that name none.
+const dockerHub = "docker.io"
+
+// Try asks a registry whether it knows the credential. One that shows
+// everything to everybody takes any. Errors: *PullError, whose Reference is the
+// registry.
+func (s *Store) Try(ctx context.Context, registry string, c Credential) error {
+	err := s.try(ctx, registry, c)
+	if err == nil {
+		return nil
+	}
+	return &PullError{Kind: classify(err), Reference: registry, Entry: c.Entry, Err: err}
+}
+
+func (s *Store) try(ctx context.Context, registry string, c Credential) error {
+	hosts, err := s.Hosts(func(context.Context, Repository) (*Credential, error) { return &c, nil })(registry)
+	if err != nil {
+		return err
+	}
+	itself := hosts[len(hosts)-1]
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, itself.Scheme+"://"+itself.Host+itself.Path+"/", nil)
+	if err != nil {
+		return err
+	}
+	res, err := itself.Client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 300 {
+		return remoteerrors.NewUnexpectedStatusErr(res)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package image
+
+import (
+	"context"
+	"fmt"
+)
+
+// Repository is where images are: a registry and a name there.
+type Repository struct {
+	Host string // with its port, as in references; docker.io for Docker Hub
+	Name string // "library/python"; "" is the registry as a whole
+}
+
+func (r Repository) String() string {
+	if r.Name == "" {
+		return r.Host
+	}
+	return r.Host + "/" + r.Name
+}
+
+// Credential is what a registry wants to know before it shows a repository.
+type Credential struct {
+	Entry  string // who gave it, a name that people know it by
+	User   string
+	Secret string
+}
+
+// Credentials finds the credential of a repository; nil is none. It is asked
+// before every request, so that one which has changed is used at once. A nil
+// func has none.
+type Credentials func(ctx context.Context, r Repository) (*Credential, error)
+
+func (c Credentials) find(ctx context.Context, r Repository) (*Credential, error) {
+	if c == nil {
+		return nil, nil
+	}
+	found, err := c(ctx, r)
+	if err != nil {
+		return nil, &credentialsError{r, err}
+	}
+	return found, nil
+}
+
+// credentialsError says that a repository's credential could not be found.
+type credentialsError struct {
+	repository Repository
+	err        error
+}
+
+func (e *credentialsError) Error() string {
+	return fmt.Sprintf("find credentials for %s: %v", e.repository, e.err)
+}
+
+func (e *credentialsError) Unwrap() error { return e.err }

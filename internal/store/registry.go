@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/registry"
+)
+
+type registryRow struct {
+	bun.BaseModel `bun:"table:docker_registries"`
+
+	ID             string `bun:",pk"`
+	OrganizationID string
+	Name           string
+	URL            string `bun:"url"`
+	Username       string
+	Password       string
+	Project        string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+func rowOfRegistry(r *registry.Registry) *registryRow {
+	return &registryRow{
+		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, URL: r.URL, Username: r.Username, Password: r.Password, Project: r.Project,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+func (r *registryRow) registry() *registry.Registry {
+	return &registry.Registry{
+		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, URL: r.URL, Username: r.Username, Password: r.Password, Project: r.Project,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+}
+
+func registryMissing(err error, id string) error {
+	return missing(err, "REGISTRY_NOT_FOUND", "Registry %q does not exist.", id)
+}
+
+func registryTaken(err error, name string) error {
+	if isDuplicate(err) {
+		return fault.Conflict("REGISTRY_EXISTS", fmt.Sprintf("A registry named %q exists already: choose another name, or update it.", name))
+	}
+	return err
+}
+
+// InsertRegistry is registry.Store.
+func (s *Store) InsertRegistry(ctx context.Context, r *registry.Registry) error {
+	_, err := s.write.NewInsert().Model(rowOfRegistry(r)).Exec(ctx)
+	return registryTaken(err, r.Name)
+}
+
+// Registry is registry.Store.
+func (s *Store) Registry(ctx context.Context, organizationID, id string) (*registry.Registry, error) {
+	var r registryRow
+	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx); err != nil {
+		return nil, registryMissing(err, id)
+	}
+	return r.registry(), nil
+}
+
+// Registries is registry.Store.
+func (s *Store) Registries(ctx context.Context, organizationID string) ([]*registry.Registry, error) {
+	var rows []*registryRow
+	q := s.read.NewSelect().Model(&rows).OrderExpr("organization_id, name")
+	if organizationID != "" {
+		q = q.Where("organization_id = ?", organizationID)
+	}
+	err := q.Scan(ctx)
+	out := make([]*registry.Registry, len(rows))
+	for i, r := range rows {
+		out[i] = r.registry()
+	}
+	return out, err
+}
+
+// UpdateRegistry is registry.Store.
+func (s *Store) UpdateRegistry(ctx context.Context, organizationID, id string, change func(*registry.Registry) error) (*registry.Registry, error) {
+	var out *registry.Registry
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var r registryRow
+		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx); err != nil {
+			return registryMissing(err, id)
+		}
+		out = r.registry()
+		if err := change(out); err != nil {
+			return err
+		}
+		_, err := tx.NewUpdate().Model(rowOfRegistry(out)).WherePK().Exec(ctx)
+		return registryTaken(err, out.Name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// DeleteRegistry is registry.Store.
+func (s *Store) DeleteRegistry(ctx context.Context, organizationID, id string) error {
+	res, err := s.write.NewDelete().Model((*registryRow)(nil)).Where("id = ?", id).Where("organization_id = ?", organizationID).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return fault.NotFound("REGISTRY_NOT_FOUND", fmt.Sprintf("Registry %q does not exist.", id))
+}
