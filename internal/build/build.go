@@ -181,4 +181,4 @@ func (n namespaced) Delete(ctx context.Context, name string, opts ...images.Dele
 }
 
 // errTimeout ends a build that takes too long.
-var errTimeout = errors.New("it took longer than builds may")
+var errTimeout = errors.New("it took longer than a build may (build-timeout)")

@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/moby/buildkit/client"
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/opendaytona/daytona/internal/engine"
@@ -297,7 +301,12 @@ func TestAFailedBuildNamesItsLine(t *testing.T) {
 		{"missing-image", "FROM nothing:1\n", "line 1 of the Dockerfile"},
 		{"host-network", "FROM busybox:1\nRUN --network=host true\n", "network.host"},
 		{"disk", "FROM busybox:1\nRUN dd if=/dev/zero of=/big bs=1M count=2000; sleep 60\n", local.ErrStepDisk.Error()},
-		{"memory", "FROM busybox:1\nRUN dd if=/dev/zero of=/dev/null bs=1000M count=1\n", local.ErrStepKilled.Error()},
+		{"memory", "FROM busybox:1\nRUN dd if=/dev/zero of=/dev/null bs=1000M count=1\n", local.ErrStepMemory.Error()},
+		{"processes", "FROM busybox:1\nRUN i=0; while [ $i -lt 100000 ]; do sleep 60 & i=$((i+1)); done\n", local.ErrStepPIDs.Error()},
+		{"own-api", "FROM busybox:1\nADD " + busybox(t) + "/v2/ /x\n", ErrForbiddenAddress.Error()},
+		{"metadata", "FROM busybox:1\nADD http://169.254.169.254/latest/user-data /x\n", ErrForbiddenAddress.Error()},
+		{"git", "FROM busybox:1\nADD https://git.example/a/b.git /x\n", errGit.Error()},
+		{"secret", "FROM busybox:1\nRUN --mount=type=secret,id=token,required=true true\n", "secret token: not found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, log, err := f.make(c.name, c.dockerfile, nil)
@@ -321,5 +330,133 @@ func TestACancelledBuildEndsSoon(t *testing.T) {
 	_, err := f.Build(ctx, Request{ID: "long", Owner: "test/long", Dockerfile: "FROM busybox:1\nRUN sleep 1000\n", Log: &log})
 	if !errors.Is(err, context.Canceled) || time.Since(began) > 10*time.Second {
 		t.Errorf("it ended after %s: %v\n%s", time.Since(began), err, log.String())
+	}
+}
+
+func TestASecretThatIsNotRequiredIsNotThere(t *testing.T) {
+	f := open(t, nil)
+	img, log, err := f.make("secret", "FROM busybox:1\nRUN --mount=type=secret,id=token test ! -e /run/secrets/token && echo none >/said\n", nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if got := read(t, img, "said"); got != "none" {
+		t.Errorf("the step says %q", got)
+	}
+}
+
+func TestABuildThatNeverEndsIsEnded(t *testing.T) {
+	f := open(t, func(o *Options) { o.Timeout = 3 * time.Second })
+	began := time.Now()
+	_, log, err := f.make("endless", "FROM busybox:1\nRUN while true; do true; done\n", nil)
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(e.Message(), "build-timeout") || time.Since(began) > 15*time.Second {
+		t.Errorf("after %s: %v\n%s", time.Since(began), err, log)
+	}
+}
+
+func TestWhatAStepSaysWithoutEndIsCut(t *testing.T) {
+	f := open(t, nil)
+	_, log, err := f.make("chatty", "FROM busybox:1\nRUN dd if=/dev/zero bs=1M count=100\nRUN echo the-next-step-is-heard\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(log) > 8<<20 || !strings.Contains(log, "output clipped") || !strings.Contains(log, "the-next-step-is-heard") {
+		t.Errorf("the log has %d bytes and ends %q", len(log), log[max(0, len(log)-300):])
+	}
+}
+
+// reaching lets ADD reach one address that no step may.
+type reaching struct {
+	Steps
+	also netip.Addr
+}
+
+// CheckReach implements Steps.
+func (r reaching) CheckReach(to netip.Addr) error {
+	if to == r.also {
+		return nil
+	}
+	return r.Steps.CheckReach(to)
+}
+
+func TestADDFetchesFromURLs(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, "http://169.254.169.254/latest/user-data", http.StatusFound)
+			return
+		}
+		_, _ = io.WriteString(w, "fetched")
+	}))
+	defer web.Close()
+	f := open(t, func(o *Options) { o.Steps = reaching{o.Steps, netip.MustParseAddr("127.0.0.1")} })
+	img, log, err := f.make("url", "FROM busybox:1\nADD "+web.URL+"/file /got/\n", nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if got := read(t, img, "got/file"); got != "fetched" {
+		t.Errorf("the file is %q", got)
+	}
+	var e *Error
+	_, log, err = f.make("redirected", "FROM busybox:1\nADD "+web.URL+"/away /x\n", nil)
+	if !errors.As(err, &e) || !strings.Contains(e.Message(), ErrForbiddenAddress.Error()) {
+		t.Errorf("a redirection to a metadata service: %v\n%s", err, log)
+	}
+}
+
+// stands tells whether the image's root can be made: all its layers are there.
+func (f *fixture) stands(img *image.Image) error {
+	now, err := f.images.Image(f.t.Context(), img.Digest)
+	if err != nil {
+		return err
+	}
+	for _, layer := range now.Layers {
+		if _, err := os.Stat(layer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestTheCacheIsLimitedAndNeverTakesWhatIsHeld(t *testing.T) {
+	f := open(t, func(o *Options) { o.CacheSize = 1 << 20 })
+	made := map[int]*image.Image{}
+	for i := range 6 {
+		img, log, err := f.make(fmt.Sprintf("many-%d", i), fmt.Sprintf(`FROM busybox:1
+RUN --mount=type=cache,target=/cache dd if=/dev/urandom of=/cache/kept-%[1]d bs=1M count=4
+RUN dd if=/dev/urandom of=/dropped bs=1M count=8 && rm /dropped && echo %[1]d >/number
+`, i), nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		made[i] = img
+	}
+	// The builder does the same a minute after a build.
+	if err := f.client.Prune(t.Context(), nil, client.PruneAll, client.WithKeepOpt(0, 0, f.CacheSize, 0)); err != nil {
+		t.Fatal(err)
+	}
+	usage, err := f.client.DiskUsage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size int64
+	for _, u := range usage {
+		if !u.Shared && !u.InUse {
+			size += u.Size
+		}
+	}
+	if size > f.CacheSize {
+		t.Errorf("the cache takes %d bytes, %d are allowed", size, f.CacheSize)
+	}
+	if err := f.images.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, img := range made {
+		if err := f.stands(img); err != nil {
+			t.Errorf("image %d: %v", i, err)
+			continue
+		}
+		if got := read(t, img, "number"); got != fmt.Sprint(i) {
+			t.Errorf("image %d has number %q", i, got)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,6 +27,8 @@ import (
 	containerdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/source"
+	httpsource "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/moby/buildkit/util/leaseutil"
@@ -56,6 +59,8 @@ type Options struct {
 // Steps runs the steps of builds; *local.Local does.
 type Steps interface {
 	RunStep(ctx context.Context, step local.Step) (exitCode int, err error)
+	// CheckReach fails for an address that no step may reach.
+	CheckReach(to netip.Addr) error
 }
 
 // Builder builds images. Its methods may run at once.
@@ -144,6 +149,13 @@ func (b *Builder) openController(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if w.HTTPSource, err = httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: fetchTransport(b.Steps.CheckReach)}); err != nil {
+		return err
+	}
+	w.GitSource = nil
+	for _, s := range []source.Source{w.HTTPSource, noGit{}} {
+		w.SourceManager.Register(s)
 	}
 	workers := &worker.Controller{}
 	if err := workers.Add(w); err != nil {

@@ -66,7 +66,7 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
 	}
 	code, err := e.steps.RunStep(ctx, step)
-	if errors.Is(err, local.ErrStepKilled) {
+	if err != nil && code != 0 {
 		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: err}
 	}
 	if err != nil {

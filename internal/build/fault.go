@@ -68,12 +68,10 @@ func (e *Error) Message() string {
 		return at + ": " + errTimeout.Error() + "."
 	case errors.Is(e.Err, context.Canceled):
 		return "The build was cancelled."
-	case strings.Contains(e.Err.Error(), local.ErrStepKilled.Error()):
-		return at + ": " + local.ErrStepKilled.Error() + "."
-	case strings.Contains(e.Err.Error(), local.ErrStepDisk.Error()):
-		return at + ": " + local.ErrStepDisk.Error() + "."
-	case errors.Is(e.Err, unix.ENOSPC):
-		return at + ": the server has no disk space left."
+	case limit(e.Err) != nil:
+		return at + ": " + limit(e.Err).Error() + "."
+	case strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
+		return "The server has no disk space left for this build: deactivate or delete snapshots."
 	case errors.As(e.Err, &exit):
 		return fmt.Sprintf("%s: its command ended with exit code %d; the build log tells more.", at, exit.ExitCode)
 	case errors.As(e.Err, &told):
@@ -87,6 +85,18 @@ func (e *Error) Message() string {
 
 // missing is how BuildKit tells of a source of COPY or ADD that is not there.
 var missing = regexp.MustCompile(`failed to calculate checksum of ref .*: "(.*)": not found$`)
+
+// limit is the limit that a build has run into, nil for none. Errors that pass
+// BuildKit's client are texts.
+func limit(err error) error {
+	text := err.Error()
+	for _, known := range []error{local.ErrStepDisk, local.ErrStepMemory, local.ErrStepPIDs, ErrForbiddenAddress, errGit} {
+		if strings.Contains(text, known.Error()) {
+			return known
+		}
+	}
+	return nil
+}
 
 // root is the error's text without the path that gRPC and the solver put
 // before it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,8 +77,9 @@ type StepUser struct {
 
 // Errors of RunStep, besides engine.ErrNoSlot.
 var (
-	ErrStepDisk   = errors.New("it wrote more than the disk limit of a build step")
-	ErrStepKilled = errors.New("its command was killed, most likely because it needed more memory than a build step may have")
+	ErrStepDisk   = errors.New("it wrote more than a build step may (build-disk)")
+	ErrStepMemory = errors.New("its command was killed because it needed more memory than a build step may have (build-memory)")
+	ErrStepPIDs   = errors.New("it started more processes than a build step may have at once")
 )
 
 // diskPeriod is how often a step's writes are counted.
@@ -119,12 +121,18 @@ func (l *Local) RunStep(ctx context.Context, st Step) (code int, err error) {
 	if o.err != nil {
 		return 0, fmt.Errorf("run step %s: %w", st.ID, o.err)
 	}
-	// The runtime has removed the cgroup that could tell for sure.
-	if o.code == 128+int(unix.SIGKILL) {
-		return o.code, ErrStepKilled
+	switch {
+	case o.code == 0: // it made do with what it had
+	case l.cgroups.OOMKills(st.ID) > 0:
+		return o.code, ErrStepMemory
+	case l.cgroups.ForksRefused(st.ID) > 0:
+		return o.code, ErrStepPIDs
 	}
 	return o.code, nil
 }
+
+// CheckReach fails for an address that no sandbox and no step may reach.
+func (l *Local) CheckReach(to netip.Addr) error { return l.slots.CheckReach(to) }
 
 func (l *Local) setUpStep(b *bundle, st Step) error {
 	if err := os.MkdirAll(filepath.Join(b.dir, guestDir), 0o755); err != nil {
@@ -189,7 +197,7 @@ func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err er
 // runStep runs the container in the foreground.
 func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) (int, error) {
 	log := filepath.Join(b.dir, "runtime.log")
-	cmd := l.runtime.command(context.WithoutCancel(ctx), "--log", log, "--log-format", "json", "run", "--bundle", b.dir, st.ID)
+	cmd := l.runtime.command(context.WithoutCancel(ctx), "--log", log, "--log-format", "json", "run", "--keep", "--bundle", b.dir, st.ID) // its cgroup tells which limit it met
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Stdin = st.Stdin
 	var copies sync.WaitGroup

@@ -16,6 +16,16 @@ func (t *Tree) OOMKills(id string) int64 {
 	return field(filepath.Join(t.dir(filepath.Join(root, "memory"), id), "memory.oom_control"), "oom_kill")
 }
 
+// ForksRefused is how often the kernel refused the sandbox a process or thread
+// for its limit.
+func (t *Tree) ForksRefused(id string) int64 {
+	mount := root
+	if !t.v2 {
+		mount = filepath.Join(root, "pids")
+	}
+	return field(filepath.Join(t.dir(mount, id), "pids.events"), "max")
+}
+
 // Memory is what the sandbox holds without what the kernel could drop at once.
 func (t *Tree) Memory(id string) int64 {
 	if t.v2 {
