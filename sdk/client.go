@@ -36,6 +36,7 @@ type Config struct {
 type Client struct {
 	config   Config
 	Snapshot *SnapshotService
+	Registry *RegistryService
 }
 
 // NewClient reads DAYTONA_API_KEY, DAYTONA_API_URL, DAYTONA_ORGANIZATION_ID and
@@ -74,6 +75,7 @@ func NewClientWithConfig(c Config) (*Client, error) {
 	}
 	client := &Client{config: c}
 	client.Snapshot = &SnapshotService{client: client}
+	client.Registry = &RegistryService{client: client}
 	return client, nil
 }
 

@@ -24,7 +24,9 @@ import (
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -61,12 +63,15 @@ func Start(t testing.TB) *Server {
 		Store: db, Engine: s.Machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
 	})
+	encryption, err := seal.ParseKey(seal.NewKeyText())
+	must(t, err)
+	registries := &registry.Service{Store: db, Sealer: encryption, Tester: hubs{}, Clock: clock.RealClock{}, Log: log}
 	mux := http.NewServeMux()
 	mux.Handle(httpapi.ToolboxPath+"/", http.StripPrefix(httpapi.ToolboxPath, gateway.New(gateway.Config{
 		Authorizer: &door{accounts, sandboxes}, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
 	})))
 	mux.Handle("/", httpapi.New(httpapi.Config{
-		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Usage: db, Logs: logs, Log: log, Version: "test",
+		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Registries: registries, Usage: db, Logs: logs, Log: log, Version: "test",
 		DefaultSnapshot: "default", Ready: map[string]func(context.Context) error{"database": db.Ping},
 	}))
 	web := httptest.NewServer(mux)
@@ -116,6 +121,16 @@ func (d *door) AuthorizeToolbox(ctx context.Context, authorization, organization
 		return "", err
 	}
 	return sb.ID, nil
+}
+
+// hubs know every user by the password "right" (registry.Tester).
+type hubs struct{}
+
+func (hubs) Test(_ context.Context, host string, c registry.Credential) string {
+	if c.Password == "right" {
+		return ""
+	}
+	return host + " refuses the user " + c.Username + "."
 }
 
 // silence is nobody listening to events.
