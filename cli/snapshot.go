@@ -17,7 +17,7 @@ import (
 
 func (a *app) snapshotCommand() *cobra.Command {
 	c := group("snapshot", "Templates of sandboxes", "snapshots")
-	c.AddCommand(a.snapshotCreate(), a.snapshotList(), a.snapshotGet(),
+	c.AddCommand(a.snapshotCreate(), a.snapshotPush(), a.snapshotList(), a.snapshotGet(),
 		a.snapshotChange("activate", "Make an inactive snapshot usable again", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
 			_, err := s.Activate(ctx, name)
 			return err

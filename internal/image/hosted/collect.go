@@ -15,7 +15,9 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/distribution/distribution/v3"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // When a file was last used is its modification time: the registry writes it
@@ -57,6 +59,51 @@ func (p *project) touch(q *http.Request) {
 			_ = os.Chtimes(p.blobFile(d), now, now) // as above
 		}
 	}
+}
+
+// link makes a blob that a client asks for known in the repository it asks
+// about, if another repository of the project has it: so nothing is sent twice.
+// Whoever asks may read them all.
+func (p *project) link(q *http.Request) {
+	name, text, _ := strings.Cut(strings.TrimPrefix(q.URL.Path, prefix), "/blobs/")
+	d, err := digest.Parse(text)
+	if err != nil {
+		return
+	}
+	info, err := os.Stat(p.blobFile(d))
+	if err != nil {
+		return
+	}
+	repository, err := p.repository(q.Context(), name)
+	if err != nil {
+		return
+	}
+	blobs := repository.Blobs(q.Context())
+	if _, err := blobs.Stat(q.Context(), d); err == nil {
+		return // it is known
+	}
+	// Without success the registry says that it is not there, and it is sent.
+	upload, err := blobs.Create(q.Context(), known{ocispec.Descriptor{Digest: d, Size: info.Size(), MediaType: "application/octet-stream"}, repository.Named()})
+	if err == nil { // it was not mounted, but begun
+		_ = upload.Cancel(q.Context()) // or a collection does it
+	}
+}
+
+// known mounts a blob of the project. It implements distribution.BlobCreateOption.
+type known struct {
+	blob ocispec.Descriptor
+	name reference.Named
+}
+
+// Apply implements distribution.BlobCreateOption.
+func (k known) Apply(to any) error {
+	o, ok := to.(*distribution.CreateOptions)
+	if !ok {
+		return fmt.Errorf("mount into %T", to)
+	}
+	from, err := reference.WithDigest(k.name, k.blob.Digest)
+	o.Mount.ShouldMount, o.Mount.From, o.Mount.Stat = true, from, &k.blob
+	return err
 }
 
 // Collections are made when somebody asks, and so often.

@@ -61,6 +61,9 @@ func (r *Registry) serve(p *project, w http.ResponseWriter, q *http.Request) {
 		defer p.gate.RUnlock()
 		p.touch(q)
 	}
+	if q.Method == http.MethodHead {
+		p.link(q)
+	}
 	switch q.Method {
 	case http.MethodPost, http.MethodPatch, http.MethodPut:
 		r.receive(p, w, q)

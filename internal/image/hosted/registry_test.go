@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -417,6 +418,45 @@ func TestAPushThatFindsALayerKeepsItFromBeingCollected(t *testing.T) {
 	if _, err := remote.Get(tag(t, host, ours+"/app:1"), login(r, ours)); err == nil {
 		t.Error("the old image is still there")
 	}
+}
+
+func TestALayerOfAnotherRepositoryIsNotSentAgain(t *testing.T) {
+	r, host := open(t, t.TempDir(), 1<<30, nil)
+	img := image(t, 50_000, 2)
+	if err := remote.Write(tag(t, host, ours+"/app:1"), img, login(r, ours)); err != nil {
+		t.Fatal(err)
+	}
+	watch := &uploads{RoundTripper: http.DefaultTransport}
+	if err := remote.Write(tag(t, host, ours+"/copy:1"), img, login(r, ours), remote.WithTransport(watch)); err != nil {
+		t.Fatal(err)
+	}
+	if n := watch.n.Load(); n != 0 {
+		t.Errorf("%d blobs were sent again", n)
+	}
+	got, err := remote.Image(tag(t, host, ours+"/copy:1"), login(r, ours))
+	if err == nil {
+		err = complete(got)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	// Another organization's are not known.
+	if err := remote.Write(tag(t, host, theirs+"/copy:1"), img, login(r, theirs), remote.WithTransport(watch)); err != nil || watch.n.Load() != 3 {
+		t.Errorf("%v, %d blobs were sent, want 3", err, watch.n.Load())
+	}
+}
+
+// uploads counts the uploads that are begun.
+type uploads struct {
+	http.RoundTripper
+	n atomic.Int32
+}
+
+func (u *uploads) RoundTrip(q *http.Request) (*http.Response, error) {
+	if q.Method == http.MethodPost {
+		u.n.Add(1)
+	}
+	return u.RoundTripper.RoundTrip(q)
 }
 
 // age moves all files of our project back.
