@@ -46,7 +46,7 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return nil, newError(err, pulls.failure())
+		return nil, newError(err, pulls.failure(err))
 	}
 	return img, nil
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -36,6 +38,13 @@ type pulls struct {
 
 	mu     sync.Mutex
 	failed *image.PullError // the first
+	broken *request         // the last
+}
+
+// request is one for content that was not answered.
+type request struct {
+	path string
+	err  *image.PullError
 }
 
 // registries is where BuildKit's requests meet the builds that they are for.
@@ -60,11 +69,31 @@ func (b *Builder) end(p *pulls) {
 	delete(b.registries.byTicket, p.ticket)
 }
 
-// failure is why an image could not be had; nil for none.
-func (p *pulls) failure() *image.PullError {
+// failure is why a build's error came about, if it is that an image could not be
+// had; nil when it is not. BuildKit asks again after failures, so one that it
+// does not tell of has passed.
+func (p *pulls) failure(err error) *image.PullError {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.failed == nil && p.broken != nil && strings.Contains(err.Error(), p.broken.path) {
+		return p.broken.err
+	}
 	return p.failed
+}
+
+// note remembers a request that failed.
+func (p *pulls) note(r *http.Request, registry string, res *http.Response, err error) {
+	repository, _, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/blobs/")
+	if r.Context().Err() != nil || !ok || err == nil && res.StatusCode < 400 {
+		return
+	}
+	if err == nil {
+		err = remoteerrors.ErrUnexpectedStatus{Status: res.Status, StatusCode: res.StatusCode, RequestURL: r.URL.String(), RequestMethod: r.Method}
+	}
+	broken := &request{r.URL.Path, image.Explain(r.Context(), registry+"/"+repository, p.credentials, err)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = broken
 }
 
 func (p *pulls) fail(err error) {
@@ -152,7 +181,9 @@ func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return hosts[e.place].Client.Transport.RoundTrip(r)
+	res, err := hosts[e.place].Client.Transport.RoundTrip(r)
+	p.note(r, e.name, res, err)
+	return res, err
 }
 
 // ticket is what a build tells BuildKit for a password.

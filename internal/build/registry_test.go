@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -92,14 +93,44 @@ func TestAPrivateImageIsBuiltOnByWhoMay(t *testing.T) {
 					t.Errorf("%s: %q", c.from, m)
 				}
 			}
-			_, err = make("four", "FROM 127.0.0.1:1/app:1\n", both)
-			var pull *image.PullError
-			if !errors.As(err, &pull) || pull.Kind != image.KindUnreachable {
-				t.Errorf("nobody listens: %v", err)
-			}
 			if n := len(f.registries.byBuild) + len(f.registries.byTicket); n > 0 {
 				t.Errorf("%d builds are remembered", n)
 			}
 		})
+	}
+}
+
+func TestALayerThatIsNotToBeHadIsNamed(t *testing.T) {
+	g := fixtures.NewRegistry()
+	img, err := fixtures.Noise(1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.AddImage("team/app", "1", img); err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/blobs/") && !strings.HasSuffix(r.URL.Path, config.String()) {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		g.ServeHTTP(w, r)
+	}))
+	defer web.Close()
+	host := strings.TrimPrefix(web.URL, "http://")
+	f := openWith(t, func(o *image.Options) { o.PlainHTTP = []string{host} })
+	_, log, err := f.make("denied", "FROM "+host+"/team/app:1\nCOPY file /file\n", map[string]string{"file": "x"})
+	var pull *image.PullError
+	var e *Error
+	if !errors.As(err, &e) || !errors.As(err, &pull) || pull.Kind != image.KindUnauthorized || !strings.Contains(e.Message(), "no credentials are known for "+host+"/team/app") {
+		t.Errorf("got %v\n%s", err, log)
+	}
+	_, _, err = f.make("away", "FROM 127.0.0.1:1/app:1\n", nil)
+	if !errors.As(err, &pull) || pull.Kind != image.KindUnreachable {
+		t.Errorf("nobody listens: %v", err)
 	}
 }

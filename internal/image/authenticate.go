@@ -120,7 +120,7 @@ func (a *authenticated) authorizer(ctx context.Context, r Repository, refused *t
 	if known, ok := s.tokens.Get(key); ok && known != refused {
 		return known, nil
 	}
-	client := &http.Client{Transport: guardedRealm{a.next, a.scheme == "https" && c.Secret != ""}}
+	client := &http.Client{Transport: guardedRealm{a.next, a.scheme == "https"}}
 	fresh := &tokens{key: key, Authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(
 		func(string) (string, string, error) { return c.User, c.Secret, nil },
 	))}
@@ -137,7 +137,9 @@ func (s *Store) forget(t *tokens) {
 }
 
 // guardedRealm speaks to the token server that a registry names, which must not
-// be less safe than the registry.
+// be less safe than the registry: it gets the password, and what it answers goes
+// to the registry, which nothing inside a network should (metadata services
+// speak without TLS).
 type guardedRealm struct {
 	http.RoundTripper
 	tls bool // only by it
@@ -146,12 +148,17 @@ type guardedRealm struct {
 // RoundTrip implements http.RoundTripper.
 func (g guardedRealm) RoundTrip(r *http.Request) (*http.Response, error) {
 	if g.tls && r.URL.Scheme != "https" {
-		return nil, fmt.Errorf("%w: it sends passwords to %s, without TLS", errRealm, r.URL.Host)
+		return nil, realmError(r.URL.Host)
 	}
 	return g.RoundTripper.RoundTrip(r)
 }
 
-var errRealm = errors.New("the registry is not to be trusted with a password")
+// realmError is the host of a token server that is not asked.
+type realmError string
+
+func (e realmError) Error() string {
+	return "its registry, which has TLS, names a token server without, " + string(e)
+}
 
 // tokenError is what a registry's token server says, or keeps from saying.
 type tokenError struct{ error }
@@ -161,9 +168,10 @@ func (e *tokenError) Unwrap() error { return e.error }
 // kind tells a refusal from a failure.
 func (e *tokenError) kind() Kind {
 	var status remoteerrors.ErrUnexpectedStatus
+	var realm realmError
 	switch {
-	case errors.Is(e.error, errRealm):
-		return KindUnauthorized
+	case errors.As(e.error, &realm):
+		return KindCredentials
 	case !errors.As(e.error, &status):
 		return ""
 	case status.StatusCode == http.StatusTooManyRequests, status.StatusCode >= 500:

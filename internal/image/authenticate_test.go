@@ -272,7 +272,7 @@ func TestATokenServerWithoutTLSIsNotTold(t *testing.T) {
 	s := open(t, image.Options{Transport: registry.Client().Transport})
 	host := strings.TrimPrefix(registry.URL, "https://")
 	var e *image.PullError
-	if err := s.Try(t.Context(), host, image.Credential{User: "a", Secret: "b"}); !errors.As(err, &e) || e.Kind != image.KindUnauthorized {
+	if err := s.Try(t.Context(), host, image.Credential{User: "a", Secret: "b"}); !errors.As(err, &e) || e.Kind != image.KindCredentials || !strings.Contains(e.Message(), strings.TrimPrefix(realm.URL, "http://")) {
 		t.Errorf("got %v", err)
 	}
 	if len(asked) > 0 {

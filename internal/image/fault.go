@@ -40,6 +40,11 @@ type PullError struct {
 	Err        error
 }
 
+// Explain is the failure of a request for an image's content.
+func Explain(ctx context.Context, ref string, c Credentials, err error) *PullError {
+	return newPullError(ctx, classify(err), ref, c, err)
+}
+
 // newPullError also tells whose credential was used.
 func newPullError(ctx context.Context, kind Kind, ref string, c Credentials, err error) *PullError {
 	e := &PullError{Kind: kind, Reference: ref, Err: err}
