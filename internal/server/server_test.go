@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,6 +22,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/spf13/pflag"
 
+	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
@@ -247,6 +249,11 @@ func (m *memoryEngine) Dial(ctx context.Context, id string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "unix", m.socket.Addr().String())
 }
+
+var _ build.Steps = (*memoryEngine)(nil)
+
+// CheckReach is build.Steps.
+func (m *memoryEngine) CheckReach(netip.Addr) error { return nil }
 
 // RunStep is build.Steps; nothing is built here.
 func (m *memoryEngine) RunStep(context.Context, local.Step) (int, error) {
