@@ -36,6 +36,7 @@ type SandboxSummary struct {
 	Public              bool              `json:"public"`
 	NetworkBlockAll     bool              `json:"networkBlockAll"`
 	NetworkAllowList    string            `json:"networkAllowList,omitempty"`
+	DomainAllowList     string            `json:"domainAllowList,omitempty"`
 	CPU                 int               `json:"cpu" doc:"Cores"`
 	GPU                 int               `json:"gpu"`
 	Memory              int               `json:"memory" doc:"GiB"`
@@ -116,4 +117,12 @@ type SandboxLabels struct {
 // UpdateLastActivity says that a sandbox is being used.
 type UpdateLastActivity struct {
 	ActivityType string `json:"activityType,omitempty"`
+}
+
+// UpdateSandboxNetworkSettings changes what a sandbox may reach. What is left
+// out stays; an allow list ends a block of everything.
+type UpdateSandboxNetworkSettings struct {
+	NetworkBlockAll  *bool   `json:"networkBlockAll,omitempty"`
+	NetworkAllowList *string `json:"networkAllowList,omitempty" doc:"IPv4 networks, separated by commas; empty is none"`
+	DomainAllowList  *string `json:"domainAllowList,omitempty" doc:"Domains, separated by commas; *.example.com is all below it"`
 }

@@ -41,6 +41,7 @@ func (a *app) createCommand() *cobra.Command {
 	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "reach only these IPv4 networks, separated by commas")
 	dockerfile := dockerfileFlags(c)
 	resourceFlags(c, &r)
+	flags.StringVar(&p.DomainAllowList, "domain-allow-list", "", "reach only these domains, separated by commas; *.example.com is all below it")
 	wait := waitFlag(c)
 	c.RunE = func(*cobra.Command, []string) (err error) {
 		if p.Build, err = dockerfile(); err != nil {

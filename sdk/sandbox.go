@@ -44,6 +44,7 @@ type CreateParams struct {
 	Ephemeral           bool // delete it when it stops
 	NetworkBlockAll     bool
 	NetworkAllowList    string // IPv4 networks, separated by commas
+	DomainAllowList     string // domains, separated by commas; "*.example.com" is all below it
 	Target              string // region
 }
 
@@ -56,7 +57,7 @@ func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
 	ask := api.CreateSandbox{
 		Name: p.Name, Snapshot: p.Snapshot, User: p.User, Env: p.Env, Labels: p.Labels, Public: p.Public,
 		AutoStopInterval: p.AutoStopInterval, AutoArchiveInterval: p.AutoArchiveInterval, AutoDeleteInterval: p.AutoDeleteInterval,
-		NetworkBlockAll: p.NetworkBlockAll, NetworkAllowList: p.NetworkAllowList, Target: p.Target,
+		NetworkBlockAll: p.NetworkBlockAll, NetworkAllowList: p.NetworkAllowList, DomainAllowList: p.DomainAllowList, Target: p.Target,
 	}
 	if p.Ephemeral {
 		if p.AutoDeleteInterval != nil && *p.AutoDeleteInterval != 0 {
@@ -233,6 +234,21 @@ func (s *Sandbox) SetLabels(ctx context.Context, labels map[string]string) error
 		return err
 	}
 	return s.RefreshData(ctx)
+}
+
+// NetworkSettings change what a sandbox may reach. Nil stays as it is; an allow
+// list ends a block of everything.
+type NetworkSettings struct {
+	BlockAll         *bool
+	NetworkAllowList *string // IPv4 networks, separated by commas; "" is none
+	DomainAllowList  *string // domains, separated by commas; "*.example.com" is all below it
+}
+
+// UpdateNetworkSettings changes what the sandbox may reach, also while it runs:
+// open connections that no longer pass are cut. Errors: ErrInvalid.
+func (s *Sandbox) UpdateNetworkSettings(ctx context.Context, n NetworkSettings) error {
+	ask := api.UpdateSandboxNetworkSettings{NetworkBlockAll: n.BlockAll, NetworkAllowList: n.NetworkAllowList, DomainAllowList: n.DomainAllowList}
+	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/network-settings"), body: ask}, &s.Sandbox)
 }
 
 // SetAutostopInterval sets after how many minutes without activity the sandbox

@@ -35,6 +35,10 @@ type Engine interface {
 	// too.
 	Delete(ctx context.Context, id string) error
 
+	// SetNetwork changes what a running sandbox may reach, at once: open
+	// connections that no longer pass are cut. One that does not run is fine.
+	SetNetwork(ctx context.Context, id string, n Network) error
+
 	// Inspect tells what is there now. Errors: ErrNotFound.
 	Inspect(ctx context.Context, id string) (Status, error)
 
@@ -78,7 +82,8 @@ type Resources struct {
 // link-local addresses are never reachable.
 type Network struct {
 	BlockAll bool           // nothing outside the sandbox
-	Allow    []netip.Prefix // when not empty, only these (and the resolver)
+	Allow    []netip.Prefix // when this or Domains is not empty, only these and name servers
+	Domains  []string       // "example.com", or "*.example.com" for all below it, at the addresses that their names have
 }
 
 // Phase is what the engine sees of a sandbox.

@@ -447,5 +447,7 @@ func (m *memoryEngine) List(context.Context) ([]engine.Status, error) { return n
 func (m *memoryEngine) Dial(context.Context, string) (net.Conn, error) {
 	return nil, engine.ErrNotRunning
 }
+func (*memoryEngine) SetNetwork(context.Context, string, engine.Network) error { return nil }
+
 func (m *memoryEngine) Exits() <-chan engine.Exit { return nil }
 func (m *memoryEngine) Close() error              { return nil }

@@ -53,6 +53,11 @@ type touchSandbox struct {
 	Body *api.UpdateLastActivity
 }
 
+type networkSettings struct {
+	SandboxID
+	Body api.UpdateSandboxNetworkSettings
+}
+
 type labelSandbox struct {
 	SandboxID
 	Body api.SandboxLabels
@@ -115,6 +120,13 @@ func (a *API) registerSandbox() {
 			sb, err := a.Sandboxes.SetPublic(ctx, caller(ctx).OrganizationID, in.ID, in.Public)
 			return a.sandboxBody(ctx, sb, err)
 		})
+	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", permission: api.WriteSandboxes, tag: tag, summary: "Change what a sandbox may reach, also while it runs"},
+		func(ctx context.Context, in *networkSettings) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.SetNetwork(ctx, caller(ctx).OrganizationID, in.ID, sandbox.NetworkParams{
+				BlockAll: in.Body.NetworkBlockAll, AllowList: in.Body.NetworkAllowList, Domains: in.Body.DomainAllowList,
+			})
+			return a.sandboxBody(ctx, sb, err)
+		})
 	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, permission: api.WriteSandboxes, tag: tag, summary: "Tell that a sandbox is being used"},
 		func(ctx context.Context, in *touchSandbox) (*none, error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
@@ -148,7 +160,6 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 		{b.GPU != nil && *b.GPU != 0, "gpu", "This server has no GPUs: leave gpu out."},
 		{len(b.Volumes) > 0, "volumes", "This server has no volumes yet: leave volumes out."},
 		{len(b.Secrets) > 0, "secrets", "This server has no secrets yet: pass env instead."},
-		{b.DomainAllowList != "", "domainAllowList", "This server cannot limit a sandbox by domain yet: use networkAllowList."},
 		{b.OutboundProxyURL != "", "outboundProxyUrl", "This server has no outbound proxies yet: set HTTPS_PROXY in env instead."},
 		{b.LinkedSandbox != "", "linkedSandbox", "This server cannot link sandboxes yet: leave linkedSandbox out."},
 	} {
@@ -158,7 +169,7 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 	}
 	sb, err := a.Sandboxes.Create(ctx, caller(ctx).OrganizationID, sandbox.CreateParams{
 		Name: b.Name, Snapshot: b.Snapshot, Build: buildParams(b.BuildInfo), User: b.User, Env: b.Env, Labels: b.Labels, Public: b.Public,
-		NetworkBlockAll: b.NetworkBlockAll, NetworkAllowList: b.NetworkAllowList, Region: b.Target,
+		NetworkBlockAll: b.NetworkBlockAll, NetworkAllowList: b.NetworkAllowList, DomainAllowList: b.DomainAllowList, Region: b.Target,
 		CPU: b.CPU, Memory: b.Memory, Disk: b.Disk,
 		AutoStop: b.AutoStopInterval, AutoArchive: b.AutoArchiveInterval, AutoDelete: b.AutoDeleteInterval, TTL: b.TTLMinutes,
 	})
@@ -194,7 +205,7 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 		ID: s.ID, OrganizationID: s.OrganizationID, Name: s.Name, Target: s.Region, SandboxClass: sandboxClass,
 		State: api.SandboxState(s.State), DesiredState: string(s.Desired), Snapshot: s.Snapshot, User: s.User,
 		ErrorReason: s.ErrorReason, Recoverable: s.Recoverable, Public: s.Public,
-		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: joinPrefixes(s.Network.Allow),
+		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: joinPrefixes(s.Network.Allow), DomainAllowList: strings.Join(s.Network.Domains, ","),
 		CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Labels: s.Labels, BackupState: "None",
 		AutoStopInterval: int(s.AutoStop / time.Minute), AutoArchiveInterval: int(s.AutoArchive / time.Minute), AutoDeleteInterval: int(s.AutoDelete / time.Minute),
 		CreatedAt: timestamp(s.CreatedAt), UpdatedAt: timestamp(s.UpdatedAt), LastActivityAt: timestamp(s.LastActivityAt),

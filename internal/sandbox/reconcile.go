@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -53,6 +54,11 @@ func (s *Service) resume(ctx context.Context) error {
 			s.queue.Add(sb.ID)
 		case sb.State == StateStarted && (!known || st.Phase != engine.PhaseRunning):
 			if err := s.lostRunning(ctx, sb.ID, known, st); err != nil {
+				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
+			}
+		case sb.State == StateStarted:
+			// A change may have been written and not been made.
+			if err := s.syncNetwork(ctx, sb.ID); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 			}
 		case sb.State != StateStarted && st.Phase == engine.PhaseRunning:
@@ -186,9 +192,22 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 			return now.enter(StateError, reasonOf(err), s.Clock.Now())
 		})
 	}
-	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
+	if err := s.apply(ctx, sb.ID, func(now *Sandbox) error {
 		return now.enter(StateStarted, "", s.Clock.Now())
-	})
+	}); err != nil {
+		return err
+	}
+	return s.networkMoved(ctx, sb)
+}
+
+// networkMoved makes a change of the network that came while the sandbox was
+// being started with what it was before.
+func (s *Service) networkMoved(ctx context.Context, started *Sandbox) error {
+	now, err := s.Store.Sandbox(ctx, started.ID)
+	if err != nil || reflect.DeepEqual(now.Network, started.Network) {
+		return ignoreOvertaken(err)
+	}
+	return s.syncNetwork(ctx, started.ID)
 }
 
 func (s *Service) stepStop(ctx context.Context, sb *Sandbox) error {

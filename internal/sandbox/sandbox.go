@@ -57,7 +57,12 @@ type Resources struct {
 // Network is what the sandbox may reach.
 type Network struct {
 	BlockAll bool
-	Allow    []netip.Prefix
+	Allow    []netip.Prefix // when this or Domains is not empty, only these
+	Domains  []string       // as engine.Network has them
+}
+
+func (n Network) spec() engine.Network {
+	return engine.Network{BlockAll: n.BlockAll, Allow: n.Allow, Domains: n.Domains}
 }
 
 // Ephemeral reports whether the sandbox goes when it stops.
@@ -160,7 +165,7 @@ func (s *Sandbox) spec() engine.Spec {
 			Memory: int64(s.Resources.Memory) * gib,
 			Disk:   int64(s.Resources.Disk) * gib,
 		},
-		Network: engine.Network{BlockAll: s.Network.BlockAll, Allow: s.Network.Allow},
+		Network: s.Network.spec(),
 	}
 }
 

@@ -32,6 +32,8 @@ type Service struct {
 	changes  change.Board
 	activity activity
 
+	networks sync.Mutex // one change of a running sandbox's network at a time
+
 	mu    sync.Mutex
 	steps map[string]context.CancelFunc // by id: how a removal ends a start
 	kills sync.WaitGroup
@@ -145,8 +147,7 @@ func (s *Service) build(p CreateParams, organizationID, region string) (*Sandbox
 		at := now.Add(time.Duration(*p.TTL) * time.Minute)
 		sb.DestroyAt = &at
 	}
-	sb.Network.BlockAll = p.NetworkBlockAll
-	if sb.Network.Allow, err = parseAllowList(p.NetworkAllowList); err != nil {
+	if sb.Network, err = parseNetwork(p.NetworkBlockAll, p.NetworkAllowList, p.DomainAllowList); err != nil {
 		return nil, err
 	}
 	return sb, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type CreateParams struct {
 	Public           bool
 	NetworkBlockAll  bool
 	NetworkAllowList string // CIDRs, separated by commas
+	DomainAllowList  string // domains, separated by commas; "*.example.com" is all below it
 	Region           string
 	CPU              *int
 	Memory           *int
@@ -135,15 +137,16 @@ func deleteAfter(n int) (time.Duration, error) {
 	return minutes("autoDeleteInterval", n)
 }
 
-const maxAllowed = 10 // networks of an allow list, as the hosted service has it
+// The most of an allow list: networks, as the hosted service has it, and
+// domains.
+const (
+	maxAllowed = 10
+	maxDomains = 100
+)
 
 func parseAllowList(list string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
-	for _, item := range strings.Split(list, ",") {
-		item = strings.TrimSpace(item)
-		if item == "" {
-			continue
-		}
+	for _, item := range items(list) {
 		prefix, err := netip.ParsePrefix(item)
 		if err != nil || !prefix.Addr().Is4() {
 			return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList: %q is not an IPv4 network such as 192.0.2.0/24.", item))
@@ -154,6 +157,39 @@ func parseAllowList(list string) ([]netip.Prefix, error) {
 		return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList has %d networks, at most %d are allowed.", len(out), maxAllowed))
 	}
 	return out, nil
+}
+
+// domainPattern is a host name (RFC 1123), perhaps with * as its first label.
+var domainPattern = regexp.MustCompile(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+
+func parseDomains(list string) ([]string, error) {
+	var out []string
+	for _, item := range items(list) {
+		domain := strings.TrimSuffix(strings.ToLower(item), ".")
+		if _, err := netip.ParseAddr(domain); err == nil {
+			return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList: %q is an address: put %s/32 into networkAllowList.", item, domain))
+		}
+		if !domainPattern.MatchString(domain) || len(domain) > 253 {
+			return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList: %q is not a domain such as example.com, or *.example.com for all below it.", item))
+		}
+		if !slices.Contains(out, domain) {
+			out = append(out, domain)
+		}
+	}
+	if len(out) > maxDomains {
+		return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList has %d domains, at most %d are allowed.", len(out), maxDomains))
+	}
+	return out, nil
+}
+
+// items are what a list has between its commas.
+func items(list string) (out []string) {
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
+		}
+	}
+	return out
 }
 
 type askedResource struct {

@@ -190,6 +190,8 @@ func (m *Machine) Dial(ctx context.Context, id string) (net.Conn, error) {
 }
 
 // Exits is engine.Engine.
+func (*Machine) SetNetwork(context.Context, string, engine.Network) error { return nil }
+
 func (m *Machine) Exits() <-chan engine.Exit { return nil }
 
 // Close is engine.Engine.

@@ -221,7 +221,7 @@ func (l *Local) release(ctx context.Context, id string, c *container) error {
 // word on when it last did.
 func (l *Local) clear(ctx context.Context, id string) error {
 	err := l.runtime.delete(ctx, id)
-	err = errors.Join(err, l.cgroups.Remove(ctx, id))
+	err = errors.Join(err, l.replaceNames(id, nil), l.cgroups.Remove(ctx, id))
 	dir := l.sandboxDir(id)
 	entries, readErr := os.ReadDir(dir)
 	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
@@ -277,7 +277,10 @@ func (l *Local) recover(ctx context.Context) error {
 		return err
 	}
 	for id, r := range alive {
-		err := l.attach(id, r)
+		err := l.resumeNames(id, &r)
+		if err == nil {
+			err = l.attach(id, r)
+		}
 		if errors.Is(err, errGone) { // just now
 			err = errors.Join(l.clear(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot)))
 		}

@@ -189,21 +189,56 @@ func readFirst(paths []string) []byte {
 type resolver struct {
 	text    string // of resolv.conf
 	servers []netip.Addr
+	ours    bool // no sandbox reaches a resolver of this machine: a name server of ours does
 }
+
+// standIn is the resolver that sandboxes ask where ours answers. It is an
+// address for documentation (RFC 5737): nobody has it, and questions to any
+// address are redirected.
+var standIn = netip.MustParseAddr("192.0.2.53")
+
+// resolvConfs are where the machine's resolvers are; systemd-resolved keeps the
+// real ones beside its stub.
+var resolvConfs = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
 
 // resolver is the host's, without what only the host reaches.
 func (l *Local) resolver() resolver {
-	// systemd-resolved keeps the real ones beside its stub.
-	for _, path := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
+	var local resolver
+	for _, path := range resolvConfs {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			continue
 		}
-		if r := parseResolver(string(b)); len(r.servers) > 0 {
+		r := parseResolver(string(b))
+		if len(r.servers) > 0 {
 			return r
 		}
+		if local.text == "" {
+			local = r
+		}
 	}
-	return resolver{}
+	local.ours = len(upstreams()) > 0
+	if local.ours {
+		local.text = fmt.Sprintf("nameserver %s\n", standIn) + local.text
+	}
+	return local
+}
+
+// upstreams are the machine's resolvers as the machine itself asks them.
+func upstreams() (all []netip.AddrPort) {
+	const port = 53
+	b, err := os.ReadFile(resolvConfs[0])
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" {
+			if addr, err := netip.ParseAddr(fields[1]); err == nil {
+				all = append(all, netip.AddrPortFrom(addr, port))
+			}
+		}
+	}
+	return all
 }
 
 func parseResolver(text string) (r resolver) {

@@ -21,6 +21,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
 	"github.com/opendaytona/daytona/internal/engine/local/disk"
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
+	"github.com/opendaytona/daytona/internal/engine/local/names"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 )
 
@@ -46,6 +47,7 @@ type Local struct {
 	mu      sync.Mutex
 	locks   map[string]*lock
 	running map[string]*container
+	names   map[string]*names.Server // of the sandboxes that need one
 }
 
 var _ engine.Engine = (*Local)(nil)
@@ -72,6 +74,7 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 		exits:   make(chan engine.Exit, 64),
 		locks:   map[string]*lock{},
 		running: map[string]*container{},
+		names:   map[string]*names.Server{},
 	}
 	l.done, l.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -199,7 +202,7 @@ func (l *Local) Close() error {
 	l.mu.Unlock()
 	close(l.exits)
 
-	var errs []error
+	errs := []error{l.closeNames()}
 	if l.slots != nil {
 		errs = append(errs, l.slots.Close(idle))
 	}

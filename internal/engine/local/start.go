@@ -73,8 +73,8 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 		err = errors.Join(err, l.clear(cleanup, spec.ID), l.slots.Release(s))
 	}()
 	b := bundle{spec: spec, image: img, slot: s, dir: l.sandboxDir(spec.ID)}
-	r := record{Boot: l.boot, Slot: s.Index, Policy: l.policy(spec.Network), StartedAt: time.Now()}
-	if err := l.setUp(&b, r); err != nil {
+	r := record{Boot: l.boot, Slot: s.Index, StartedAt: time.Now()}
+	if err := l.setUp(&b, &r); err != nil {
 		return err
 	}
 	go l.cgroups.Warm()
@@ -98,10 +98,6 @@ func (l *Local) image(ctx context.Context, digest string) (*image.Image, error) 
 	return img, err
 }
 
-func (l *Local) policy(n engine.Network) slot.Policy {
-	return slot.Policy{BlockAll: n.BlockAll, Allow: n.Allow, Resolvers: l.resolver().servers}
-}
-
 // bundle is what one start is made of.
 type bundle struct {
 	spec  engine.Spec
@@ -114,20 +110,20 @@ type bundle struct {
 
 // setUp makes all that can be freed by name alone, the record first: a server
 // that starts after a crash finds it and clears what it names.
-func (l *Local) setUp(b *bundle, r record) error {
+func (l *Local) setUp(b *bundle, r *record) (err error) {
 	if err := l.clearStale(b); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(b.dir, guestDir), 0o755); err != nil {
 		return err
 	}
-	if err := l.writeRecord(b.spec.ID, r); err != nil {
+	if err := l.writeRecord(b.spec.ID, *r); err != nil {
 		return err
 	}
 	if err := os.Link(filepath.Join(l.dir, agentFile), filepath.Join(b.dir, guestDir, filepath.Base(boot.Path))); err != nil {
 		return fmt.Errorf("install agent: %w", err)
 	}
-	if err := l.slots.Apply(b.slot, r.Policy); err != nil {
+	if r.Policy, err = l.surround(b.spec.ID, b.slot, b.spec.Network); err != nil {
 		return err
 	}
 	return l.cgroups.Create(b.spec.ID, b.slot.HostID)

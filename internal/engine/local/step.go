@@ -147,7 +147,7 @@ func (l *Local) setUpStep(b *bundle, st Step) error {
 			return err
 		}
 	}
-	if err := l.slots.Apply(b.slot, l.policy(st.Network)); err != nil {
+	if _, err := l.surround(st.ID, b.slot, st.Network); err != nil {
 		return err
 	}
 	return l.cgroups.Create(st.ID, b.slot.HostID)

@@ -14,17 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Policy is what a sandbox may reach outside. The zero value is everything but
-// what no sandbox may: others, the host, link-local and special addresses.
-type Policy struct {
-	BlockAll bool
-	Allow    []netip.Prefix // when not empty, only these and Resolvers
-	// Resolvers are the name servers that stay reachable beside Allow.
-	Resolvers []netip.Addr
-}
-
-func (p Policy) open() bool { return !p.BlockAll && len(p.Allow) == 0 }
-
 // firewall is the nftables table of one instance. Its base chains decide
 // before the machine's own rules, which can only forbid more.
 type firewall struct {
@@ -34,13 +23,13 @@ type firewall struct {
 	passed atomic.Bool // Docker's rules know us
 
 	mu       sync.Mutex
-	policies *nftables.Set // guest address → jump to its chain
-	limited  map[netip.Addr]bool
+	maps     map[part]*nftables.Set // guest address → jump to its chain
+	policies map[netip.Addr]Policy  // of the guests that have chains
 }
 
 func newFirewall(n network) *firewall {
 	return &firewall{
-		net: n, limited: map[netip.Addr]bool{},
+		net: n, maps: map[part]*nftables.Set{}, policies: map[netip.Addr]Policy{},
 		table: &nftables.Table{Family: nftables.TableFamilyINet, Name: "daytona" + strconv.Itoa(n.instance)},
 	}
 }
@@ -58,18 +47,27 @@ var never = []netip.Prefix{
 
 // install replaces the whole table in one transaction: running sandboxes are
 // never without it.
-func (f *firewall) install(limited map[netip.Addr]Policy) error {
+func (f *firewall) install(policies map[netip.Addr]Policy) error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// What a server before this one has learned, its sandboxes go on with.
+	known := make(map[netip.Addr]learned)
+	for guest, p := range policies {
+		known[guest] = f.learned(c, guest, p)
 	}
 	c.AddTable(f.table) // so that deleting it cannot fail
 	c.DelTable(f.table)
 	c.AddTable(f.table)
 
-	f.policies = &nftables.Set{Table: f.table, Name: "policies", IsMap: true, KeyType: nftables.TypeIPAddr, DataType: nftables.TypeVerdict}
-	if err := c.AddSet(f.policies, nil); err != nil {
-		return err
+	for _, p := range parts {
+		f.maps[p] = &nftables.Set{Table: f.table, Name: string(p), IsMap: true, KeyType: nftables.TypeIPAddr, DataType: nftables.TypeVerdict}
+		if err := c.AddSet(f.maps[p], nil); err != nil {
+			return err
+		}
 	}
 	accept := nftables.ChainPolicyAccept
 	// Before the machine's own filters (priority 0).
@@ -79,8 +77,15 @@ func (f *firewall) install(limited map[netip.Addr]Policy) error {
 	arriving := c.AddChain(&nftables.Chain{Name: "prerouting", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept})
 	f.rule(c, arriving, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
 	f.rule(c, arriving, f.fromSandbox(), toHost(), verdict(expr.VerdictDrop))
+	// Questions for names go to the sandbox's own server where it has one, with
+	// whatever resolver it asks.
+	redirect := c.AddChain(&nftables.Chain{Name: "redirect", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest, Policy: &accept})
+	f.rule(c, redirect, f.fromSandbox(), family(expr.CmpOpEq, unix.NFPROTO_IPV4), f.jumpBySource(redirected))
 	input := c.AddChain(&nftables.Chain{Name: "input", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: early, Policy: &accept})
 	f.rule(c, input, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	f.rule(c, input, f.fromSandbox(), family(expr.CmpOpNeq, unix.NFPROTO_IPV4), verdict(expr.VerdictDrop))
+	f.rule(c, input, f.fromSandbox(), spoofed(), verdict(expr.VerdictDrop))
+	f.rule(c, input, f.fromSandbox(), f.jumpBySource(answered))
 	f.rule(c, input, f.fromSandbox(), verdict(expr.VerdictDrop))
 
 	forward := c.AddChain(&nftables.Chain{Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: early, Policy: &accept})
@@ -91,28 +96,23 @@ func (f *firewall) install(limited map[netip.Addr]Policy) error {
 	for _, p := range append([]netip.Prefix{f.net.all}, never...) {
 		f.rule(c, forward, f.fromSandbox(), prefix(daddr, p), verdict(expr.VerdictDrop))
 	}
-	f.rule(c, forward, f.fromSandbox(), []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: saddr, Len: 4},
-		&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetID: f.policies.ID, SetName: f.policies.Name},
-	})
+	f.rule(c, forward, f.fromSandbox(), f.jumpBySource(limited))
 
 	nat := c.AddChain(&nftables.Chain{Name: "postrouting", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
 	f.rule(c, nat, family(expr.CmpOpEq, unix.NFPROTO_IPV4), prefix(saddr, f.net.own), f.link(expr.MetaKeyOIFNAME, expr.CmpOpNeq), []expr.Any{&expr.Masq{}})
 
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for guest, p := range limited {
-		if !p.open() {
-			if err := f.limit(c, guest, p); err != nil {
-				return err
-			}
+	for guest, p := range policies {
+		if err := f.add(c, guest, p, known[guest]); err != nil {
+			return err
 		}
 	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	for guest, p := range limited {
-		f.limited[guest] = !p.open()
+	for guest, p := range policies {
+		if len(p.parts()) > 0 {
+			f.policies[guest] = p
+		}
 	}
 	return nil
 }
@@ -121,64 +121,32 @@ func (f *firewall) install(limited map[netip.Addr]Policy) error {
 func (f *firewall) apply(guest netip.Addr, p Policy) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p.open() && !f.limited[guest] {
+	old, limited := f.policies[guest]
+	if len(p.parts()) == 0 && !limited {
 		return nil // nothing to take back
 	}
 	c, err := nftables.New()
 	if err != nil {
 		return err
 	}
-	if f.limited[guest] {
-		chain := f.chain(guest)
-		if err := c.SetDeleteElements(f.policies, []nftables.SetElement{jump(guest, chain)}); err != nil {
-			return err
-		}
-		c.FlushChain(chain)
-		c.DelChain(chain)
+	var known learned
+	if old.within(p) {
+		known = f.learned(c, guest, old)
 	}
-	if !p.open() {
-		if err := f.limit(c, guest, p); err != nil {
-			return err
-		}
+	if err := f.drop(c, guest, old); err != nil {
+		return err
+	}
+	if err := f.add(c, guest, p, known); err != nil {
+		return err
 	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	f.limited[guest] = !p.open()
-	if p.open() {
-		delete(f.limited, guest)
+	f.policies[guest] = p
+	if len(p.parts()) == 0 {
+		delete(f.policies, guest)
 	}
 	return nil
-}
-
-func (f *firewall) chain(guest netip.Addr) *nftables.Chain {
-	return &nftables.Chain{Table: f.table, Name: "sandbox-" + guest.String()}
-}
-
-func jump(guest netip.Addr, chain *nftables.Chain) nftables.SetElement {
-	return nftables.SetElement{Key: guest.AsSlice(), VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: chain.Name}}
-}
-
-// limit adds the chain of a sandbox that may not reach everything.
-func (f *firewall) limit(c *nftables.Conn, guest netip.Addr, p Policy) error {
-	chain := c.AddChain(f.chain(guest))
-	if !p.BlockAll {
-		for _, allowed := range p.Allow {
-			if allowed.Addr().Is4() {
-				f.rule(c, chain, prefix(daddr, allowed.Masked()), verdict(expr.VerdictAccept))
-			}
-		}
-		for _, r := range p.Resolvers {
-			if !r.Is4() {
-				continue
-			}
-			for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-				f.rule(c, chain, prefix(daddr, netip.PrefixFrom(r, 32)), port53(protocol), verdict(expr.VerdictAccept))
-			}
-		}
-	}
-	f.rule(c, chain, verdict(expr.VerdictDrop))
-	return c.SetAddElements(f.policies, []nftables.SetElement{jump(guest, chain)})
 }
 
 // remove removes the table; a missing one is fine.
@@ -279,12 +247,26 @@ func prefix(offset uint32, p netip.Prefix) []expr.Any {
 	}
 }
 
-func port53(protocol byte) []expr.Any {
+// port matches a protocol and its destination port.
+func port(protocol byte, n uint16) []expr.Any {
+	return append(transport(protocol),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(n)},
+	)
+}
+
+func transport(protocol byte) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(53)},
+	}
+}
+
+// jumpBySource goes on in the chain that a sandbox has for this part, if any.
+func (f *firewall) jumpBySource(p part) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: saddr, Len: 4},
+		&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetID: f.maps[p].ID, SetName: f.maps[p].Name},
 	}
 }
 

@@ -2,6 +2,7 @@ package slot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,11 +109,15 @@ func TestASlotReachesNeitherTheHostNorAnotherSlot(t *testing.T) {
 			hosts = append(hosts, ip.IP.String())
 		}
 	}
+	var tries sync.WaitGroup
 	for _, host := range hosts {
-		if reaches(one, net.JoinHostPort(host, port)) {
-			t.Errorf("the sandbox reaches %s", host)
-		}
+		tries.Go(func() {
+			if reaches(one, net.JoinHostPort(host, port)) {
+				t.Errorf("the sandbox reaches %s", host)
+			}
+		})
 	}
+	tries.Wait()
 
 	inside := exec.Command("nsenter", "--user=/proc/self/fd/3", "--net=/proc/self/fd/4", "--setuid=0", "--setgid=0",
 		"python3", "-c", "import socket;s=socket.create_server(('0.0.0.0',7777));print(1,flush=True)\nwhile True:s.accept()")
@@ -146,12 +152,15 @@ func outside(t *testing.T) (address string) {
 	run("ip", "netns", "add", name)
 	t.Cleanup(func() { run("ip", "netns", "del", name) })
 	run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+	t.Cleanup(func() { run("ip", "link", "del", link) })
 	run("ip", "addr", "add", "198.18.77.1/30", "dev", link)
 	run("ip", "link", "set", link, "up")
 	run("ip", "-n", name, "addr", "add", "198.18.77.2/30", "dev", "eth0")
 	run("ip", "-n", name, "link", "set", "eth0", "up")
 	server := exec.Command("ip", "netns", "exec", name, "python3", "-c",
-		"import socket;s=socket.create_server(('0.0.0.0',7777));print(1,flush=True)\nwhile True:c,a=s.accept();c.send((a[0]+'\\n').encode());c.close()")
+		"import socket,threading\ndef echo():\n s=socket.create_server(('0.0.0.0',7778))\n c,a=s.accept()\n while True:c.send(c.recv(1))\n"+
+			"threading.Thread(target=echo,daemon=True).start()\n"+
+			"s=socket.create_server(('0.0.0.0',7777));print(1,flush=True)\nwhile True:c,a=s.accept();c.send((a[0]+'\\n').encode());c.close()")
 	out, _ := server.StdoutPipe()
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -190,6 +199,97 @@ func TestPoliciesDecideWhatIsReachedOutside(t *testing.T) {
 		if got := reaches(s, address); got != c.want {
 			t.Errorf("%s: reached %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+func TestDomainsAreReachedAtTheAddressesThatWereLearned(t *testing.T) {
+	p := open(t, 0)
+	s := take(t, p)
+	there := outside(t)
+	address := there + ":7777"
+	apply := func(policy Policy) {
+		t.Helper()
+		if err := errors.Join(p.Apply(s, policy), p.Cut(s, policy)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := Policy{Domains: []string{"one.test"}}
+	apply(one)
+	if reaches(s, address) {
+		t.Error("reached before it was learned")
+	}
+	learn := func(life time.Duration) {
+		t.Helper()
+		if err := p.Learn(s, []netip.Addr{netip.MustParseAddr(there), netip.MustParseAddr("203.0.113.9")}, life); err != nil {
+			t.Fatal(err)
+		}
+	}
+	learn(time.Minute)
+	learn(time.Hour) // again, for longer
+	if !reaches(s, address) {
+		t.Fatal("not reached after it was learned")
+	}
+	// More domains keep what is known, also over a new table; others do not.
+	more := Policy{Domains: []string{"two.test", "one.test"}}
+	apply(more)
+	if !reaches(s, address) {
+		t.Error("not reached with another domain")
+	}
+	if err := p.fw.install(map[netip.Addr]Policy{s.Guest: more}); err != nil {
+		t.Fatal(err)
+	}
+	if !reaches(s, address) {
+		t.Error("not reached after another server has taken over")
+	}
+	apply(Policy{Domains: []string{"two.test"}})
+	if reaches(s, address) {
+		t.Error("reached without its domain")
+	}
+	learn(time.Second)
+	if !reaches(s, address) {
+		t.Error("not reached while it is fresh")
+	}
+	time.Sleep(2 * time.Second)
+	if reaches(s, address) {
+		t.Error("reached anew although it is not fresh")
+	}
+	apply(Policy{})
+	if !reaches(s, address) {
+		t.Error("not reached without a policy")
+	}
+}
+
+func TestOpenConnectionsThatNoLongerPassAreCut(t *testing.T) {
+	p := open(t, 0)
+	s := take(t, p)
+	there := outside(t)
+	// It reads until the other side, which answers each byte, is gone.
+	c := exec.Command("nsenter", "--user=/proc/self/fd/3", "--net=/proc/self/fd/4", "--setuid=0", "--setgid=0", "python3", "-c",
+		"import socket,time\ns=socket.create_connection(('"+there+"',7778));s.settimeout(10)\nprint('open',flush=True)\nwhile True:\n s.send(b'x')\n if not s.recv(1): break\n time.sleep(.05)")
+	c.ExtraFiles = []*os.File{s.User, s.Net}
+	out, _ := c.StdoutPipe()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	select {
+	case err := <-ended:
+		t.Fatal("the connection ended by itself: ", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	policy := Policy{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
+	if err := errors.Join(p.Apply(s, policy), p.Cut(s, policy)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(3 * time.Second):
+		_ = c.Process.Kill()
+		t.Error("an open connection goes on against the policy")
 	}
 }
 

@@ -1,0 +1,126 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/names"
+	"github.com/opendaytona/daytona/internal/engine/local/slot"
+)
+
+// SetNetwork implements engine.Engine.
+func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) error {
+	unlock, err := l.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	l.mu.Lock()
+	c := l.running[id]
+	l.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	if reflect.DeepEqual(c.Policy, l.named(l.policy(n), c.Policy.Names)) {
+		return nil
+	}
+	s := l.slots.Adopt(c.Slot)
+	r := c.record
+	if r.Policy, err = l.surround(id, s, n); err == nil {
+		err = l.writeRecord(id, r)
+	}
+	if err == nil {
+		err = l.slots.Cut(s, r.Policy)
+	}
+	if err != nil {
+		return fmt.Errorf("set network of sandbox %s: %w", id, err)
+	}
+	l.mu.Lock()
+	c.Policy = r.Policy
+	l.mu.Unlock()
+	return nil
+}
+
+// surround makes what a sandbox's network policy needs and applies it.
+func (l *Local) surround(id string, s *slot.Slot, n engine.Network) (slot.Policy, error) {
+	policy, err := l.serveNames(id, s, l.policy(n))
+	if err != nil {
+		return policy, err
+	}
+	return policy, l.slots.Apply(s, policy)
+}
+
+func (l *Local) policy(n engine.Network) slot.Policy {
+	return slot.Policy{BlockAll: n.BlockAll, Allow: n.Allow, Domains: n.Domains, Resolvers: l.resolver().servers}
+}
+
+// named is the policy with the name server, where it needs one.
+func (l *Local) named(p slot.Policy, server *slot.NameServer) slot.Policy {
+	if !p.BlockAll && (len(p.Domains) > 0 || l.resolver().ours) {
+		p.Names = server
+	}
+	return p
+}
+
+// serveNames gives the sandbox the name server that its policy needs, in place
+// of the one it had.
+func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (slot.Policy, error) {
+	if l.named(policy, &slot.NameServer{}).Names == nil {
+		return policy, l.replaceNames(id, nil)
+	}
+	server, err := names.Listen(s.Host, names.Config{
+		Domains: policy.Domains, Upstreams: upstreams, Log: l.log(id),
+		Learn: func(addrs []netip.Addr, life time.Duration) error { return l.slots.Learn(s, addrs, life) },
+	})
+	if err != nil {
+		return policy, err
+	}
+	ports := slot.NameServer(server.Ports())
+	return l.named(policy, &ports), l.replaceNames(id, server)
+}
+
+// resumeNames serves names again for a sandbox that an earlier server started.
+func (l *Local) resumeNames(id string, r *record) (err error) {
+	if r.Policy.Names == nil {
+		return nil
+	}
+	s := l.slots.Adopt(r.Slot)
+	if r.Policy, err = l.serveNames(id, s, r.Policy); err != nil {
+		return err
+	}
+	return errors.Join(l.writeRecord(id, *r), l.slots.Apply(s, r.Policy))
+}
+
+// replaceNames ends the sandbox's name server; next, which may be nil, is its
+// new one.
+func (l *Local) replaceNames(id string, next *names.Server) error {
+	l.mu.Lock()
+	last := l.names[id]
+	delete(l.names, id)
+	if next != nil {
+		l.names[id] = next
+	}
+	l.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	return last.Close()
+}
+
+// closeNames ends all name servers.
+func (l *Local) closeNames() error {
+	l.mu.Lock()
+	all := l.names
+	l.names = map[string]*names.Server{}
+	l.mu.Unlock()
+	var errs []error
+	for _, s := range all {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,85 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// NetworkParams change what a sandbox may reach. Nil fields stay as they are,
+// but an allow list ends a block of everything.
+type NetworkParams struct {
+	BlockAll  *bool
+	AllowList *string // networks, separated by commas; "" is none
+	Domains   *string // domains, likewise
+}
+
+func parseNetwork(blockAll bool, allowList, domains string) (n Network, err error) {
+	n.BlockAll = blockAll
+	if n.Allow, err = parseAllowList(allowList); err != nil {
+		return n, err
+	}
+	n.Domains, err = parseDomains(domains)
+	return n, err
+}
+
+// SetNetwork changes what the sandbox may reach; where it runs, at once, and
+// open connections that no longer pass are cut. Errors: fault of kind Invalid,
+// NotFound.
+func (s *Service) SetNetwork(ctx context.Context, organizationID, idOrName string, p NetworkParams) (*Sandbox, error) {
+	if p.BlockAll == nil && p.AllowList == nil && p.Domains == nil {
+		return nil, fault.Invalid("", "Give networkBlockAll, networkAllowList or domainAllowList.")
+	}
+	allow, err := parseAllowList(value(p.AllowList))
+	if err != nil {
+		return nil, err
+	}
+	domains, err := parseDomains(value(p.Domains))
+	if err != nil {
+		return nil, err
+	}
+	sb, err := s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
+		if p.AllowList != nil {
+			sb.Network.Allow = allow
+		}
+		if p.Domains != nil {
+			sb.Network.Domains = domains
+		}
+		if p.BlockAll != nil {
+			sb.Network.BlockAll = *p.BlockAll
+		} else if len(allow)+len(domains) > 0 {
+			sb.Network.BlockAll = false
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sb, s.syncNetwork(ctx, sb.ID)
+}
+
+// syncNetwork lets the engine have what the row says. Of several at once each
+// reads the row after it has the turn, so the last one leaves the latest.
+func (s *Service) syncNetwork(ctx context.Context, id string) error {
+	s.networks.Lock()
+	defer s.networks.Unlock()
+	sb, err := s.Store.Sandbox(ctx, id)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.Engine.SetNetwork(ctx, id, sb.Network.spec()); err != nil {
+		return fmt.Errorf("set network of sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
