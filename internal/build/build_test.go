@@ -234,6 +234,7 @@ COPY --from=tools /word .
 COPY --chown=user src/ /src/
 ADD archive.txt /archive.txt
 RUN --mount=type=cache,target=/cache echo kept >>/cache/file && cat /cache/file >/cached
+RUN --mount=type=bind,source=src/a/file,target=/bound --mount=from=tools,source=/bin,target=/tools ! echo x >/bound && /tools/cat /bound >/from-mounts
 RUN --mount=type=tmpfs,target=/scratch touch /scratch/x && mkdir /made && chown user /made
 USER user
 RUN id -u >/tmp/uid && echo out >/dev/stdout && touch /made/by-user
@@ -248,7 +249,7 @@ CMD ["9"]
 		t.Fatalf("%v\n%s", err, log)
 	}
 	for path, want := range map[string]string{
-		"work/word": "hello", "src/a/file": "copied", "archive.txt": "added", "cached": "kept", "tmp/uid": "1000", "tmp/heredoc": "heredoc",
+		"work/word": "hello", "src/a/file": "copied", "archive.txt": "added", "cached": "kept", "from-mounts": "copied", "tmp/uid": "1000", "tmp/heredoc": "heredoc",
 	} {
 		if got := read(t, img, path); got != want {
 			t.Errorf("%s is %q, want %q", path, got, want)

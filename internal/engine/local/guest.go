@@ -88,8 +88,12 @@ type guest struct {
 
 // open resolves path inside the root, symbolic links included (openat2(2)).
 func (g guest) open(path string, flags uint64) (*os.File, error) {
+	flags |= unix.O_CLOEXEC
+	if flags&unix.O_PATH == 0 { // with which openat2 refuses it
+		flags |= unix.O_NONBLOCK // a pipe has nobody at its other end
+	}
 	fd, err := unix.Openat2(int(g.root.Fd()), strings.TrimPrefix(path, "/"), &unix.OpenHow{
-		Flags: flags | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		Flags: flags, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
