@@ -6,7 +6,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the server needs of the distribution, and what the tests need beside it.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring mmdebstrap runc util-linux
-TEST_PACKAGES := $(PACKAGES) busybox-static iproute2 procps python3 python3-venv
+TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs iproute2 procps python3 python3-venv
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 

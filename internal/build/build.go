@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -37,8 +38,24 @@ const imagePrefix = "daytona.internal/build/"
 // Build builds the image, unpacks it and lets r.Owner hold it. It ends within
 // seconds of ctx. Errors: *Error.
 func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.Timeout, errTimeout)
-	defer cancel()
+	whole := ctx
+	ctx, stop := context.WithTimeoutCause(ctx, b.Timeout, errTimeout)
+	defer stop()
+	if b.low() {
+		if err := b.makeSpace(ctx); err != nil {
+			return nil, newError(err, nil)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { b.watchSpace(ctx, cancel) })
+	defer func() {
+		cancel(nil)
+		watch.Wait()
+		if errors.Is(err, errSpace) { // what it left is the first to go
+			err = errors.Join(err, b.makeSpace(whole))
+		}
+	}()
 	pulls := b.begin(r)
 	defer b.end(pulls)
 	img, err := b.build(ctx, r, pulls)

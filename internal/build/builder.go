@@ -132,7 +132,7 @@ func (b *Builder) openController(ctx context.Context) error {
 		ID:            "local",
 		Root:          b.Dir,
 		Platforms:     []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())},
-		GCPolicy:      []client.PruneInfo{{All: true, MaxUsedSpace: b.CacheSize}},
+		GCPolicy:      []client.PruneInfo{{All: true, MaxUsedSpace: b.CacheSize, MinFreeSpace: 2 * spaceReserve}},
 		Executor:      &executor{steps: b.Steps, resources: keep},
 		Snapshotter:   containerdsnapshot.NewSnapshotter(b.shared.SnapshotterName, b.shared.Snapshotter, image.Namespace, nil),
 		ContentStore:  content,

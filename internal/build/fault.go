@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/containerd/platforms"
 	gateway "github.com/moby/buildkit/frontend/gateway/pb"
 	bkerrors "github.com/moby/buildkit/solver/errdefs"
 	"golang.org/x/sys/unix"
@@ -37,7 +38,7 @@ func newError(err error, pull *image.PullError) *Error {
 			break
 		}
 	}
-	if pull != nil && !errors.Is(err, errTimeout) && !errors.Is(err, context.Canceled) {
+	if pull != nil && !errors.Is(err, errTimeout) && !errors.Is(err, errSpace) && !errors.Is(err, context.Canceled) {
 		e.Err = pull
 	}
 	return e
@@ -70,7 +71,11 @@ func (e *Error) Message() string {
 		return "The build was cancelled."
 	case limit(e.Err) != nil:
 		return at + ": " + limit(e.Err).Error() + "."
-	case strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
+	case strings.Contains(e.Err.Error(), "unexpected commit digest"):
+		return at + ": the image does not match its digest: the registry serves other bytes than it promises."
+	case strings.Contains(e.Err.Error(), "no match for platform in manifest"):
+		return at + ": the image does not exist for this machine (" + platforms.DefaultString() + ")."
+	case errors.Is(e.Err, errSpace), strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
 		return "The server has no disk space left for this build: deactivate or delete snapshots."
 	case errors.As(e.Err, &exit):
 		return fmt.Sprintf("%s: its command ended with exit code %d; the build log tells more.", at, exit.ExitCode)

@@ -74,7 +74,7 @@ func settled(s *server) {
 		}
 		for _, snap := range page.Items {
 			switch snap.State {
-			case api.SnapshotActive, api.SnapshotInactive, api.SnapshotError:
+			case api.SnapshotActive, api.SnapshotInactive, api.SnapshotError, api.SnapshotBuildFailed:
 			default:
 				return fmt.Errorf("snapshot %s is %s", snap.Name, snap.State)
 			}

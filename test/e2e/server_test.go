@@ -63,7 +63,12 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, data: t.TempDir(), registry: fixtures.NewRegistry()}
+	return newServerAt(t, t.TempDir())
+}
+
+func newServerAt(t *testing.T, data string) *server {
+	t.Helper()
+	s := &server{t: t, data: data, registry: fixtures.NewRegistry()}
 	if err := os.Chmod(s.data, 0o711); err != nil {
 		t.Fatal(err)
 	}
@@ -209,6 +214,7 @@ func traces(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	add("mount", `/[^ ]*(disks/mnt|run/daytona)[^ ]*`, string(mounts))
+	add("build mount", `/[^ ]*buildkit-mount[^ ]* .*/`+regexp.QuoteMeta(t.Name())+`\d`, string(mounts))
 	command := func(args ...string) string {
 		out, err := exec.Command(args[0], args[1:]...).Output()
 		var exit *exec.ExitError

@@ -1,0 +1,257 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/api"
+	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/fixtures"
+)
+
+// build makes a snapshot of a Dockerfile and returns what became of it.
+func (s *server) build(ctx context.Context, name, dockerfile string) (*api.Snapshot, error) {
+	s.t.Helper()
+	path := filepath.Join(s.t.TempDir(), "Dockerfile")
+	if err := os.WriteFile(path, []byte(dockerfile), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: name, Build: daytona.FromDockerfile(path)}, nil)
+}
+
+// reason is why a build that must fail failed.
+func (s *server) reason(name, dockerfile string) string {
+	s.t.Helper()
+	_, err := s.build(s.t.Context(), name, dockerfile)
+	if err == nil {
+		s.t.Fatalf("the build of %s did not fail", name)
+	}
+	snap, getErr := s.client.Snapshot.Get(s.t.Context(), name)
+	if getErr != nil {
+		s.t.Fatalf("%v, after %v", getErr, err)
+	}
+	if snap.State != api.SnapshotBuildFailed || snap.ErrorReason == nil {
+		s.t.Fatalf("snapshot %s is %s, %v", name, snap.State, snap.ErrorReason)
+	}
+	return *snap.ErrorReason
+}
+
+// says fails unless a sandbox of the snapshot starts and its command says what
+// is wanted.
+func (s *server) says(snapshot, command, want string) {
+	s.t.Helper()
+	b := s.sandbox(snapshot)
+	if got := s.output(b.ID, command); strings.TrimSpace(got) != want {
+		s.t.Errorf("a sandbox of %s says %q, want %q", snapshot, got, want)
+	}
+	if err := b.Delete(s.t.Context()); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// layered is a Dockerfile whose build takes about three seconds, of every kind
+// of work; mark makes it another one.
+func layered(mark string) string {
+	return fmt.Sprintf(`FROM fixtures/big:1 AS one
+RUN sleep 0.5; echo one-%[1]s >/one
+FROM alpine:3.21 AS two
+RUN sleep 0.7; head -c 8000000 /dev/urandom >/two; echo %[1]s >/mark
+FROM alpine:3.21
+COPY --from=two / /copied/
+COPY --from=one /one /
+RUN --mount=type=cache,target=/cache --mount=from=two,source=/mark,target=/from-two sleep 0.5; cp /from-two /mark && echo x >>/cache/file
+`, mark)
+}
+
+func TestKillsDuringBuildsLeaveNoSnapshotBehind(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	random := seeded(t)
+	for i := range 5 {
+		name := fmt.Sprintf("built-%d", i)
+		ctx := within(t, 20*time.Second)
+		var asked sync.WaitGroup
+		asked.Go(func() { _, _ = s.build(ctx, name, layered(name)) }) // the answer is lost with the server
+		time.Sleep(time.Duration(100+random.IntN(2500)) * time.Millisecond)
+		s.end(unix.SIGKILL)
+		asked.Wait()
+		s.start()
+		settled(s)
+		snap, err := s.client.Snapshot.Get(t.Context(), name)
+		if errors.Is(err, daytona.ErrNotFound) {
+			continue // killed before it was written
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if snap.State != api.SnapshotActive {
+			t.Errorf("snapshot %s is %s: %v", name, snap.State, *snap.ErrorReason)
+			continue
+		}
+		s.says(name, "cat /mark /one", name+"\none-"+name)
+	}
+}
+
+func TestManyBuildsAtOnceAllEndAndTheSameIsBuiltOnce(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			text := fmt.Sprintf("FROM alpine:3.21\nRUN echo %d >/number && head -c 32 /dev/urandom >/random\n", i/2)
+			if _, err := s.build(t.Context(), fmt.Sprintf("many-%d", i), text); err != nil {
+				t.Errorf("build %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		return
+	}
+	for i := 0; i < 20; i += 2 {
+		one, two := s.sandbox(fmt.Sprintf("many-%d", i)), s.sandbox(fmt.Sprintf("many-%d", i+1))
+		const command = "cat /number; md5sum </random"
+		if a, b := s.output(one.ID, command), s.output(two.ID, command); a != b || !strings.HasPrefix(a, fmt.Sprint(i/2)+"\n") {
+			t.Errorf("builds %d and %d of one Dockerfile differ: %q, %q", i, i+1, a, b)
+		}
+		if err := errors.Join(one.Delete(t.Context()), two.Delete(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRegistriesThatFailFailBuildsClearlyAndDoNotStick(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	for _, c := range []struct {
+		name  string
+		fault fixtures.Fault
+		from  string
+		want  string
+	}{
+		{"down", fixtures.Fault{Down: true}, "fixtures/zstd:1", "cannot be reached"},
+		{"broken", fixtures.Fault{Status: 500}, "fixtures/zstd:1", "cannot be reached"},
+		{"refused", fixtures.Fault{Status: 401}, "fixtures/zstd:1", "refused access"},
+		{"wrong-bytes", fixtures.Fault{}, "fixtures/wrongdigest:1", "does not match its digest"},
+		{"other-machine", fixtures.Fault{}, "fixtures/wrong-arch:1", "does not exist for this machine"},
+		{"nowhere", fixtures.Fault{}, "fixtures/none:1", "was not found"},
+	} {
+		s.registry.Faults.Set(c.fault)
+		if got := s.reason(c.name, "FROM "+c.from+"\nRUN true\n"); !strings.Contains(got, c.want) || !strings.Contains(got, "line ") {
+			t.Errorf("%s: %q lacks %q or the line", c.name, got, c.want)
+		}
+	}
+	// A layer that is cut off once is fetched again, and what failed works later.
+	s.registry.Faults.Set(fixtures.Fault{ResetAfter: 1 << 20, Times: 1})
+	if _, err := s.build(t.Context(), "cut", "FROM fixtures/big:1\nRUN echo went on >/state\n"); err != nil {
+		t.Errorf("a layer cut off once: %v", err)
+	}
+	s.registry.Faults.Set(fixtures.Fault{})
+	if _, err := s.build(t.Context(), "later", "FROM fixtures/zstd:1\nRUN true\n"); err != nil {
+		t.Error(err)
+	}
+	s.says("later", "cat /zstd", "unpacked")
+}
+
+// filesystem is one of its own for a data directory. It takes no more of the
+// machine than is written to it.
+func filesystem(t *testing.T, size int64) string {
+	t.Helper()
+	file, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", file}, {"mount", "-o", "loop", file, dir}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("unmount: %v: %s", err, out)
+		}
+	})
+	data := filepath.Join(dir, "data")
+	if err := errors.Join(os.Chmod(dir, 0o711), os.Mkdir(data, 0o711)); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// fill takes all but left bytes of the filesystem.
+func fill(t *testing.T, dir string, left int64) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(filepath.Dir(dir), "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, free(t, dir)-left); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func free(t *testing.T, dir string) int64 {
+	t.Helper()
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return int64(st.Bavail) * st.Bsize
+}
+
+func TestAFullDiskFailsTheBuildAndComesBack(t *testing.T) {
+	leavesNothing(t)
+	s := newServerAt(t, filesystem(t, 8<<30))
+	s.snapshot("box", box)
+	check := counting(s, s.sandbox("box").ID)
+	check()
+	fill(t, s.data, 1600<<20)
+	before := free(t, s.data)
+	reason := s.reason("full", "FROM alpine:3.21\nRUN echo small >/small\nRUN head -c 4000000000 /dev/zero >/large\n")
+	if !strings.Contains(reason, "no disk space") {
+		t.Errorf("the reason is %q", reason)
+	}
+	comesBack := func() {
+		t.Helper()
+		s.eventually("the space comes back", func() error {
+			if now := free(t, s.data); now < before-64<<20 {
+				return fmt.Errorf("%d MiB are free, %d before", now>>20, before>>20)
+			}
+			return nil
+		})
+	}
+	comesBack()
+	// The whole disk goes to a layer that fits, and not to its copies.
+	if reason := s.reason("copies", "FROM alpine:3.21 AS one\nRUN head -c 350000000 /dev/zero >/large\nFROM alpine:3.21\nCOPY --from=one /large /\n"); !strings.Contains(reason, "no disk space") {
+		t.Errorf("the reason is %q", reason)
+	}
+	for _, name := range []string{"full", "copies"} {
+		if err := s.client.Snapshot.Delete(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	}
+	check()
+	if _, err := s.build(t.Context(), "after", "FROM alpine:3.21\nRUN echo built >/state\n"); err != nil {
+		t.Fatalf("a build afterwards: %v; %d MiB are free, %d before", err, free(t, s.data)>>20, before>>20)
+	}
+	s.says("after", "cat /state", "built")
+	// A server starts where there is room only.
+	if err := os.Remove(filepath.Join(filepath.Dir(s.data), "ballast")); err != nil {
+		t.Fatal(err)
+	}
+	s.end(unix.SIGKILL)
+	s.start()
+	s.says("after", "cat /state", "built")
+	check()
+}
