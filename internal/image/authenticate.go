@@ -52,10 +52,16 @@ func (a *authenticated) RoundTrip(r *http.Request) (*http.Response, error) {
 		return a.next.RoundTrip(r)
 	}
 	ctx := r.Context()
-	known, err := a.authorizer(ctx, repository, nil)
+	c, err := a.credentials.find(ctx, repository)
 	if err != nil {
 		return nil, err
 	}
+	if c != nil && c.Transport != nil {
+		inside := r.Clone(ctx)
+		inside.URL.Path, inside.URL.RawPath = "/v2"+strings.TrimPrefix(r.URL.Path, a.path), ""
+		return c.Transport.RoundTrip(inside)
+	}
+	known := a.authorizer(c, repository, nil)
 	res, err := a.try(known, r)
 	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		return a.RoundTrip(r) // another one left, who was fetching the token
@@ -64,7 +70,10 @@ func (a *authenticated) RoundTrip(r *http.Request) (*http.Response, error) {
 		return res, err
 	}
 	// The first request, or what was known has expired or was changed.
-	anew, err := a.authorizer(ctx, repository, known)
+	var anew *tokens
+	if c, err = a.credentials.find(ctx, repository); err == nil {
+		anew = a.authorizer(c, repository, known)
+	}
 	if err == nil && anew.AddResponses(ctx, []*http.Response{res}) != nil {
 		return settled(res), nil // it wants what we do not have
 	}
@@ -104,12 +113,9 @@ type tokens struct {
 	key [sha256.Size]byte
 }
 
-// authorizer finds the tokens for a repository, other than the refused ones.
-func (a *authenticated) authorizer(ctx context.Context, r Repository, refused *tokens) (*tokens, error) {
-	c, err := a.credentials.find(ctx, r)
-	if err != nil {
-		return nil, err
-	}
+// authorizer finds the tokens for a repository and its credential, other than the
+// refused ones.
+func (a *authenticated) authorizer(c *Credential, r Repository, refused *tokens) *tokens {
 	if c == nil {
 		c = &Credential{}
 	}
@@ -118,14 +124,14 @@ func (a *authenticated) authorizer(ctx context.Context, r Repository, refused *t
 	s.tokensMu.Lock()
 	defer s.tokensMu.Unlock()
 	if known, ok := s.tokens.Get(key); ok && known != refused {
-		return known, nil
+		return known
 	}
 	client := &http.Client{Transport: guardedRealm{a.next, a.scheme == "https"}}
 	fresh := &tokens{key: key, Authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(
 		func(string) (string, string, error) { return c.User, c.Secret, nil },
 	))}
 	s.tokens.Add(key, fresh)
-	return fresh, nil
+	return fresh
 }
 
 func (s *Store) forget(t *tokens) {

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"net/http"
 )
 
 // Repository is where images are: a registry and a name there.
@@ -23,6 +24,11 @@ type Credential struct {
 	Entry  string // who gave it, a name that people know it by
 	User   string
 	Secret string
+
+	// Transport answers in place of the registry, which nothing is told then;
+	// nil for all but the images of this server's own registry. Paths are as the
+	// distribution specification has them: /v2/<name>/….
+	Transport http.RoundTripper
 }
 
 // Credentials finds the credential of a repository; nil is none. It is asked

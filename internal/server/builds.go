@@ -8,6 +8,7 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -17,6 +18,7 @@ import (
 type builds struct {
 	*build.Builder
 	registries *registry.Service
+	hosted     *hosted.Registry
 	fill       func(ctx context.Context, organizationID string, hashes []string, dir string) error
 }
 
@@ -24,11 +26,24 @@ type builds struct {
 func (b builds) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
 	return b.Builder.Build(ctx, build.Request{
 		ID: r.ID, Owner: r.Owner, Dockerfile: r.Build.Dockerfile, Log: r.Log,
-		Credentials: credentialsOf(b.registries, r.OrganizationID),
+		Credentials: b.credentials(r.OrganizationID),
 		Fill: func(ctx context.Context, dir string) error {
 			return b.fill(ctx, r.OrganizationID, r.Build.Contexts, dir)
 		},
 	})
+}
+
+// credentials are an organization's for other registries, and the way to what
+// it has pushed to this server, whatever the host: clients may have reached us by
+// any name.
+func (b builds) credentials(organizationID string) image.Credentials {
+	others := credentialsOf(b.registries, organizationID)
+	return func(ctx context.Context, r image.Repository) (*image.Credential, error) {
+		if own := b.hosted.Transport(organizationID, r.Name); own != nil {
+			return &image.Credential{Entry: "this server", Transport: own}, nil
+		}
+		return others(ctx, r)
+	}
 }
 
 // maxStepPIDs is what a build step may have of processes and threads.

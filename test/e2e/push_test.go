@@ -123,7 +123,7 @@ func TestAPushGoesOnWhenTheServerIsKilledInItsMiddle(t *testing.T) {
 
 	// The same again sends nothing.
 	there := 0
-	_, err := s.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "again", Image: dir, From: daytona.FromOCI}, daytona.PushOptions{OnLayer: func(l daytona.LayerProgress) {
+	pushedAgain, err := s.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "again", Image: dir, From: daytona.FromOCI}, daytona.PushOptions{OnLayer: func(l daytona.LayerProgress) {
 		switch l.State {
 		case daytona.LayerSending:
 			t.Errorf("layer %s is sent again", l.Digest)
@@ -132,8 +132,15 @@ func TestAPushGoesOnWhenTheServerIsKilledInItsMiddle(t *testing.T) {
 		}
 	}})
 	if err != nil || there != 2 {
-		t.Errorf("again: %v, %d layers were there", err, there)
+		t.Fatalf("again: %v, %d layers were there", err, there)
 	}
+
+	// And a Dockerfile stands on it.
+	build := daytona.Base(pushedAgain.ImageName).RunCommands("test -s /pushed && cp /pushed /copied")
+	if _, err := s.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "on-it", Build: build}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.output(s.sandbox("on-it").ID, "cmp /pushed /copied")
 }
 
 func TestImagesOfOtherPlatformsAreNotPushedAndIndexesAreChosenFrom(t *testing.T) {
