@@ -15,6 +15,7 @@ const (
 	SandboxStopping     SandboxState = "stopping"
 	SandboxError        SandboxState = "error"
 	SandboxPulling      SandboxState = "pulling_snapshot"
+	SandboxSnapshotting SandboxState = "snapshotting"
 	SandboxPendingBuild SandboxState = "pending_build"
 	SandboxBuilding     SandboxState = "building_snapshot"
 	SandboxBuildFailed  SandboxState = "build_failed"
@@ -86,6 +87,17 @@ type CreateSandbox struct {
 	BuildInfo           *CreateBuildInfo  `json:"buildInfo,omitempty"`
 	LinkedSandbox       string            `json:"linkedSandbox,omitempty"`
 	Secrets             []map[string]any  `json:"secrets,omitempty" nullable:"true"`
+}
+
+// ForkSandbox asks for a copy of a sandbox.
+type ForkSandbox struct {
+	Name string `json:"name,omitempty" doc:"Default: its id"`
+}
+
+// CreateSandboxSnapshot asks for a snapshot of a sandbox as it is.
+type CreateSandboxSnapshot struct {
+	Name          string `json:"name" example:"my-snapshot"`
+	IncludeMemory bool   `json:"includeMemory,omitempty" doc:"Not for sandboxes of class container"`
 }
 
 // SandboxVolume mounts a volume.

@@ -7,6 +7,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -18,7 +19,10 @@ import (
 // missing one succeed and change nothing. Methods for different sandboxes may
 // run at once; calls for one sandbox are serialized by the engine.
 type Engine interface {
-	// Create makes the sandbox's disk. Errors: ErrNoSpace, ErrImageMissing.
+	// Create makes the sandbox's disk: an empty one, or with spec.From a copy of
+	// another sandbox's as it is at one moment, which a running sandbox does not
+	// notice but by standing still for some milliseconds. Errors: ErrNoSpace,
+	// ErrImageMissing, ErrNotFound when there is no disk to copy.
 	Create(ctx context.Context, spec Spec) error
 
 	// Start runs the sandbox on its disk and returns once its first process
@@ -48,6 +52,19 @@ type Engine interface {
 	// Dial connects to the agent of a running sandbox. Errors: ErrNotRunning.
 	Dial(ctx context.Context, id string) (net.Conn, error)
 
+	// Capture keeps a copy of a sandbox's disk as it is at one moment, under a
+	// name that no other capture has; one that is there stays. Errors:
+	// ErrNotFound, ErrNoSpace.
+	Capture(ctx context.Context, id, name string) error
+
+	// Changes writes what the capture has changed of the image that the sandbox
+	// stands on, as an uncompressed OCI layer.
+	Changes(ctx context.Context, name, image string, layer io.Writer) error
+
+	// Captures names all captures. Discard frees one; a missing one is fine.
+	Captures(ctx context.Context) ([]string, error)
+	Discard(ctx context.Context, name string) error
+
 	// Exits delivers the end of every sandbox that ended without Stop or
 	// Delete, once per end, from the moment the engine is opened. The reader
 	// must keep up; the channel is closed by Close.
@@ -60,6 +77,7 @@ type Engine interface {
 // Spec is all the engine needs to know to run one sandbox.
 type Spec struct {
 	ID         string            // UUID, the key of every method
+	From       string            // id of the sandbox whose disk Create copies; "" is an empty one
 	Hostname   string            // host name inside
 	Image      string            // digest of an image of the image store, held by the caller's lease
 	Entrypoint []string          // full command line, supervised by the agent; its end does not end the sandbox

@@ -61,7 +61,7 @@ func newServer(t *testing.T) *testServer {
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion}
 	s := &testServer{T: t, key: key, images: &memoryImages{owners: map[string]string{}}, engine: &memoryEngine{running: map[string]bool{}}}
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.images, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
+		Store: db, Images: s.images, Captures: captures{images: s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Store: db, Engine: s.engine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
@@ -419,6 +419,7 @@ func (m *memoryImages) holders() string {
 
 // memoryEngine only remembers what should run.
 type memoryEngine struct {
+	noCaptures
 	mu      sync.Mutex
 	running map[string]bool
 }

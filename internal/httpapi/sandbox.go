@@ -88,6 +88,7 @@ func (a *API) registerSandbox() {
 			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
 			return a.settled(ctx, sb, err, true)
 		})
+	a.registerForks(tag)
 	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", permission: api.WriteSandboxes, tag: tag, summary: "Replace a sandbox's labels"},
 		func(ctx context.Context, in *labelSandbox) (*body[api.SandboxLabels], error) {
 			sb, err := a.Sandboxes.SetLabels(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Labels)

@@ -27,11 +27,12 @@ type SnapshotID struct {
 }
 
 type listSnapshots struct {
-	Page  int    `query:"page" minimum:"1" default:"1"`
-	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"10"`
-	Name  string `query:"name" doc:"Part of the name"`
-	Sort  string `query:"sort" enum:"name,state,lastUsedAt,createdAt"`
-	Order string `query:"order" enum:"asc,desc"`
+	Page   int    `query:"page" minimum:"1" default:"1"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"10"`
+	Name   string `query:"name" doc:"Part of the name"`
+	Source string `query:"sourceSandboxId" doc:"Id of the sandbox they were made from"`
+	Sort   string `query:"sort" enum:"name,state,lastUsedAt,createdAt"`
+	Order  string `query:"order" enum:"asc,desc"`
 }
 
 func (a *API) registerSnapshot() {
@@ -40,7 +41,7 @@ func (a *API) registerSnapshot() {
 	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", tag: tag, summary: "List your snapshots and the shared ones"},
 		func(ctx context.Context, in *listSnapshots) (*body[api.PaginatedSnapshots], error) {
 			page, total, err := a.Snapshots.List(ctx, snapshot.Filter{
-				OrganizationID: caller(ctx).OrganizationID, Name: in.Name, Page: in.Page, Limit: in.Limit, Sort: in.Sort, Descending: in.Order == "desc",
+				OrganizationID: caller(ctx).OrganizationID, Name: in.Name, SourceSandbox: in.Source, Page: in.Page, Limit: in.Limit, Sort: in.Sort, Descending: in.Order == "desc",
 			})
 			if err != nil {
 				return nil, err
@@ -157,7 +158,10 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 	if s.ErrorReason != "" {
 		w.ErrorReason = &s.ErrorReason
 	}
-	if s.ImageDigest != "" {
+	if s.SourceSandboxID != "" {
+		w.SourceSandboxID = &s.SourceSandboxID
+	}
+	if s.ImageDigest != "" && s.State != snapshot.StateSnapshotting {
 		size := float64(s.Size) / (1 << 30)
 		w.Size = &size
 	}

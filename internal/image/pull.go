@@ -162,10 +162,7 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec
 		return nil, nil
 	})
 	unpacker, err := unpack.NewUnpacker(ctx, store,
-		unpack.WithUnpackPlatform(unpack.Platform{
-			Platform: platform, SnapshotterKey: snapshotter, Snapshotter: s.meta.Snapshotter(snapshotter),
-			SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: applier{provider: store},
-		}),
+		s.unpackOption(platform),
 		unpack.WithLimiter(semaphore.NewWeighted(int64(s.Parallel))),
 		unpack.WithUnpackLimiter(semaphore.NewWeighted(int64(s.Parallel))))
 	if err != nil {
@@ -185,6 +182,14 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec
 		return "", err
 	}
 	return s.manifest(ctx, desc, platform)
+}
+
+// unpackOption unpacks layers for the platform into the snapshotter.
+func (s *Store) unpackOption(platform platforms.MatchComparer) unpack.UnpackerOpt {
+	return unpack.WithUnpackPlatform(unpack.Platform{
+		Platform: platform, SnapshotterKey: snapshotter, Snapshotter: s.meta.Snapshotter(snapshotter),
+		SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: applier{provider: s.content()},
+	})
 }
 
 // fetchAnew forgets what was fetched of a blob when it cannot be gone on with:

@@ -15,6 +15,16 @@ type Store interface {
 	// an image, still active. Errors: allow's; fault.KindConflict when the name is
 	// taken; ErrSnapshotMoved.
 	InsertSandbox(ctx context.Context, s *Sandbox, allow func(Usage) error) error
+	// InsertFork is the same for a fork, which needs its parent to be there and
+	// no snapshot. Errors: allow's; fault.KindConflict when the name is taken or
+	// the parent is going.
+	InsertFork(ctx context.Context, s *Sandbox, allow func(Usage) error) error
+	// Kin finds by id, also one that is gone as long as one of its line of forks
+	// is there.
+	Kin(ctx context.Context, organizationID, id string) (*Sandbox, error)
+	// Forks lists the forks of a sandbox, with destroyed also those that
+	// go and those that Kin would find gone.
+	Forks(ctx context.Context, organizationID, id string, destroyed bool) ([]*Sandbox, error)
 	// Sandbox finds by id.
 	Sandbox(ctx context.Context, id string) (*Sandbox, error)
 	// FindSandbox finds by id or name among the organization's.
@@ -28,7 +38,7 @@ type Store interface {
 	UpdateSandbox(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error)
 	// TouchSandboxes moves LastActivityAt of each id forward to its time.
 	TouchSandboxes(ctx context.Context, at map[string]time.Time) error
-	// DeleteSandbox forgets it; a missing one is fine.
+	// DeleteSandbox forgets it, but for Kin; a missing one is fine.
 	DeleteSandbox(ctx context.Context, id string) error
 	// AllSandboxes lists those of all organizations.
 	AllSandboxes(ctx context.Context) ([]*Sandbox, error)
@@ -94,6 +104,9 @@ type Snapshots interface {
 	Used(ctx context.Context, id string) error
 	FreeImage(ctx context.Context, digest string) error
 	ForBuild(ctx context.Context, organizationID, regionID string, b snapshot.BuildParams) (*snapshot.Snapshot, error)
+	Take(ctx context.Context, organizationID string, p snapshot.TakeParams) (*snapshot.Snapshot, error)
+	Taking(ctx context.Context, sandboxID string) (bool, error)
+	Delete(ctx context.Context, organizationID, idOrName string, admin bool) error
 	OnMoved(f func(*snapshot.Snapshot))
 }
 

@@ -76,6 +76,8 @@ func (s *Service) resume(ctx context.Context) error {
 	return nil
 }
 
+const diskLost = "The sandbox's disk is no longer on this machine."
+
 // lostRunning decides what becomes of a sandbox that should run and does not: a
 // reboot of the machine ends them all, and they start again; otherwise it ended
 // while no server watched.
@@ -86,7 +88,7 @@ func (s *Service) lostRunning(ctx context.Context, id string, known bool, st eng
 			if err := sb.enter(StateStopping, "", s.Clock.Now()); err != nil {
 				return err
 			}
-			return sb.enter(StateError, "The sandbox's disk is no longer on this machine.", s.Clock.Now())
+			return sb.enter(StateError, diskLost, s.Clock.Now())
 		})
 		return err
 	}
@@ -116,6 +118,8 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		return s.stepStart(ctx, sb)
 	case StateStopping:
 		return s.stepStop(ctx, sb)
+	case StateSnapshotting:
+		return s.stepSnapshotting(ctx, sb)
 	case StateStopped:
 		if sb.Ephemeral() && sb.Desired != DesiredDestroyed {
 			_, err := s.Delete(ctx, sb.OrganizationID, sb.ID)
@@ -154,6 +158,9 @@ func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 
 // snapshotMoved wakes the sandboxes that wait for a snapshot.
 func (s *Service) snapshotMoved(snap *snapshot.Snapshot) {
+	if snap.SourceSandboxID != "" && snap.State != snapshot.StateSnapshotting {
+		s.queue.Add(snap.SourceSandboxID)
+	}
 	those, err := s.Store.SandboxesOfSnapshot(context.Background(), snap.ID, waiting...)
 	if err != nil {
 		s.Log.Error("find the sandboxes that wait for a snapshot", "snapshot", snap.Name, "err", err)
@@ -314,6 +321,8 @@ func reasonOf(err error) string {
 		return "The server has no disk space left for the sandbox: delete sandboxes or enlarge the disk pool, then start it again."
 	case errors.Is(err, engine.ErrNoSlot):
 		return "The server has no network slot left for the sandbox: stop or delete others, then start it again."
+	case errors.Is(err, engine.ErrNotFound):
+		return "The disk that the sandbox should be a copy of is no longer on this machine: its parent was deleted before it was forked."
 	case errors.Is(err, engine.ErrImageMissing):
 		return "The sandbox's image is not on this machine: activate its snapshot, then start it again."
 	}

@@ -24,6 +24,9 @@ type Sandbox struct {
 	Snapshot       string // its name
 	ImageDigest    string // what its rootfs stands on; "" until the snapshot is active
 	Region         string
+	ParentID       string // what it was forked from, "" for nothing
+	RootID         string // the first of its line of forks, "" for no fork
+	CopyOf         string // whose disk it is still to get a copy of
 
 	State       State
 	Desired     Desired
@@ -90,6 +93,7 @@ const (
 	StateStarted      State = "started"
 	StateStopping     State = "stopping"
 	StateStopped      State = "stopped"
+	StateSnapshotting State = "snapshotting" // a snapshot is being made of it; it goes on
 	StateDestroying   State = "destroying"
 	StateDestroyed    State = "destroyed"
 	StateError        State = "error"
@@ -113,9 +117,10 @@ var transitions = map[State][]State{
 	StatePulling:      {StateCreating, StateError},
 	StateCreating:     {StateStarted, StateError},
 	StateStarting:     {StateStarted, StateError},
-	StateStarted:      {StateStopping, StateStopped, StateStarting}, // starting: the machine was rebooted
+	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting}, // starting: the machine was rebooted
 	StateStopping:     {StateStopped, StateError},
-	StateStopped:      {StateStarting},
+	StateStopped:      {StateStarting, StateSnapshotting},
+	StateSnapshotting: {StateStarted, StateStopped, StateStarting, StateError},
 	StateError:        {StateStarting, StatePulling, StateStopping},
 	StateDestroying:   {StateDestroyed},
 }
@@ -138,13 +143,16 @@ func (s *Sandbox) enter(next State, reason string, now time.Time) error {
 	if next != StateDestroying && !slices.Contains(transitions[s.State], next) {
 		return fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s and cannot become %s.", s.Name, s.State, next))
 	}
+	before := s.State
 	s.State, s.ErrorReason, s.UpdatedAt = next, reason, now
 	s.Recoverable = next == StateError
 	switch next {
 	case StateStarted:
-		s.StoppedAt, s.LastActivityAt = nil, now
+		s.StoppedAt, s.LastActivityAt, s.CopyOf = nil, now, ""
 	case StateStopped:
-		s.StoppedAt = &now
+		if before != StateSnapshotting || s.StoppedAt == nil {
+			s.StoppedAt = &now
+		}
 	}
 	return nil
 }
@@ -155,6 +163,7 @@ const gib = 1 << 30
 func (s *Sandbox) spec() engine.Spec {
 	return engine.Spec{
 		ID:         s.ID,
+		From:       s.CopyOf,
 		Hostname:   hostname(s),
 		Image:      s.ImageDigest,
 		Entrypoint: s.Entrypoint,

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 
+	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/registry"
@@ -17,6 +19,20 @@ type images struct {
 	base       *base
 	hosted     *hosted.Registry
 	registries *registry.Service
+}
+
+// captures makes images of sandboxes (snapshot.Captures): the engine tells what
+// a sandbox changed, the store makes a layer of it.
+type captures struct {
+	engine.Engine
+	images *image.Store
+}
+
+// Commit is snapshot.Captures.
+func (c captures) Commit(ctx context.Context, name, base, owner string) (*image.Image, error) {
+	return c.images.Commit(ctx, owner, base, func(ctx context.Context, layer io.Writer) error {
+		return c.Changes(ctx, name, base, layer)
+	})
 }
 
 // Pull is snapshot.Images.

@@ -228,7 +228,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.snapshots = snapshot.NewService(snapshot.Config{
 		Store: s.db, Images: images{s.images, s.base, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
-		Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
+		Captures: captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
 	})
 	s.sandboxes = sandbox.NewService(sandbox.Config{
 		Store: s.db, Engine: s.engine, Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,

@@ -155,6 +155,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 // memoryEngine remembers what should run, also when its server ends, and has
 // one agent for all sandboxes.
 type memoryEngine struct {
+	noCaptures
 	agent http.Handler
 
 	mu      sync.Mutex

@@ -37,9 +37,9 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 	return nil, fault.Conflict("SNAPSHOT_STATE", "The same build is being made and removed by others; try again.")
 }
 
-// startBuild builds beside the queue, whose workers are for short steps; a build
-// that goes on already is let be.
-func (s *Service) startBuild(ctx context.Context, snap *Snapshot) {
+// beside makes the snapshot's image beside the queue, whose workers are for short
+// steps; work that goes on already is let be.
+func (s *Service) beside(ctx context.Context, snap *Snapshot, work func(context.Context, *Snapshot) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pulls[snap.ID] != nil {
@@ -48,7 +48,7 @@ func (s *Service) startBuild(ctx context.Context, snap *Snapshot) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.pulls[snap.ID] = cancel
 	s.builds.Go(func() {
-		err := s.build(ctx, snap)
+		err := work(ctx, snap)
 		ended := ctx.Err() != nil
 		cancel()
 		s.mu.Lock()
@@ -57,7 +57,7 @@ func (s *Service) startBuild(ctx context.Context, snap *Snapshot) {
 		// A removal that came meanwhile is the queue's, and so is another
 		// attempt.
 		if err != nil && !ended {
-			s.Log.Error("build snapshot", "snapshot", snap.Name, "err", err)
+			s.Log.Error("make snapshot", "snapshot", snap.Name, "err", err)
 			time.AfterFunc(retryBuild, func() { s.queue.Add(snap.ID) })
 			return
 		}

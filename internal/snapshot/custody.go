@@ -68,6 +68,9 @@ func (c *custody) recover(ctx context.Context, all []*Snapshot) (lost []*Snapsho
 	}
 	holds := make(map[string]bool)
 	for _, s := range all {
+		if s.keepsImage() {
+			holds[snapshotOwner(s.ID)] = true
+		}
 		switch s.State {
 		case StateActive, StatePulling, StateBuilding, StatePending, StateRemoving:
 			holds[snapshotOwner(s.ID)] = true

@@ -109,7 +109,7 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 	}
 	store := &images{held: map[string]string{}}
 	s := snapshot.NewService(snapshot.Config{
-		Builder: &builder{images: store}, Builds: 1,
+		Builder: &builder{images: store}, Builds: 1, Captures: &disks{images: store, kept: map[string]bool{}, gone: map[string]bool{}},
 		Store: db, Images: store, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock, Log: log, Workers: 1,
 		Regions: &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion},
 	})

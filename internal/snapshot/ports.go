@@ -42,6 +42,7 @@ type Store interface {
 type Filter struct {
 	OrganizationID string // its own and the general ones
 	Name           string // substring, "" for any
+	SourceSandbox  string // id, "" for any
 	Page, Limit    int
 	Sort           string // one of SortFields, "" for the default order
 	Descending     bool
@@ -69,6 +70,19 @@ type Images interface {
 	Release(ctx context.Context, owner string) error
 	// Owners tells who holds which digest.
 	Owners(ctx context.Context) (map[string]string, error)
+}
+
+// Captures makes images of sandboxes on this machine.
+type Captures interface {
+	// Capture copies a sandbox's disk as it is at one moment; a copy of that
+	// name that is there stays.
+	Capture(ctx context.Context, sandboxID, name string) error
+	// Commit makes an image of the base one and what the copy changed of it,
+	// and holds it for owner.
+	Commit(ctx context.Context, name, base, owner string) (*image.Image, error)
+	// Captures names the copies, Discard frees one; a missing one is fine.
+	Captures(ctx context.Context) ([]string, error)
+	Discard(ctx context.Context, name string) error
 }
 
 // Builder builds images on this machine.

@@ -41,6 +41,9 @@ func (s *Service) resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("resume snapshots: %w", err)
 	}
+	if err := s.discardCaptures(ctx); err != nil {
+		return fmt.Errorf("resume snapshots: %w", err)
+	}
 	for _, snap := range lost {
 		s.Log.Warn("image of an active snapshot is not here, bringing it again", "snapshot", snap.Name)
 		if _, err := s.move(ctx, snap.ID, StatePending, "", nil); err != nil {
@@ -68,14 +71,28 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 	switch snap.State {
 	case StatePending, StateBuilding:
 		if snap.Build != nil {
-			s.startBuild(ctx, snap)
+			s.beside(ctx, snap, s.build)
 			return nil
 		}
 		_, err := s.move(ctx, id, StatePulling, "", nil) // which queues it again
 		return ignoreOvertaken(err)
 	case StatePulling:
+		if snap.SourceSandboxID != "" {
+			return s.bringBack(ctx, snap)
+		}
 		return s.pull(ctx, snap)
+	case StateSnapshotting:
+		s.beside(ctx, snap, s.take)
+	case StateActive:
+		if snap.SourceSandboxID != "" {
+			return s.Captures.Discard(ctx, snap.ID)
+		}
 	case StateInactive, StateError, StateBuildFailed:
+		if snap.SourceSandboxID != "" {
+			if err := s.Captures.Discard(ctx, snap.ID); err != nil || snap.State == StateInactive {
+				return err
+			}
+		}
 		return s.custody.snapshotGone(ctx, snap)
 	case StateRemoving:
 		return s.remove(ctx, snap)
@@ -145,6 +162,11 @@ func (s *Snapshot) adopt(img *image.Image) {
 func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
 	if err := s.custody.snapshotGone(ctx, snap); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
+	}
+	if snap.SourceSandboxID != "" {
+		if err := s.Captures.Discard(ctx, snap.ID); err != nil {
+			return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
+		}
 	}
 	if err := s.Logs.Remove(snap.ID); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)

@@ -35,17 +35,18 @@ type Service struct {
 
 // Config is what a Service stands on.
 type Config struct {
-	Store   Store
-	Images  Images
-	Builder Builder
-	Regions Regions
-	Limits  Limits
-	Events  Events
-	Logs    *buildlog.Logs
-	Clock   clock.WithTicker
-	Log     *slog.Logger
-	Workers int // pulls at once
-	Builds  int // builds at once
+	Store    Store
+	Images   Images
+	Builder  Builder
+	Captures Captures
+	Regions  Regions
+	Limits   Limits
+	Events   Events
+	Logs     *buildlog.Logs
+	Clock    clock.WithTicker
+	Log      *slog.Logger
+	Workers  int // pulls at once
+	Builds   int // builds at once
 }
 
 // NewService makes a service; nothing happens to snapshots until Run.

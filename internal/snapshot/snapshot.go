@@ -25,7 +25,11 @@ type Snapshot struct {
 	ErrorReason    string // why it is in StateError or StateBuildFailed
 	RegionIDs      []string
 	Resources      Resources
-	Build          *Build // how its image is made; nil for one that is pulled
+	// SourceSandboxID is the sandbox it was made from, "" for none. Such an image
+	// comes from no registry, so it stays here while the snapshot is inactive.
+	SourceSandboxID string
+
+	Build *Build // how its image is made; nil for one that is pulled
 
 	// Transient is one that was made for a sandbox that brought its own build:
 	// not listed, not counted, and removed when it is not used for a day.

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,6 +48,9 @@ type sandboxRow struct {
 	UpdatedAt      time.Time
 	LastActivityAt time.Time
 	StoppedAt      *time.Time
+	ParentID       string
+	RootID         string
+	CopyOf         string
 }
 
 func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
@@ -56,6 +61,7 @@ func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
 		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: s.Network,
 		AutoStop: s.AutoStop, AutoArchive: s.AutoArchive, AutoDelete: s.AutoDelete, DestroyAt: utc(s.DestroyAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastActivityAt: s.LastActivityAt.UTC(), StoppedAt: utc(s.StoppedAt),
+		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf,
 	}
 }
 
@@ -67,6 +73,7 @@ func (r *sandboxRow) sandbox() *sandbox.Sandbox {
 		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network,
 		AutoStop: r.AutoStop, AutoArchive: r.AutoArchive, AutoDelete: r.AutoDelete, DestroyAt: r.DestroyAt,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastActivityAt: r.LastActivityAt, StoppedAt: r.StoppedAt,
+		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf,
 	}
 }
 
@@ -84,7 +91,7 @@ func sandboxMissing(err error, idOrName string) error {
 
 // running are the states in which a sandbox takes cores and memory, or soon will.
 var running = []sandbox.State{
-	sandbox.StatePendingBuild, sandbox.StateBuilding, sandbox.StatePulling, sandbox.StateCreating, sandbox.StateStarting, sandbox.StateStarted, sandbox.StateStopping,
+	sandbox.StatePendingBuild, sandbox.StateBuilding, sandbox.StatePulling, sandbox.StateCreating, sandbox.StateStarting, sandbox.StateStarted, sandbox.StateStopping, sandbox.StateSnapshotting,
 }
 
 // Usage is what the organization's sandboxes take.
@@ -134,11 +141,37 @@ func (s *Store) InsertSandbox(ctx context.Context, sb *sandbox.Sandbox, allow fu
 		if !there {
 			return sandbox.ErrSnapshotMoved
 		}
-		_, err = tx.NewInsert().Model(rowOfSandbox(sb)).Exec(ctx)
-		if isDuplicate(err) {
-			return fault.Conflict("SANDBOX_EXISTS", fmt.Sprintf("A sandbox named %q exists already: choose another name, or delete it first.", sb.Name))
+		return insertSandbox(ctx, tx, sb)
+	})
+}
+
+func insertSandbox(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbox) error {
+	_, err := tx.NewInsert().Model(rowOfSandbox(sb)).Exec(ctx)
+	if isDuplicate(err) {
+		return fault.Conflict("SANDBOX_EXISTS", fmt.Sprintf("A sandbox named %q exists already: choose another name, or delete it first.", sb.Name))
+	}
+	return err
+}
+
+// InsertFork is sandbox.Store. The parent's row keeps the image: as long as it
+// is there, custody counts it, and from then on the fork's.
+func (s *Store) InsertFork(ctx context.Context, sb *sandbox.Sandbox, allow func(sandbox.Usage) error) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		used, err := usage(ctx, tx, sb.OrganizationID)
+		if err != nil {
+			return err
 		}
-		return err
+		if err := allow(used); err != nil {
+			return err
+		}
+		there, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("id = ?", sb.ParentID).Where("desired <> ?", sandbox.DesiredDestroyed).Exists(ctx)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return fault.Conflict("SANDBOX_STATE", "The sandbox is being deleted and cannot be forked any more.")
+		}
+		return insertSandbox(ctx, tx, sb)
 	})
 }
 
@@ -199,8 +232,17 @@ func (s *Store) TouchSandboxes(ctx context.Context, at map[string]time.Time) err
 
 // DeleteSandbox is sandbox.Store.
 func (s *Store) DeleteSandbox(ctx context.Context, id string) error {
-	_, err := s.write.NewDelete().Model((*sandboxRow)(nil)).Where("id = ?", id).Exec(ctx)
-	return err
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var r sandboxRow
+		err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return depart(ctx, tx, &r)
+	})
 }
 
 // AllSandboxes is sandbox.Store.

@@ -17,27 +17,28 @@ import (
 type snapshotRow struct {
 	bun.BaseModel `bun:"table:snapshots"`
 
-	ID             string `bun:",pk"`
-	OrganizationID string
-	General        bool
-	Name           string
-	ImageName      string
-	State          snapshot.State
-	ErrorReason    string
-	RegionIDs      []string `bun:"region_ids,type:text"`
-	CPU            int      `bun:"cpu"`
-	Memory         int
-	Disk           int
-	Entrypoint     []string `bun:"type:text"`
-	ImageDigest    string
-	Size           int64
-	UserName       string
-	Build          string
-	BuildRef       string
-	Transient      bool
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	LastUsedAt     *time.Time
+	ID              string `bun:",pk"`
+	OrganizationID  string
+	General         bool
+	Name            string
+	ImageName       string
+	State           snapshot.State
+	ErrorReason     string
+	RegionIDs       []string `bun:"region_ids,type:text"`
+	CPU             int      `bun:"cpu"`
+	Memory          int
+	Disk            int
+	Entrypoint      []string `bun:"type:text"`
+	ImageDigest     string
+	Size            int64
+	UserName        string
+	Build           string
+	BuildRef        string
+	Transient       bool
+	SourceSandboxID string
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	LastUsedAt      *time.Time
 }
 
 func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
@@ -45,7 +46,7 @@ func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
 		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: s.State,
 		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
-		Transient: s.Transient, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
+		Transient: s.Transient, SourceSandboxID: s.SourceSandboxID, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
 	}
 	if s.Build != nil {
 		text, _ := json.Marshal(s.Build) // of plain fields, which never fails
@@ -59,7 +60,7 @@ func (r *snapshotRow) snapshot() *snapshot.Snapshot {
 		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, ImageName: r.ImageName, State: r.State,
 		ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs, Resources: snapshot.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk},
 		Entrypoint: r.Entrypoint, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
-		Transient: r.Transient, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
+		Transient: r.Transient, SourceSandboxID: r.SourceSandboxID, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
 	}
 	if r.Build != "" {
 		s.Build = &snapshot.Build{}
@@ -128,6 +129,9 @@ func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapsh
 	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient")
 	if f.Name != "" {
 		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
+	}
+	if f.SourceSandbox != "" {
+		q.Where("source_sandbox_id = ?", f.SourceSandbox)
 	}
 	q.OrderExpr("general")
 	switch {

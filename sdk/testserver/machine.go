@@ -93,6 +93,12 @@ func (m *Machine) at(id string, parts ...string) string {
 
 // Create is engine.Engine.
 func (m *Machine) Create(_ context.Context, s engine.Spec) error {
+	if s.From != "" {
+		if err := os.MkdirAll(m.at(s.ID), 0o755); err != nil {
+			return err
+		}
+		return copyTree(m.at(s.From, "disk"), m.at(s.ID, "disk"))
+	}
 	return os.MkdirAll(m.at(s.ID, "disk"), 0o755)
 }
 

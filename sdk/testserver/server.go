@@ -57,7 +57,7 @@ func Start(t testing.TB) *Server {
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion}
 	s := &Server{Key: key, Images: &Images{held: map[string]string{}}, Machine: newMachine(t)}
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.Images, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2, Builder: s.Images, Builds: 2,
+		Store: db, Images: s.Images, Captures: captures{s.Machine, s.Images}, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2, Builder: s.Images, Builds: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Store: db, Engine: s.Machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},

@@ -277,6 +277,9 @@ func (l *Local) recover(ctx context.Context) error {
 		return err
 	}
 	for id, r := range alive {
+		if err := l.cgroups.Thaw(id); err != nil {
+			return err
+		}
 		err := l.resumeNames(id, &r)
 		if err == nil {
 			err = l.attach(id, r)

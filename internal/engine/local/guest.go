@@ -31,7 +31,7 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 	defer root.Close()
 	g := guest{root: root, owner: b.slot.HostID}
 	once := filepath.Join(l.disks.Path(b.spec.ID), "named") // beside the sandbox's own directories
-	_, err = os.Stat(once)
+	before, err := os.ReadFile(once)
 	pristine := errors.Is(err, os.ErrNotExist)
 	if len(l.ExtraCA) > 0 {
 		if err := l.trust(b, g, pristine); err != nil {
@@ -41,17 +41,21 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 	if err := g.write("/etc/resolv.conf", l.resolver().text); err != nil {
 		return err
 	}
-	if !pristine {
+	name := b.spec.Hostname
+	if !pristine && (len(before) == 0 || string(before) == name) {
 		return nil
 	}
-	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + b.spec.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + name + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	if !pristine { // the disk is a copy of another sandbox's
+		hosts = strings.ReplaceAll(string(g.read("/etc/hosts")), "127.0.1.1\t"+string(before)+"\n", "127.0.1.1\t"+name+"\n")
+	}
 	if err := g.write("/etc/hosts", hosts); err != nil {
 		return err
 	}
-	if err := g.write("/etc/hostname", b.spec.Hostname+"\n"); err != nil {
+	if err := g.write("/etc/hostname", name+"\n"); err != nil {
 		return err
 	}
-	return os.WriteFile(once, nil, 0o600)
+	return os.WriteFile(once, []byte(name), 0o600)
 }
 
 // trust gives the sandbox the certificates that its image trusts, or else this

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -246,7 +247,11 @@ func (l *Local) Create(ctx context.Context, spec engine.Spec) error {
 	if _, err := l.image(ctx, spec.Image); err != nil {
 		return fmt.Errorf("create sandbox %s: %w", spec.ID, err)
 	}
-	err = l.disks.Create(spec.ID, spec.Resources.Disk)
+	if spec.From != "" {
+		err = l.copyDisk(ctx, spec.From, spec.ID, spec.Resources.Disk)
+	} else {
+		err = l.disks.Create(spec.ID, spec.Resources.Disk)
+	}
 	if errors.Is(err, disk.ErrFull) || errors.Is(err, unix.ENOSPC) {
 		err = fmt.Errorf("%w: %w", engine.ErrNoSpace, err)
 	}
@@ -310,6 +315,7 @@ func (l *Local) List(ctx context.Context) ([]engine.Status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list sandboxes: %w", err)
 	}
+	ids = slices.DeleteFunc(ids, isCapture)
 	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		seen[id] = true

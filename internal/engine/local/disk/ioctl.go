@@ -17,6 +17,7 @@ const (
 	iocResize       = 0x50009403
 	iocIDLookup     = 0xd0009412
 	iocSubvolCreate = 0x50009418
+	iocSnapCreate   = 0x50009417
 	iocSnapDestroy  = 0x5000940f
 	iocFSInfo       = 0x8400941f
 	iocQuotaCtl     = 0xc0109428
@@ -56,6 +57,19 @@ func createSubvolume(dir *os.File, name string) error {
 	var a volArgsV2
 	copy(a.name[:len(a.name)-1], name)
 	return ioctl(dir, iocSubvolCreate, unsafe.Pointer(&a))
+}
+
+// snapshotSubvolume makes the subvolume name of what source holds. The kernel
+// first writes what source has in memory, which takes as long as that is much.
+func snapshotSubvolume(dir *os.File, name, source string) error {
+	from, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	a := volArgsV2{fd: uint64(from.Fd())}
+	copy(a.name[:len(a.name)-1], name)
+	return ioctl(dir, iocSnapCreate, unsafe.Pointer(&a))
 }
 
 // destroySubvolume removes the subvolume, or the plain directory, of that name.

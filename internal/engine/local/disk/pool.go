@@ -16,6 +16,11 @@ type Pool interface {
 	// Create makes the disk with its three directories, or sets a new limit on
 	// the one that is there. Errors: ErrFull.
 	Create(id string, limit int64) error
+	// Copy makes the disk to of what the disk from holds at one moment; one
+	// that is there stays. hold is called just before the moment and its result
+	// soon after it: they bracket what must not change meanwhile. The kind of
+	// pool decides how long that is. Errors: ErrFull, fs.ErrNotExist.
+	Copy(ctx context.Context, from, to string, limit int64, hold func() (release func(), err error)) error
 	// Path is where the disk of that id is, whether it exists or not.
 	Path(id string) string
 	// Exists tells whether the disk is there.

@@ -67,13 +67,17 @@ func (f *files) close() {
 	}
 }
 
-// clone makes a detached, idmapped copy of the mount at path.
+// clone makes a detached copy of the mount at path, idmapped when idmap is not
+// nil.
 func (f *files) clone(path string, idmap *os.File) (int, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("clone mount %s: %w", path, err)
 	}
 	*f = append(*f, fd)
+	if idmap == nil {
+		return fd, nil
+	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(idmap.Fd())}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
 		return -1, fmt.Errorf("idmap mount %s (does its filesystem know idmapped mounts?): %w", path, err)

@@ -16,7 +16,7 @@ type Tree struct {
 	// alone is the tree, which may be a file. Another overlay may have them at
 	// the same time, if nobody looks into it.
 	Upper, Work string
-	IDMap       *os.File // as in Root
+	IDMap       *os.File // as in Root; nil shows the ids as they are on disk
 	Target      string
 }
 

@@ -1,0 +1,149 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/opendaytona/daytona/internal/fault"
+)
+
+// TakeParams ask for a snapshot of a sandbox as it is now.
+type TakeParams struct {
+	Name       string
+	SandboxID  string
+	Region     string
+	Image      string // digest of what the sandbox stands on
+	Entrypoint []string
+	User       string
+	Resources  Resources
+}
+
+// Take records a new snapshot in state snapshotting; the reconciler makes its
+// image of the sandbox's. Errors: fault of kind Invalid, Quota, Conflict (name
+// taken).
+func (s *Service) Take(ctx context.Context, organizationID string, p TakeParams) (*Snapshot, error) {
+	if err := validateName(p.Name); err != nil {
+		return nil, err
+	}
+	allow, err := s.Limits.CheckSnapshot(ctx, organizationID, p.Resources)
+	if err != nil {
+		return nil, err
+	}
+	now := s.Clock.Now()
+	snap := &Snapshot{
+		ID: uuid.NewString(), OrganizationID: organizationID, Name: p.Name, State: StateSnapshotting, SourceSandboxID: p.SandboxID,
+		ImageDigest: p.Image, Entrypoint: p.Entrypoint, User: p.User, Resources: p.Resources, RegionIDs: []string{p.Region},
+		CreatedAt: now, UpdatedAt: now,
+	}
+	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
+		return nil, fmt.Errorf("snapshot sandbox %s: %w", p.SandboxID, err)
+	}
+	s.Events.SnapshotCreated(snap)
+	s.queue.Add(snap.ID)
+	return snap, nil
+}
+
+// Taking tells whether a snapshot of the sandbox is being made.
+func (s *Service) Taking(ctx context.Context, sandboxID string) (bool, error) {
+	making, err := s.Store.SnapshotsIn(ctx, StateSnapshotting)
+	for _, snap := range making {
+		if snap.SourceSandboxID == sandboxID {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// take makes the image of a sandbox: its disk is copied at one moment, and the
+// copy becomes a layer above the sandbox's image while the sandbox goes on.
+// After a crash it goes on from the copy. An error is the server's.
+func (s *Service) take(ctx context.Context, snap *Snapshot) error {
+	log, err := s.Logs.Start(snap.ID)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	began := s.Clock.Now()
+	log.Line("Copying the disk of sandbox " + snap.SourceSandboxID)
+	// The sandbox, which holds its image, may go as soon as its disk is copied.
+	err = s.Images.Hold(ctx, snapshotOwner(snap.ID), snap.ImageDigest)
+	if err == nil {
+		err = s.Captures.Capture(ctx, snap.SourceSandboxID, snap.ID)
+	}
+	if err != nil {
+		return s.taken(ctx, snap, err, log.Line)
+	}
+	log.Line("Making a layer of what the sandbox changed")
+	img, err := s.Captures.Commit(ctx, snap.ID, snap.ImageDigest, snapshotOwner(snap.ID))
+	if err != nil {
+		return s.taken(ctx, snap, err, log.Line)
+	}
+	log.Line(fmt.Sprintf("Made image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
+		user := now.User
+		now.adopt(img)
+		if user != "" { // the sandbox's, which may not be the image's
+			now.User = user
+		}
+		return nil
+	})
+	return ignoreOvertaken(err)
+}
+
+// taken settles a snapshot that could not be made.
+func (s *Service) taken(ctx context.Context, snap *Snapshot, err error, line func(string)) error {
+	if ctx.Err() != nil {
+		return nil // removed, or the server ends and the next one goes on
+	}
+	s.Log.Warn("snapshot of a sandbox failed", "snapshot", snap.Name, "sandbox", snap.SourceSandboxID, "err", err)
+	reason := "The snapshot could not be made: " + reasonOf(err)
+	line(reason)
+	_, err = s.move(ctx, snap.ID, StateError, reason, nil)
+	return ignoreOvertaken(err)
+}
+
+// keepsImage tells whether the image is nowhere but here, so that it must stay
+// when the snapshot is not active.
+func (s *Snapshot) keepsImage() bool { return s.SourceSandboxID != "" && s.State != StateRemoving }
+
+// bringBack makes a snapshot of a sandbox active again: its image never left.
+func (s *Service) bringBack(ctx context.Context, snap *Snapshot) error {
+	img, err := s.Images.Image(ctx, snap.ImageDigest)
+	if err == nil {
+		err = s.Images.Hold(ctx, snapshotOwner(snap.ID), img.Digest)
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
+	next, reason := StateActive, ""
+	if err != nil {
+		s.Log.Error("the image of a sandbox's snapshot is lost", "snapshot", snap.Name, "err", err)
+		next, reason = StateError, "The snapshot's image is no longer on this machine, and there is no registry it could come from: make the snapshot again."
+	}
+	_, err = s.move(ctx, snap.ID, next, reason, nil)
+	return ignoreOvertaken(err)
+}
+
+// discardCaptures frees the copies that no snapshot is being made of.
+func (s *Service) discardCaptures(ctx context.Context) error {
+	names, err := s.Captures.Captures(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		snap, err := s.Store.Snapshot(ctx, name)
+		if err == nil && snap.State == StateSnapshotting {
+			continue
+		}
+		if err != nil && !fault.Is(err, fault.KindNotFound) {
+			return err
+		}
+		if err := s.Captures.Discard(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

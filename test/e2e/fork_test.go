@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/api"
+	daytona "github.com/opendaytona/daytona/sdk"
+)
+
+func TestKillsDuringForksAndSnapshotsLeaveSandboxesRunningAndNothingHalf(t *testing.T) {
+	leavesNothing(t)
+	s := newServer(t)
+	s.snapshot("box", box)
+	random := seeded(t)
+	parent := s.sandbox("box")
+	check := counting(s, parent.ID)
+	check()
+	s.output(parent.ID, "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null; echo kept >/mark; sync")
+	for round := range 8 {
+		var work sync.WaitGroup
+		ctx := within(t, 20*time.Second)
+		box, err := s.client.Get(ctx, parent.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The answers are lost with the server.
+		if round%2 == 0 {
+			work.Go(func() { _, _ = box.Fork(ctx, fmt.Sprintf("fork-%d", round)) })
+			work.Go(func() { _, _ = box.Fork(ctx, fmt.Sprintf("other-%d", round)) })
+		} else {
+			work.Go(func() { _ = box.CreateSnapshot(ctx, fmt.Sprintf("saved-%d", round)) })
+		}
+		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
+		s.end(unix.SIGKILL)
+		work.Wait()
+		s.start()
+		settled(s)
+		check()
+		for b, err := range s.client.List(t.Context(), daytona.ListParams{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.State != api.SandboxStarted {
+				t.Fatalf("round %d: sandbox %s is %s: %s", round, b.Name, b.State, b.ErrorReason)
+			}
+			if got := strings.TrimSpace(s.output(b.ID, "cat /mark")); got != "kept" {
+				t.Errorf("round %d: sandbox %s has %q", round, b.Name, got)
+			}
+			if b.ID != parent.ID {
+				if err := b.Delete(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		snap, err := s.client.Snapshot.Get(t.Context(), fmt.Sprintf("saved-%d", round))
+		if errors.Is(err, daytona.ErrNotFound) {
+			continue // a round of forks, or killed before it was written
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if snap.State != api.SnapshotActive {
+			t.Fatalf("round %d: snapshot is %s: %v", round, snap.State, snap.ErrorReason)
+		}
+		made := s.sandbox(snap.Name)
+		if got := strings.TrimSpace(s.output(made.ID, "cat /mark; wc -c </big")); got != "kept\n67108864" {
+			t.Errorf("round %d: a sandbox of the snapshot has %q", round, got)
+		}
+		if err := made.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.client.Snapshot.Delete(t.Context(), snap.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
