@@ -50,3 +50,9 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	}
 	return strings.TrimSpace(string(out)), nil
 }
+
+// build builds a directory with BuildKit.
+func (d *docker) build(ctx context.Context, tag, dir string) error {
+	_, err := output(ctx, "env", "DOCKER_BUILDKIT=1", "docker", "build", "--quiet", "--tag", tag, dir)
+	return err
+}

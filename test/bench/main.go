@@ -66,6 +66,7 @@ func run(ctx context.Context) (err error) {
 	out := flag.String("json", "", "file to write the results to")
 	idle := flag.Int("idle", 200, "idle sandboxes to weigh; 0 leaves it out")
 	pid := flag.Int("server", 0, "pid of the server, to weigh it")
+	only := flag.String("only", "", "measure build, context or pull alone")
 	flag.Parse()
 	b.image, b.registry = *image, *registry
 	if b.client, err = daytona.NewClient(); err != nil {
@@ -85,8 +86,14 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.client.Snapshot.Delete(context.WithoutCancel(ctx), b.snapshot)) }()
 
-	measures := []func(context.Context) error{b.firstOutput, b.exec, b.parallel, b.files}
-	if b.registry != "" {
+	measures := []func(context.Context) error{b.firstOutput, b.exec, b.parallel, b.files, b.build, b.context}
+	if *only != "" {
+		named := map[string]func(context.Context) error{"build": b.build, "context": b.context, "pull": b.pull}
+		if measures = []func(context.Context) error{named[*only]}; measures[0] == nil {
+			return fmt.Errorf("-only %s: it knows build, context and pull", *only)
+		}
+		*pid, *idle = 0, 0
+	} else if b.registry != "" {
 		measures = append(measures, b.pull)
 	}
 	if *pid != 0 {
