@@ -117,6 +117,12 @@ type Organization struct {
 	SandboxLifecycleRateLimitTTL       *int              `json:"sandboxLifecycleRateLimitTtlSeconds"`
 }
 
+// OrganizationSandboxDefaultLimitedNetworkEgress says whether sandboxes that say
+// nothing of the network get the server's limited one.
+type OrganizationSandboxDefaultLimitedNetworkEgress struct {
+	SandboxDefaultLimitedNetworkEgress bool `json:"sandboxDefaultLimitedNetworkEgress"`
+}
+
 // OtelConfig says where telemetry goes.
 type OtelConfig struct {
 	Endpoint string            `json:"endpoint"`

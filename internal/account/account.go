@@ -30,6 +30,7 @@ type Organization struct {
 	DefaultRegion   string
 	Quota           Quota
 	DeactivateAfter time.Duration // of snapshots that are not used; 0 is never
+	LimitedEgress   bool          // sandboxes that say nothing of the network get the server's limited one
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 }
@@ -93,6 +94,8 @@ type Store interface {
 	Organization(ctx context.Context, id string) (*Organization, error)
 	// OrganizationsOf lists those that the user is in, the oldest first.
 	OrganizationsOf(ctx context.Context, userID string) ([]*Organization, error)
+	// SetLimitedEgress sets that of an organization.
+	SetLimitedEgress(ctx context.Context, organizationID string, limited bool) error
 	// Found writes a user and the organization that they own.
 	Found(ctx context.Context, u *User, o *Organization) error
 	// InsertKey adds a key. Errors: fault.KindConflict when the name is taken.

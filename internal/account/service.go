@@ -264,6 +264,29 @@ func (s *Service) Organization(ctx context.Context, by Principal, id string) (*O
 	return s.Store.Organization(ctx, id)
 }
 
+// SetLimitedEgress says whether sandboxes of the organization that say nothing of
+// the network get the server's limited one. Errors: fault of kind NotFound;
+// Forbidden unless an administrator asks.
+func (s *Service) SetLimitedEgress(ctx context.Context, by Principal, id string, limited bool) error {
+	o, err := s.Organization(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	if !by.Admin {
+		return fault.Forbidden("ORGANIZATION_EGRESS", "Only an administrator can change what an organization's sandboxes reach by default.")
+	}
+	return s.Store.SetLimitedEgress(ctx, o.ID, limited)
+}
+
+// LimitedEgress tells whether they do.
+func (s *Service) LimitedEgress(ctx context.Context, organizationID string) (bool, error) {
+	o, err := s.Store.Organization(ctx, organizationID)
+	if err != nil {
+		return false, err
+	}
+	return o.LimitedEgress, nil
+}
+
 // OrganizationRegion is the region of an organization that names none.
 func (s *Service) OrganizationRegion(ctx context.Context, organizationID string) (string, error) {
 	o, err := s.Store.Organization(ctx, organizationID)

@@ -22,6 +22,11 @@ type organizationID struct {
 	ID string `path:"organizationId"`
 }
 
+type limitEgress struct {
+	ID   string `path:"organizationId"`
+	Body api.OrganizationSandboxDefaultLimitedNetworkEgress
+}
+
 func (a *API) registerAccount() {
 	register(a, operation{id: "getMe", method: http.MethodGet, path: "/users/me", tag: "users", summary: "Tell who you are"},
 		func(ctx context.Context, _ *none) (*body[api.User], error) {
@@ -92,6 +97,10 @@ func (a *API) registerAccount() {
 			}
 			return &body[api.Organization]{wireOrganization(o)}, nil
 		})
+	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, tag: "organizations", summary: "Limit what sandboxes reach that say nothing of the network"},
+		func(ctx context.Context, in *limitEgress) (*none, error) {
+			return nil, a.Accounts.SetLimitedEgress(ctx, caller(ctx), in.ID, in.Body.SandboxDefaultLimitedNetworkEgress)
+		})
 	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", tag: "organizations", summary: "Tell what an organization uses of its quotas"}, a.usage)
 }
 
@@ -134,6 +143,6 @@ func wireOrganization(o *account.Organization) api.Organization {
 		SuspendedAt: time.Unix(0, 0).UTC(), SuspendedUntil: time.Unix(0, 0).UTC(),
 		MaxCPUPerSandbox: o.Quota.MaxCPU, MaxMemoryPerSandbox: o.Quota.MaxMemory, MaxDiskPerSandbox: o.Quota.MaxDisk,
 		SnapshotDeactivationTimeoutMinutes: int(o.DeactivateAfter / time.Minute), DefaultRegionID: o.DefaultRegion,
-		ExperimentalConfig: map[string]string{},
+		SandboxLimitedNetworkEgress: o.LimitedEgress, ExperimentalConfig: map[string]string{},
 	}
 }

@@ -66,6 +66,7 @@ func newServer(t *testing.T) *testServer {
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Store: db, Engine: s.engine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
+		LimitedEgress: sandbox.Network{Domains: []string{"allowed.test"}},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -93,6 +94,49 @@ func newServer(t *testing.T) *testServer {
 		}
 	})
 	return s
+}
+
+func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
+	s := newServer(t)
+	s.snapshot("default")
+	network := func(body string) string {
+		t.Helper()
+		sb := s.call("POST", "/api/sandbox", body, 200)
+		return fmt.Sprintf("%v %v %v", sb["networkBlockAll"], sb["networkAllowList"], sb["domainAllowList"])
+	}
+	own := `{"domainAllowList":"Example.com., *.example.org,example.com","networkAllowList":"192.0.2.7/24"}`
+	if got := network(own); got != "false 192.0.2.0/24 example.com,*.example.org" {
+		t.Error(got)
+	}
+	organization := fmt.Sprint(s.call("GET", "/api/sandbox/"+fmt.Sprint(s.call("POST", "/api/sandbox", `{}`, 200)["id"]), "", 200)["organizationId"])
+	limit := func(on bool) {
+		t.Helper()
+		s.call("POST", "/api/organizations/"+organization+"/sandbox-default-limited-network-egress", fmt.Sprintf(`{"sandboxDefaultLimitedNetworkEgress":%v}`, on), 204)
+		if got := s.call("GET", "/api/organizations/"+organization, "", 200)["sandboxLimitedNetworkEgress"]; got != on {
+			t.Errorf("the organization says %v", got)
+		}
+	}
+	limit(true)
+	if got := network(`{}`); got != "false <nil> allowed.test" {
+		t.Error("limited by default: ", got)
+	}
+	if got := network(own); !strings.HasSuffix(got, "*.example.org") {
+		t.Error("a list of its own: ", got)
+	}
+	limit(false)
+	if got := network(`{}`); got != "false <nil> <nil>" {
+		t.Error("not limited any more: ", got)
+	}
+	sb := fmt.Sprint(s.call("POST", "/api/sandbox", `{"networkBlockAll":true}`, 200)["id"])
+	for body, status := range map[string]int{
+		`{}`: 400, `{"domainAllowList":"https://example.com"}`: 400, `{"domainAllowList":"192.0.2.1"}`: 400, `{"networkAllowList":"example.com"}`: 400,
+	} {
+		s.call("POST", "/api/sandbox/"+sb+"/network-settings", body, status)
+	}
+	changed := s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"domainAllowList":"example.com"}`, 200)
+	if changed["networkBlockAll"] != false || changed["domainAllowList"] != "example.com" {
+		t.Errorf("an allow list does not end a block: %v", changed)
+	}
 }
 
 // call makes a request and decodes its JSON answer.

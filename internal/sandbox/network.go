@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/opendaytona/daytona/internal/fault"
 )
@@ -22,6 +23,20 @@ func parseNetwork(blockAll bool, allowList, domains string) (n Network, err erro
 	}
 	n.Domains, err = parseDomains(domains)
 	return n, err
+}
+
+// ParseEgress reads a list of domains and IPv4 networks; without any it is
+// nothing at all that is reached.
+func ParseEgress(list []string) (Network, error) {
+	var networks, domains []string
+	for _, item := range list {
+		if strings.Contains(item, "/") {
+			networks = append(networks, item)
+		} else {
+			domains = append(domains, item)
+		}
+	}
+	return parseNetwork(len(list) == 0, strings.Join(networks, ","), strings.Join(domains, ","))
 }
 
 // SetNetwork changes what the sandbox may reach; where it runs, at once, and

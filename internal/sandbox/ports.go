@@ -115,6 +115,9 @@ type Limits interface {
 	// CheckSandbox fails with a quota fault when one sandbox of these resources
 	// is too large; allow then judges the sum.
 	CheckSandbox(ctx context.Context, organizationID string, r Resources) (allow func(Usage) error, err error)
+	// LimitedEgress tells whether sandboxes that say nothing of the network get
+	// Config.LimitedEgress.
+	LimitedEgress(ctx context.Context, organizationID string) (bool, error)
 }
 
 // Regions tells which regions there are.

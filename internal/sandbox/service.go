@@ -50,6 +50,7 @@ type Config struct {
 	Clock           clock.WithTicker
 	Log             *slog.Logger
 	DefaultSnapshot string        // used when a create names none
+	LimitedEgress   Network       // of the sandboxes that say nothing of the network, where their organization's are limited
 	StopGrace       time.Duration // how long a sandbox may take to end by itself
 	Workers         int           // sandboxes worked on at once
 }
@@ -85,6 +86,15 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 	sb, err := s.build(p, organizationID, region)
 	if err != nil {
 		return nil, err
+	}
+	if !p.NetworkBlockAll && len(sb.Network.Allow)+len(sb.Network.Domains) == 0 {
+		limited, err := s.Limits.LimitedEgress(ctx, organizationID)
+		if err != nil {
+			return nil, fmt.Errorf("create sandbox: %w", err)
+		}
+		if limited {
+			sb.Network = s.LimitedEgress
+		}
 	}
 	// The snapshot may change its state between our look and the insertion;
 	// the store notices, and we look again.

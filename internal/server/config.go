@@ -48,6 +48,7 @@ type Config struct {
 	BuildCache      int64         // bytes
 	RegistryKeep    time.Duration // of pushed images that no snapshot uses
 	QuotaRegistry   int           // GiB of an organization's pushed images
+	LimitedEgress   []string      // domains and networks, as sandbox.ParseEgress takes them
 	DefaultSnapshot string
 	DefaultImage    string // a reference, or one of the DefaultImage constants
 	Quota           account.Quota

@@ -230,7 +230,12 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
 		Captures: captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
 	})
+	limited, err := sandbox.ParseEgress(s.LimitedEgress)
+	if err != nil {
+		return err
+	}
 	s.sandboxes = sandbox.NewService(sandbox.Config{
+		LimitedEgress: limited,
 		Store: s.db, Engine: s.engine, Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
 		Clock: s.clock, Log: s.log, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Workers: sandboxesAtOnce,
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
 )
 
@@ -154,6 +155,14 @@ var settings = []setting{
 			d, err := time.ParseDuration(s)
 			c.RegistryKeep = d
 			return err == nil && d >= time.Minute
+		},
+	},
+	{
+		key: "limited-egress", list: true, usage: "`domain` or network that is reached by sandboxes which say nothing of the network, in organizations whose sandboxes are limited by default (repeatable; default: nothing is)", allowed: "a domain such as pypi.org or *.example.com, or an IPv4 network such as 192.0.2.0/24",
+		set: func(c *Config, s string) bool {
+			c.LimitedEgress = append(c.LimitedEgress, s)
+			_, err := sandbox.ParseEgress(c.LimitedEgress)
+			return err == nil
 		},
 	},
 	{

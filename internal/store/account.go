@@ -34,6 +34,7 @@ type organizationRow struct {
 	DefaultRegion     string
 	Quota             account.Quota `bun:"type:text"`
 	DeactivateMinutes int64
+	LimitedEgress     bool
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 }
@@ -67,7 +68,7 @@ func (r *userRow) user() *account.User {
 func (r *organizationRow) organization() *account.Organization {
 	return &account.Organization{
 		ID: r.ID, Name: r.Name, CreatedBy: r.CreatedBy, Personal: r.Personal, DefaultRegion: r.DefaultRegion, Quota: r.Quota,
-		DeactivateAfter: time.Duration(r.DeactivateMinutes) * time.Minute, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		DeactivateAfter: time.Duration(r.DeactivateMinutes) * time.Minute, LimitedEgress: r.LimitedEgress, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
 
@@ -126,6 +127,13 @@ func (s *Store) OrganizationsOf(ctx context.Context, userID string) ([]*account.
 	return out, err
 }
 
+// SetLimitedEgress is account.Store.
+func (s *Store) SetLimitedEgress(ctx context.Context, organizationID string, limited bool) error {
+	_, err := s.write.NewUpdate().Model((*organizationRow)(nil)).Set("limited_egress = ?", limited).Set("updated_at = ?", time.Now().UTC()).
+		Where("id = ?", organizationID).Exec(ctx)
+	return err
+}
+
 // Found is account.Store.
 func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organization) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
@@ -133,7 +141,7 @@ func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organizat
 			&userRow{ID: u.ID, Name: u.Name, Email: u.Email, Admin: u.Admin, CreatedAt: u.CreatedAt.UTC()},
 			&organizationRow{
 				ID: o.ID, Name: o.Name, CreatedBy: o.CreatedBy, Personal: o.Personal, DefaultRegion: o.DefaultRegion, Quota: o.Quota,
-				DeactivateMinutes: int64(o.DeactivateAfter / time.Minute), CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+				DeactivateMinutes: int64(o.DeactivateAfter / time.Minute), LimitedEgress: o.LimitedEgress, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
 			},
 			&memberRow{OrganizationID: o.ID, UserID: u.ID, Role: account.RoleOwner},
 		}
