@@ -283,6 +283,34 @@ func TestSIGTERMEndsEverythingInOrder(t *testing.T) {
 	}
 }
 
+func TestTheEntrypointEndsBeforeTheOthersAreAsked(t *testing.T) {
+	s := startSandbox(t, boot.Config{Entrypoint: []string{"sh", "-c", `trap 'sleep 0.5; kill -0 $(cat other) && echo >order; exit' TERM; echo >ready; while :; do sleep 0.02; done`}})
+	s.call("POST", "/process/session", map[string]string{"sessionId": "s"})
+	s.call("POST", "/process/session/s/exec", map[string]any{"command": "echo $$ >other; exec sleep 1000", "runAsync": true})
+	s.waitFor("both", func() bool { return s.execute("test -e ready -a -s other").ExitCode == 0 })
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	if _, err := os.Stat(s.dir + "/work/order"); err != nil {
+		t.Error("the other process ended under the entrypoint")
+	}
+}
+
+func TestPIDFilesOfAnEarlierRunAreGone(t *testing.T) {
+	dir := t.TempDir()
+	s := startSandboxOn(t, boot.Config{}, dir)
+	if a := s.execute("mkdir -p /run/daemon && echo 27 | tee /run/docker.pid >/run/daemon/d.pid && echo kept >/run/daemon/other"); a.ExitCode != 0 {
+		t.Fatal(a)
+	}
+	s.cmd.Process.Kill()
+	<-s.ended
+	again := startSandboxOn(t, boot.Config{}, dir)
+	if a := again.execute("find /run -name docker.pid -o -name d.pid -o -name other"); a.Result != "/run/daemon/other\n" {
+		t.Errorf("left: %q", a.Result)
+	}
+}
+
 func TestARestartCleansWhatACrashLeft(t *testing.T) {
 	s := startSandbox(t, boot.Config{})
 	s.call("POST", "/process/session", map[string]string{"sessionId": "s"})

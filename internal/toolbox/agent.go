@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,9 +23,9 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/session"
 )
 
-// grace is how long processes have to end after they were asked. The engine's
-// own grace may be shorter.
-const grace = 5 * time.Second
+// grace is how long processes have to end after they were asked, the entrypoint
+// half of it alone. The engine's own grace may be shorter.
+const grace = 8 * time.Second
 
 // Run serves the API on listener until SIGTERM. It returns when everything in
 // the sandbox has ended.
@@ -30,6 +33,8 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	terminate := signals()
 	becomeReaper()
 	spareThreads(16)
+
+	removeStalePIDs("/run")
 
 	procs := proc.New(true)
 	l := launch.New(cfg, identity.New("/etc"), procs)
@@ -61,7 +66,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-terminate:
 	}
-	procs.KillAll(grace)
+	procs.KillAll(sessions.EntrypointProcess(), grace)
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -71,6 +76,24 @@ func Run(cfg boot.Config, listener net.Listener) error {
 		slog.Warn("remove session files", "error", err)
 	}
 	return nil
+}
+
+// removeStalePIDs removes what says who runs: at the start nobody does. A sandbox
+// that was killed leaves such files on its disk, where other machines have a
+// filesystem in memory, and dockerd would not start again.
+func removeStalePIDs(dir string) {
+	if os.Getpid() != 1 {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".pid") {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			slog.Warn("remove a stale pid file", "path", path, "error", err)
+		}
+		return nil
+	})
 }
 
 // signals returns a channel that is closed by SIGTERM. Signals that would end a

@@ -125,8 +125,10 @@ func scan() []entry {
 
 // KillAll ends every process of the table's reach: all of the pid namespace
 // when the caller is its first process, else everything started here. It asks
-// first, and kills after grace.
-func (t *Table) KillAll(grace time.Duration) {
+// first, and kills after grace. The process first, which may be nil, is asked
+// before the others and has half of the time alone: dockerd stops its containers
+// in order only as long as nobody ends them under it.
+func (t *Table) KillAll(first *Process, grace time.Duration) {
 	if os.Getpid() != 1 {
 		t.mu.Lock()
 		procs := make([]*Process, 0, len(t.live))
@@ -146,14 +148,32 @@ func (t *Table) KillAll(grace time.Duration) {
 		}
 		return
 	}
+	now := time.Now()
+	if first != nil {
+		first.askAlone(grace / 2)
+	}
 	// kill(2): -1 is every process but the first.
 	_ = unix.Kill(-1, unix.SIGTERM)
 	_ = unix.Kill(-1, unix.SIGCONT)
-	now := time.Now()
-	awaitOthers(now.Add(grace / 4))
+	awaitOthers(time.Now().Add(grace / 8))
 	_ = unix.Kill(-1, unix.SIGHUP)
 	awaitOthers(now.Add(grace))
 	_ = unix.Kill(-1, unix.SIGKILL)
+}
+
+// askAlone asks p to end, and returns when it has or did not in time.
+func (p *Process) askAlone(patience time.Duration) {
+	select {
+	case <-p.Done():
+		return // and its number may be another's
+	default:
+	}
+	_ = unix.Kill(p.Pid, unix.SIGTERM)
+	_ = unix.Kill(p.Pid, unix.SIGCONT)
+	select {
+	case <-p.Done():
+	case <-time.After(patience):
+	}
 }
 
 func awaitOthers(deadline time.Time) {

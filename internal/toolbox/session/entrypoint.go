@@ -10,6 +10,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/capture"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
 	"github.com/opendaytona/daytona/internal/toolbox/logfile"
+	"github.com/opendaytona/daytona/internal/toolbox/proc"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -23,6 +24,19 @@ type Entrypoint struct {
 	log  *logfile.Log
 	done chan struct{}
 	code int // valid once done is closed
+
+	process *proc.Process // nil when it could not be started
+}
+
+// EntrypointProcess is the entrypoint's first process, which may have ended; nil
+// when there is none.
+func (s *Service) EntrypointProcess() *proc.Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entrypoint == nil {
+		return nil
+	}
+	return s.entrypoint.process
 }
 
 // RunEntrypoint starts argv. When that fails, the log tells why and the exit
@@ -35,8 +49,9 @@ func (s *Service) RunEntrypoint(argv []string) error {
 	e := &Entrypoint{argv: argv, log: log, done: make(chan struct{})}
 	s.mu.Lock()
 	s.entrypoint = e
+	err = e.start(s.launcher)
 	s.mu.Unlock()
-	if err := e.start(s.launcher); err != nil {
+	if err != nil {
 		log.Append(logfile.Stderr, fmt.Appendf(nil, "cannot run the entrypoint: %v\n", err))
 		e.end(127)
 		return fmt.Errorf("run entrypoint: %w", err)
@@ -71,6 +86,7 @@ func (e *Entrypoint) start(l *launch.Launcher) error {
 		errs.Close()
 		return err
 	}
+	e.process = p
 	stdout := capture.Start(out, func(b []byte) { e.log.Append(logfile.Stdout, b) })
 	stderr := capture.Start(errs, func(b []byte) { e.log.Append(logfile.Stderr, b) })
 	go func() {
