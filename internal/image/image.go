@@ -1,5 +1,10 @@
 package image
 
+import (
+	"os"
+	"path/filepath"
+)
+
 // Image is one OCI image for this machine's platform, unpacked and ready to
 // be the lower layers of a rootfs.
 type Image struct {
@@ -14,6 +19,19 @@ type Image struct {
 	// DefaultUser is who runs in a sandbox unless asked otherwise: the image's
 	// USER, else "daytona" where its passwd has one, else "root".
 	DefaultUser string
+}
+
+// Has tells whether the image has a file at an absolute path. Symbolic links on
+// the way are not followed.
+func (i *Image) Has(path string) bool {
+	for _, layer := range i.Layers {
+		st, err := os.Lstat(filepath.Join(layer, path))
+		if err == nil {
+			// overlayfs' whiteout is a character device 0:0.
+			return st.Mode()&os.ModeCharDevice == 0
+		}
+	}
+	return false
 }
 
 // Config is the part of the OCI image configuration that running needs.

@@ -105,6 +105,7 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 		return ignoreOvertaken(err)
 	}
 	log.Line(fmt.Sprintf("Built image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	warn(log, img, snap)
 	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
 		now.adopt(img)
 		return nil
@@ -130,6 +131,7 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 		return false, nil
 	}
 	log.Line(fmt.Sprintf("The same build was made before: image %s", twin.ImageDigest))
+	warn(log, img, snap)
 	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
 		now.adopt(img)
 		return nil

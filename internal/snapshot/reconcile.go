@@ -141,6 +141,7 @@ func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
 		return ignoreOvertaken(err)
 	}
 	log.Line(fmt.Sprintf("Pulled image %s (%s) in %s", ref, img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	warn(log, img, snap)
 	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
 		now.adopt(img)
 		return nil

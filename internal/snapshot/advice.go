@@ -1,0 +1,40 @@
+package snapshot
+
+import (
+	"fmt"
+
+	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// What sandboxes that run Docker should have: cores, and GiB.
+const (
+	dockerCPU    = 2
+	dockerMemory = 4
+)
+
+// dockerd is where images have Docker's daemon: Debian's and Docker's packages,
+// and docker:dind.
+var dockerd = []string{"/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/local/bin/dockerd"}
+
+// advice is a sentence for the maker of a snapshot whose sandboxes would be too
+// small for what its image runs; "" when they are not.
+func advice(img *image.Image, r Resources) string {
+	if r.CPU >= dockerCPU && r.Memory >= dockerMemory {
+		return ""
+	}
+	for _, path := range dockerd {
+		if img.Has(path) {
+			return fmt.Sprintf("Warning: this image has Docker, which wants at least %d cores and %d GiB of memory; sandboxes of this snapshot have %d and %d GiB", dockerCPU, dockerMemory, r.CPU, r.Memory)
+		}
+	}
+	return ""
+}
+
+// warn writes the advice into the snapshot's log. A sandbox's own build has the
+// resources that the sandbox asks for, which are not known here.
+func warn(log *buildlog.Writer, img *image.Image, s *Snapshot) {
+	if text := advice(img, s.Resources); text != "" && !s.Transient {
+		log.Line(text)
+	}
+}
