@@ -10,7 +10,7 @@ TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs iproute2 procps python3 py
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: quickstart test build up down lint unit race conformance packages test-packages
+.PHONY: quickstart test test-images build up down lint unit race conformance packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
 quickstart: packages build
@@ -45,7 +45,7 @@ test-packages:
 ## build: bin/daytona, the client and the server in one
 build: bin/daytona
 
-SOURCES := $(shell find api cli cmd internal sdk -name '*.go' -o -name '*.sql' -o -name '*.html')
+SOURCES := $(shell find api cli cmd images internal sdk -type f ! -name '*_test.go')
 
 bin/daytona: $(AGENT) $(SOURCES) go.mod
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/daytona
@@ -71,6 +71,10 @@ unit:
 ## conformance: the official SDKs and the examples against a server of its own
 conformance: bin/daytona bin/registry
 	scripts/conformance
+
+## test-images: both variants of the default image, built and proved in sandboxes; takes GiBs and minutes
+test-images: bin/daytona bin/registry
+	scripts/test-images
 
 ## race: the tests with the race detector
 race:

@@ -28,6 +28,7 @@ type CreateSnapshotParams struct {
 	Entrypoint []string // nil is the image's
 	Resources  *Resources
 	RegionID   string // "" is the organization's default
+	General    bool   // for every organization; administrators only
 }
 
 // Create makes a snapshot of an image, pulled or built, and returns when it is
@@ -39,7 +40,7 @@ type CreateSnapshotParams struct {
 // ErrNotFound for the region and local files; *StateError when its image cannot
 // be had.
 func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, onLogs func(line string)) (*api.Snapshot, error) {
-	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID}
+	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID, General: p.General}
 	if p.Build != nil {
 		if p.Image != "" {
 			return nil, invalid("Give Image or Build, not both.")

@@ -1,11 +1,14 @@
-// Package baseimage makes the image of the default snapshots from Debian's
-// packages, for machines that reach no hub, and serves it as a registry would.
-// It imports package debian; package server builds and serves it.
+// Package baseimage makes what the default snapshots' image stands on from
+// Debian's packages, for machines that reach no hub, and serves it as a registry
+// would. It imports package debian, and images for the list of packages; package
+// server builds and serves it.
 package baseimage
 
 import (
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/baseimage/debian"
 )
 
@@ -33,25 +37,19 @@ type Config struct {
 }
 
 // version changes with the recipe below.
-const version = "trixie-1"
+var version = "trixie-" + recipeDigest()
+
+func recipeDigest() string {
+	sum := sha256.Sum256([]byte(strings.Join(append(images.Packages(), hooks...), "\n")))
+	return hex.EncodeToString(sum[:4])
+}
 
 // Reference names the image. Its host is no registry's: package server makes it
 // a mirror of what Handler serves.
 func Reference() string { return "daytona.internal/base:" + version }
 
-// packages of the image, beside Debian's required ones.
-var packages = []string{
-	"bash", "build-essential", "ca-certificates", "curl", "git", "iproute2", "iputils-ping", "jq", "less", "nano", "nodejs", "npm",
-	"openssh-client", "procps", "python-is-python3", "python3", "python3-dev", "python3-pip", "python3-venv", "ripgrep", "sudo", "unzip", "wget", "xz-utils",
-}
-
-// hooks make the user that code runs as.
+// hooks leave out what packages have made only to install themselves.
 var hooks = []string{
-	`chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash daytona`,
-	`echo 'daytona ALL=(ALL) NOPASSWD:ALL' >"$1/etc/sudoers.d/daytona" && chmod 0440 "$1/etc/sudoers.d/daytona"`,
-	// pip works as the user without a virtual environment, as in the hubs' images.
-	`rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED`,
-	`chroot "$1" su daytona -c 'mkdir -p ~/.local/bin ~/.npm-global && npm config set prefix ~/.npm-global'`,
 	`rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/*.log "$1"/var/log/apt`,
 	`: >"$1/etc/machine-id"`,
 }
@@ -67,12 +65,13 @@ func Build(ctx context.Context, c Config) error {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return fmt.Errorf("build base image: %w", err)
 	}
-	leftovers, err := filepath.Glob(filepath.Join(c.Dir, "building-*"))
+	// Everything else is of a killed build or of an older recipe.
+	leftovers, err := os.ReadDir(c.Dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("build base image: %w", err)
 	}
 	for _, l := range leftovers {
-		if err := os.RemoveAll(l); err != nil {
+		if err := os.RemoveAll(filepath.Join(c.Dir, l.Name())); err != nil {
 			return fmt.Errorf("build base image: %w", err)
 		}
 	}
@@ -97,7 +96,7 @@ func build(ctx context.Context, c Config, work, done string) error {
 		return err
 	}
 	tar := filepath.Join(work, "root.tar")
-	root := debian.Root{Suite: "trixie", Packages: packages, Hooks: hooks, Progress: c.Progress}
+	root := debian.Root{Suite: "trixie", Packages: images.Packages(), Hooks: hooks, Progress: c.Progress}
 	if err := debian.Make(ctx, root, tar); err != nil {
 		return err
 	}
@@ -136,11 +135,7 @@ func config(img v1.Image) *v1.ConfigFile {
 	file.OS, file.Architecture = "linux", runtime.GOARCH
 	file.Created = v1.Time{Time: time.Now().UTC()}
 	file.Config = v1.Config{
-		User: "daytona", WorkingDir: "/home/daytona",
-		Env: []string{
-			"PATH=/home/daytona/.local/bin:/home/daytona/.npm-global/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-			"LANG=C.UTF-8",
-		},
+		Env:    []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Labels: map[string]string{"org.opencontainers.image.version": version, "org.opencontainers.image.title": "Daytona base"},
 	}
 	return file

@@ -13,7 +13,7 @@ import (
 	"github.com/opendaytona/daytona/internal/image"
 )
 
-// base is the image that is built here instead of being pulled from a hub. It
+// base is the Debian that is made here instead of being pulled from a hub. It
 // is built when it is first asked for, and served to the image store, like any
 // other image, by a registry on the loopback.
 type base struct {
@@ -55,7 +55,7 @@ func (b *base) host() string {
 }
 
 // is reports whether a reference, with a tag or digest, is to this image.
-func (b *base) is(ref string) bool { return strings.HasPrefix(ref, b.host()+"/") }
+func (b *base) is(ref string) bool { return strings.HasPrefix(ref, b.host()+"/base") }
 
 // mirror is where the image store finds the registry.
 func (b *base) mirror() image.Mirror {

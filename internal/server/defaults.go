@@ -23,7 +23,7 @@ var defaultSnapshots = []struct {
 }
 
 // recordDefaults records the default snapshots at the first start, and anew
-// those that failed at an earlier one; the reconciler makes them, and sandboxes
+// those that failed at an earlier one or are of an older server's image; the reconciler makes them, and sandboxes
 // that need one wait for it. So it is done before the first request. A mark in
 // the data directory says that it was done: a snapshot that an administrator
 // deletes does not come back.
@@ -36,14 +36,19 @@ func (s *server) recordDefaults(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the default snapshots: %w", err)
 	}
-	recorded, image := !first, ""
+	recorded := !first
 	for _, d := range defaultSnapshots {
+		image := ""
 		snap, err := s.snapshots.Get(ctx, "", d.name)
 		switch {
 		case err != nil && !fault.Is(err, fault.KindNotFound):
 			return fmt.Errorf("look for default snapshot %s: %w", d.name, err)
-		case err == nil && snap.State.Failed() && snap.OrganizationID == "":
-			s.log.Warn("making a default snapshot that failed anew", "snapshot", d.name, "reason", snap.ErrorReason)
+		case err == nil && snap.General && snap.State != snapshot.StateRemoving && (snap.State.Failed() && snap.OrganizationID == "" || s.made.successor(snap.ImageName) != ""):
+			image = s.defaultReference()
+			if next := s.made.successor(snap.ImageName); next != "" {
+				image = next
+			}
+			s.log.Warn("making a default snapshot anew", "snapshot", d.name, "failed", snap.ErrorReason, "image", snap.ImageName, "now", image)
 			// Were the server to end before the new one is recorded, the next
 			// start would do it.
 			if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +62,7 @@ func (s *server) recordDefaults(ctx context.Context) error {
 			continue
 		}
 		if image == "" {
-			image = s.chooseDefaultImage(ctx)
+			image = s.defaultReference()
 		}
 		_, err = s.snapshots.Create(ctx, "", true, snapshot.CreateParams{
 			Name: d.name, ImageName: image, Entrypoint: snapshot.DefaultEntrypoint, RegionID: s.Region,

@@ -47,6 +47,7 @@ func (b *buildable) machine(e *memoryEngine) machine {
 			return ctx.Err()
 		}
 	}
+	m.recipe = recipe{version: "1", dockerfile: func(variant, base string) string { return "FROM " + base + "\nLABEL variant=" + variant + "\n" }, fill: func(string) error { return nil }}
 	m.base.handler = func(string) (http.Handler, error) { return b.registry, nil }
 	return m
 }
@@ -77,7 +78,7 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 		t.Errorf("the image was built %d times", b.builds)
 	}
 	small := s.call("GET", "/api/snapshots/daytona-small", "", 200)
-	if small["general"] != true || small["imageName"] != "daytona.internal/base:1" || fmt.Sprint(small["entrypoint"]) != "[sleep infinity]" {
+	if small["general"] != true || small["imageName"] != "daytona.internal/slim:1" || fmt.Sprint(small["entrypoint"]) != "[sleep infinity]" {
 		t.Errorf("got %v", small)
 	}
 	logs := ""
@@ -142,17 +143,23 @@ func TestAServerThatEndsDuringTheBuildGoesOnAtItsNextStart(t *testing.T) {
 	again.eventually("all are active", func() bool { return again.states() == allActive })
 }
 
-func TestTheDefaultImageIsTheHubsWhereThatHasIt(t *testing.T) {
+func (ts *testServer) snapshotLog(name string) string {
+	_, text := ts.raw("GET", ts.origin()+"/api/snapshots/"+name+"/build-logs", ts.creds.APIKey, "")
+	return text
+}
+
+func TestTheDefaultImageStandsOnTheHubsDebianWhereThatHasIt(t *testing.T) {
 	hub := strings.TrimPrefix(testHub(t), "http://")
-	const built = "daytona.internal/base:1"
+	const own = "daytona.internal/base:1"
 	for name, c := range map[string]struct {
-		setting, hubImage, want string
+		setting, hubImage, image, base string
 	}{
-		"auto, the hub has it":            {"auto", hub + "/library/small:1", hub + "/library/small:1"},
-		"auto, the hub lacks it":          {"auto", hub + "/library/none:1", built},
-		"auto, no hub answers":            {"auto", "127.0.0.1:1/library/small:1", built},
-		"an image of one's own":           {"library/small:1", hub + "/library/none:1", "library/small:1"},
-		"debian, whatever else there may": {"debian", hub + "/library/small:1", built},
+		"auto, the hub has it":            {"auto", hub + "/library/small:1", "daytona.internal/slim:1", hub + "/library/small:1"},
+		"auto, the hub lacks it":          {"auto", hub + "/library/none:1", "daytona.internal/slim:1", own},
+		"auto, no hub answers":            {"auto", "127.0.0.1:1/library/small:1", "daytona.internal/slim:1", own},
+		"full":                            {"full", hub + "/library/none:1", "daytona.internal/full:1", own},
+		"an image of one's own":           {"library/small:1", hub + "/library/none:1", "library/small:1", ""},
+		"debian, whatever else there may": {"debian", hub + "/library/small:1", "daytona.internal/slim:1", own},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
@@ -161,11 +168,39 @@ func TestTheDefaultImageIsTheHubsWhereThatHasIt(t *testing.T) {
 			m.hubImage = c.hubImage
 			s := start(t, config(t, "--default-image", c.setting, "--plain-http", hub, "--mirror", "docker.io=http://"+hub), m)
 			s.eventually("all are active", func() bool { return s.states() == allActive })
-			if got := s.call("GET", "/api/snapshots/daytona-small", "", 200)["imageName"]; got != c.want {
-				t.Errorf("made of %v, want %s", got, c.want)
+			if got := s.call("GET", "/api/snapshots/daytona-small", "", 200)["imageName"]; got != c.image {
+				t.Errorf("made of %v, want %s", got, c.image)
+			}
+			if log := s.snapshotLog("daytona-small"); c.base != "" && !strings.Contains(log, "Building "+c.image+" on "+c.base+"\n") {
+				t.Errorf("it does not stand on %s: %s", c.base, log)
 			}
 		})
 	}
+}
+
+func TestANewerServerMakesTheDefaultSnapshotsAnew(t *testing.T) {
+	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
+	c := config(t, "--default-image", "debian")
+	b.results <- nil
+	s := start(t, c, b.machine(e))
+	s.eventually("all are active", func() bool { return s.states() == allActive })
+	s.call("DELETE", "/api/snapshots/daytona-large", "", 200)
+	s.eventually("it is gone", func() bool { return !strings.Contains(s.states(), "large") })
+	s.stop()
+
+	newer := b.machine(e)
+	newer.recipe.version = "2"
+	b.results <- nil
+	again := start(t, c, newer)
+	again.eventually("those that were there are of the new version", func() bool {
+		return again.states() == "daytona-medium active 2/4/8, daytona-small active 1/1/3" &&
+			again.call("GET", "/api/snapshots/daytona-small", "", 200)["imageName"] == "daytona.internal/slim:2" &&
+			again.call("GET", "/api/snapshots/daytona-medium", "", 200)["imageName"] == "daytona.internal/slim:2"
+	})
+	again.call("POST", "/api/snapshots", `{"name":"old","imageName":"daytona.internal/slim:1"}`, 200)
+	again.eventually("another version says which there is", func() bool {
+		return strings.Contains(fmt.Sprint(again.call("GET", "/api/snapshots/old", "", 200)["errorReason"]), "this one makes daytona.internal/slim:2")
+	})
 }
 
 func TestWithoutADefaultImageASandboxMustNameASnapshot(t *testing.T) {

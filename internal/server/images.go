@@ -12,11 +12,12 @@ import (
 )
 
 // images is the image store as snapshots need it (snapshot.Images): it knows
-// organizations' credentials, how to make the one image that is not pulled from
-// a hub, and which were pushed to this server.
+// organizations' credentials, how to make the images that are not pulled
+// from a hub, and which were pushed to this server.
 type images struct {
 	*image.Store
 	base       *base
+	made       *made
 	hosted     *hosted.Registry
 	registries *registry.Service
 }
@@ -37,6 +38,9 @@ func (c captures) Commit(ctx context.Context, name, base, owner string) (*image.
 
 // Pull is snapshot.Images.
 func (i images) Pull(ctx context.Context, organizationID, ref, owner string, progress func(string)) (*image.Image, error) {
+	if variant, ok := i.made.variant(ref); ok {
+		return i.made.pull(ctx, ref, variant, owner, progress)
+	}
 	if i.base.is(ref) {
 		if err := i.base.ensure(ctx, progress); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/baseimage"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
@@ -14,7 +15,8 @@ import (
 type machine struct {
 	openEngine func(context.Context, local.Options) (engine.Engine, error)
 	base       baseImage
-	hubImage   string // what the default snapshots are made of where a hub has it
+	hubImage   string // stands in for base where a hub has it
+	recipe     recipe // of the default snapshots' image
 }
 
 // baseImage is the image made here from Debian's packages.
@@ -26,10 +28,18 @@ type baseImage struct {
 	handler func(dir string) (http.Handler, error)
 }
 
+// recipe is an image that is built here, in variants.
+type recipe struct {
+	version    string
+	dockerfile func(variant, base string) string
+	fill       func(dir string) error // writes what the Dockerfile uses
+}
+
 // thisMachine is the real one.
 func thisMachine() machine {
 	return machine{
 		hubImage: hubImage,
+		recipe:   recipe{recipes.Version(), recipes.Dockerfile, recipes.Fill},
 		openEngine: func(ctx context.Context, o local.Options) (engine.Engine, error) {
 			e, err := local.Open(ctx, o)
 			if err != nil {

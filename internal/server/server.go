@@ -52,6 +52,7 @@ type server struct {
 	db         *store.Store
 	images     *image.Store
 	base       *base
+	made       *made
 	engine     engine.Engine
 	builder    *build.Builder
 	contexts   *objectstore.Store
@@ -185,6 +186,7 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 		return err
 	}
 	s.opened("base image", s.base.Close)
+	s.made = newMade(s.machine.recipe, s.base, func() *build.Builder { return s.builder }, s.chooseBase)
 	mirrors := map[string][]image.Mirror{s.base.host(): {s.base.mirror()}}
 	for host, m := range s.Mirrors {
 		mirrors[host] = append(mirrors[host], m...)
@@ -226,7 +228,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	}
 	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
 	s.snapshots = snapshot.NewService(snapshot.Config{
-		Store: s.db, Images: images{s.images, s.base, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
+		Store: s.db, Images: images{s.images, s.base, s.made, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
 		Captures: captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
 	})

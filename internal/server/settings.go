@@ -13,6 +13,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -173,12 +174,12 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "default-image", fallback: DefaultImageAuto, usage: "what the snapshots daytona-small, -medium and -large are made of at the first start: an image `reference`, debian (built here from Debian's packages), none, or auto (an image of docker.io where that answers, else debian)",
-		allowed: "auto, debian, none, or an image with a tag or digest such as python:3.13-slim",
+		key: "default-image", fallback: DefaultImageAuto, usage: "what the snapshots daytona-small, -medium and -large are made of at the first start: slim or full (built here), auto (slim), debian (slim, without asking a hub for a Debian to stand on), none, or an image `reference`",
+		allowed: "auto, slim, full, debian, none, or an image with a tag or digest such as python:3.13-slim",
 		set: func(c *Config, s string) bool {
 			c.DefaultImage = s
 			switch s {
-			case DefaultImageAuto, DefaultImageDebian, DefaultImageNone:
+			case DefaultImageAuto, DefaultImageDebian, DefaultImageNone, recipes.Slim, recipes.Full:
 				return true
 			}
 			return image.ValidateReference(s) == nil
