@@ -17,15 +17,19 @@ func findDocker(ctx context.Context, registry, image string) (*docker, string, e
 	if err != nil || registry == "" {
 		return nil, "", nil
 	}
-	name := image
-	if !strings.Contains(name, "/") {
-		name = "library/" + name
-	}
-	d := &docker{image: registry + "/" + name}
+	d := &docker{image: dockerName(registry, image)}
 	if _, err := output(ctx, "docker", "pull", "--quiet", d.image); err != nil {
 		return nil, "", err
 	}
 	return d, version, nil
+}
+
+// dockerName is an image of docker.io in the registry that stands in for it.
+func dockerName(registry, image string) string {
+	if !strings.Contains(image, "/") {
+		image = "library/" + image
+	}
+	return registry + "/" + image
 }
 
 // run starts a container that stays.

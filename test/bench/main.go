@@ -66,6 +66,7 @@ func run(ctx context.Context) (err error) {
 	out := flag.String("json", "", "file to write the results to")
 	idle := flag.Int("idle", 200, "idle sandboxes to weigh; 0 leaves it out")
 	pid := flag.Int("server", 0, "pid of the server, to weigh it")
+	large := flag.String("pull", "fixtures/large:1", "image to pull, which nothing else uses: bin/registry -large serves this one")
 	only := flag.String("only", "", "measure build, context or pull alone")
 	flag.Parse()
 	b.image, b.registry = *image, *registry
@@ -87,14 +88,15 @@ func run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, b.client.Snapshot.Delete(context.WithoutCancel(ctx), b.snapshot)) }()
 
 	measures := []func(context.Context) error{b.firstOutput, b.exec, b.parallel, b.files, b.build, b.context}
+	pull := func(ctx context.Context) error { return b.pull(ctx, *large) }
 	if *only != "" {
-		named := map[string]func(context.Context) error{"build": b.build, "context": b.context, "pull": b.pull}
+		named := map[string]func(context.Context) error{"build": b.build, "context": b.context, "pull": pull}
 		if measures = []func(context.Context) error{named[*only]}; measures[0] == nil {
 			return fmt.Errorf("-only %s: it knows build, context and pull", *only)
 		}
 		*pid, *idle = 0, 0
 	} else if b.registry != "" {
-		measures = append(measures, b.pull)
+		measures = append(measures, pull)
 	}
 	if *pid != 0 {
 		measures = append(measures, func(context.Context) error { return b.server(*pid) })

@@ -239,38 +239,43 @@ func (b *bench) files(ctx context.Context) (err error) {
 }
 
 // pull is an image from the registry to ready layers.
-func (b *bench) pull(ctx context.Context) error {
+func (b *bench) pull(ctx context.Context, image string) error {
+	name := fmt.Sprintf("%s-pull", b.snapshot)
 	var ours []float64
 	for range 3 {
-		if err := b.client.Snapshot.Delete(ctx, b.snapshot); err != nil {
+		took, err := repeat(0, func() error {
+			_, err := b.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: name, Image: image, Entrypoint: []string{"sleep", "infinity"}}, nil)
 			return err
+		})
+		if err == nil {
+			err = b.client.Snapshot.Delete(ctx, name)
 		}
-		// The image goes soon after nobody holds it.
-		time.Sleep(5 * time.Second)
-		took, err := repeat(0, func() error { return b.makeSnapshot(ctx) })
 		if err != nil {
 			return err
 		}
 		ours = append(ours, took...)
+		// The image goes soon after nobody holds it.
+		time.Sleep(5 * time.Second)
 	}
 	slices.Sort(ours)
 	var peers []float64
 	if b.docker != nil {
+		peer := dockerName(b.registry, image)
 		for range 3 {
-			if _, err := output(ctx, "docker", "rmi", "--force", b.docker.image); err != nil {
-				return err
-			}
 			took, err := repeat(0, func() error {
-				_, err := output(ctx, "docker", "pull", "--quiet", b.docker.image)
+				_, err := output(ctx, "docker", "pull", "--quiet", peer)
 				return err
 			})
+			if err == nil {
+				_, err = output(ctx, "docker", "rmi", "--force", peer)
+			}
 			if err != nil {
 				return err
 			}
 			peers = append(peers, took...)
 		}
 	}
-	b.add("pull and unpack "+b.image, "ms", ours, peers)
+	b.add("pull and unpack "+image, "ms", ours, peers)
 	return nil
 }
 
