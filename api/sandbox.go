@@ -53,6 +53,7 @@ type SandboxSummary struct {
 	LastActivityAt      string            `json:"lastActivityAt,omitempty"`
 	DaemonVersion       string            `json:"daemonVersion,omitempty"`
 	ToolboxProxyURL     string            `json:"toolboxProxyUrl"`
+	WarmPoolID          string            `json:"warmPoolId,omitempty" doc:"The pool it waits in"`
 }
 
 // Sandbox is all there is to tell of one.

@@ -87,6 +87,7 @@ func New(c Config) *API {
 	a.registerAccount()
 	a.registerSnapshot()
 	a.registerSandbox()
+	a.registerWarmPool()
 	a.registerObjectStorage()
 	a.registerRegistry()
 	a.registerRegistryPush()

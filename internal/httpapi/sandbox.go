@@ -210,7 +210,7 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 		CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Labels: s.Labels, BackupState: "None",
 		AutoStopInterval: int(s.AutoStop / time.Minute), AutoArchiveInterval: int(s.AutoArchive / time.Minute), AutoDeleteInterval: int(s.AutoDelete / time.Minute),
 		CreatedAt: timestamp(s.CreatedAt), UpdatedAt: timestamp(s.UpdatedAt), LastActivityAt: timestamp(s.LastActivityAt),
-		ToolboxProxyURL: toolbox,
+		ToolboxProxyURL: toolbox, WarmPoolID: s.WarmPoolID,
 	}
 	if s.DestroyAt != nil {
 		w.AutoDestroyAt = timestamp(*s.DestroyAt)
@@ -290,6 +290,7 @@ type listSandboxes struct {
 	Regions           []string  `query:"regionIds,explode"`
 	IsPublic          string    `query:"isPublic" enum:"true,false"`
 	IsRecoverable     string    `query:"isRecoverable" enum:"true,false"`
+	Warm              bool      `query:"includeWarm" doc:"Also those that wait in a warm pool"`
 	CreatedAtAfter    time.Time `query:"createdAtAfter"`
 	CreatedAtBefore   time.Time `query:"createdAtBefore"`
 	AutoDestroyAfter  time.Time `query:"autoDestroyAtAfter"`
@@ -301,7 +302,7 @@ func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.L
 	if err != nil {
 		return nil, err
 	}
-	f.Cursor, f.Regions = in.Cursor, in.Regions
+	f.Cursor, f.Regions, f.Warm = in.Cursor, in.Regions, in.Warm
 	f.Public, f.Recoverable = flag(in.IsPublic), flag(in.IsRecoverable)
 	f.Created, f.Destroy = during(in.CreatedAtAfter, in.CreatedAtBefore), during(in.AutoDestroyAfter, in.AutoDestroyBefore)
 	page, next, err := a.Sandboxes.List(ctx, f)

@@ -116,7 +116,7 @@ func (s *Service) Expire(ctx context.Context) error {
 // destroyed, or "" for nothing.
 func (s *Sandbox) Due(now time.Time) Desired {
 	switch {
-	case s.Desired == DesiredDestroyed:
+	case s.Desired == DesiredDestroyed, s.WarmPoolID != "":
 		return ""
 	case s.DestroyAt != nil && !now.Before(*s.DestroyAt):
 		return DesiredDestroyed

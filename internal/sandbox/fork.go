@@ -36,6 +36,7 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 	if fork.RootID == "" {
 		fork.RootID = parent.ID
 	}
+	fork.WarmPoolID, fork.Claimed = "", false
 	fork.State, fork.Desired, fork.ErrorReason, fork.Recoverable = StateCreating, DesiredStarted, "", false
 	fork.Entrypoint, fork.Network.Allow = slices.Clone(parent.Entrypoint), slices.Clone(parent.Network.Allow)
 	fork.Env, fork.Labels = maps.Clone(parent.Env), maps.Clone(parent.Labels)

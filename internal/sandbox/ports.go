@@ -19,6 +19,24 @@ type Store interface {
 	// no snapshot. Errors: allow's; fault.KindConflict when the name is taken or
 	// the parent is going.
 	InsertFork(ctx context.Context, s *Sandbox, allow func(Usage) error) error
+	// ClaimSandbox lets change make the oldest started sandbox that waits in a
+	// pool of want's organization somebody's, if it has want's snapshot, image,
+	// region, resources and user; nil when there is none. Errors: change's;
+	// fault.KindConflict when the name is taken.
+	ClaimSandbox(ctx context.Context, want *Sandbox, change func(*Sandbox) error) (*Sandbox, error)
+	// InsertWarmPool adds a pool. Errors: fault.KindConflict when there is one
+	// of that snapshot and region.
+	InsertWarmPool(ctx context.Context, p *WarmPool) error
+	// WarmPool finds by id.
+	WarmPool(ctx context.Context, id string) (*WarmPool, error)
+	// WarmPools lists the organization's, or with "" all.
+	WarmPools(ctx context.Context, organizationID string) ([]*WarmPool, error)
+	// UpdateWarmPool reads the pool, lets change edit it and writes it back.
+	UpdateWarmPool(ctx context.Context, id string, change func(*WarmPool)) (*WarmPool, error)
+	// DeleteWarmPool forgets it; a missing one is fine.
+	DeleteWarmPool(ctx context.Context, id string) error
+	// WarmSandboxes lists what waits in a pool, the oldest first.
+	WarmSandboxes(ctx context.Context, poolID string) ([]*Sandbox, error)
 	// Kin finds by id, also one that is gone as long as one of its line of forks
 	// is there.
 	Kin(ctx context.Context, organizationID, id string) (*Sandbox, error)
@@ -27,7 +45,8 @@ type Store interface {
 	Forks(ctx context.Context, organizationID, id string, destroyed bool) ([]*Sandbox, error)
 	// Sandbox finds by id.
 	Sandbox(ctx context.Context, id string) (*Sandbox, error)
-	// FindSandbox finds by id or name among the organization's.
+	// FindSandbox finds by id or name among the organization's, but for those
+	// that wait in a pool.
 	FindSandbox(ctx context.Context, organizationID, idOrName string) (*Sandbox, error)
 	// ListSandboxes returns one page; next is "" after the last one.
 	ListSandboxes(ctx context.Context, f Filter) (page []*Sandbox, next string, err error)
@@ -66,6 +85,7 @@ type Filter struct {
 	CPU            Range
 	Memory         Range
 	Disk           Range
+	Warm           bool // also those that wait in a pool
 	Public         *bool
 	Recoverable    *bool
 	Created        TimeRange
@@ -118,6 +138,13 @@ type Limits interface {
 	// LimitedEgress tells whether sandboxes that say nothing of the network get
 	// Config.LimitedEgress.
 	LimitedEgress(ctx context.Context, organizationID string) (bool, error)
+}
+
+// Agents are the first processes of the sandboxes.
+type Agents interface {
+	// Configure tells the agent of a running sandbox its host name and the
+	// variables of the processes it starts from now on.
+	Configure(ctx context.Context, id, hostname string, env map[string]string) error
 }
 
 // Regions tells which regions there are.

@@ -23,6 +23,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.queue.Run(ctx, s.Workers, s.reconcile) })
+	s.queueAllPools(ctx, "")
+	wg.Go(func() { s.pools.Run(ctx, 2, s.reconcilePool) })
 	wg.Go(func() { s.watchExits(ctx) })
 	wg.Go(func() { s.clockLoop(ctx) })
 	wg.Wait()
@@ -52,6 +54,15 @@ func (s *Service) resume(ctx context.Context) error {
 		switch {
 		case !sb.State.Settled():
 			s.queue.Add(sb.ID)
+			if sb.WarmPoolID != "" {
+				s.pools.Add(sb.WarmPoolID) // which may be deleted
+			}
+		case sb.WarmPoolID != "" && (sb.State != StateStarted || st.Phase != engine.PhaseRunning):
+			if err := s.drop(ctx, sb.ID); err != nil {
+				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
+			}
+		case sb.WarmPoolID != "":
+			s.pools.Add(sb.WarmPoolID)
 		case sb.State == StateStarted && (!known || st.Phase != engine.PhaseRunning):
 			if err := s.lostRunning(ctx, sb.ID, known, st); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
@@ -161,6 +172,7 @@ func (s *Service) snapshotMoved(snap *snapshot.Snapshot) {
 	if snap.SourceSandboxID != "" && snap.State != snapshot.StateSnapshotting {
 		s.queue.Add(snap.SourceSandboxID)
 	}
+	s.queueAllPools(context.Background(), snap.Name)
 	those, err := s.Store.SandboxesOfSnapshot(context.Background(), snap.ID, waiting...)
 	if err != nil {
 		s.Log.Error("find the sandboxes that wait for a snapshot", "snapshot", snap.Name, "err", err)
@@ -188,6 +200,9 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 	err := s.Engine.Create(ctx, spec)
 	if err == nil {
 		err = s.Engine.Start(ctx, spec)
+	}
+	if err == nil && sb.Claimed {
+		err = s.Agents.Configure(ctx, sb.ID, spec.Hostname, sb.Env)
 	}
 	if err != nil && ctx.Err() != nil {
 		// A removal has queued it again; a server that stops resumes it.
@@ -237,6 +252,11 @@ func (s *Service) stepDestroy(ctx context.Context, sb *Sandbox) error {
 	gone := *sb
 	if err := gone.enter(StateDestroyed, "", s.Clock.Now()); err != nil {
 		return err
+	}
+	if sb.WarmPoolID != "" {
+		s.pools.Add(sb.WarmPoolID)
+		s.changes.Signal(sb.ID)
+		return s.Snapshots.FreeImage(ctx, sb.ImageDigest)
 	}
 	s.Log.Info("sandbox state", "sandbox", sb.ID, "from", sb.State, "to", gone.State)
 	s.Events.SandboxStateChanged(&gone, sb.State)

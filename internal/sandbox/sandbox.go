@@ -26,6 +26,8 @@ type Sandbox struct {
 	Region         string
 	ParentID       string // what it was forked from, "" for nothing
 	RootID         string // the first of its line of forks, "" for no fork
+	WarmPoolID     string // the pool it waits in, "" for one that is somebody's
+	Claimed        bool   // its agent does not know yet what its new owner asked for
 	CopyOf         string // whose disk it is still to get a copy of
 
 	State       State
@@ -117,6 +119,7 @@ var transitions = map[State][]State{
 	StatePulling:      {StateCreating, StateError},
 	StateCreating:     {StateStarted, StateError},
 	StateStarting:     {StateStarted, StateError},
+	// Starting also when it was claimed from a pool.
 	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting}, // starting: the machine was rebooted
 	StateStopping:     {StateStopped, StateError},
 	StateStopped:      {StateStarting, StateSnapshotting},
@@ -148,7 +151,7 @@ func (s *Sandbox) enter(next State, reason string, now time.Time) error {
 	s.Recoverable = next == StateError
 	switch next {
 	case StateStarted:
-		s.StoppedAt, s.LastActivityAt, s.CopyOf = nil, now, ""
+		s.StoppedAt, s.LastActivityAt, s.CopyOf, s.Claimed = nil, now, "", false
 	case StateStopped:
 		if before != StateSnapshotting || s.StoppedAt == nil {
 			s.StoppedAt = &now

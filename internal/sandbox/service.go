@@ -29,6 +29,7 @@ var ErrSnapshotMoved = errors.New("the snapshot has just changed its state")
 type Service struct {
 	Config
 	queue    *reconcile.Queue
+	pools    *reconcile.Queue // of warm sandboxes, by id
 	changes  change.Board
 	activity activity
 
@@ -43,6 +44,7 @@ type Service struct {
 type Config struct {
 	Store           Store
 	Engine          engine.Engine
+	Agents          Agents
 	Snapshots       Snapshots
 	Regions         Regions
 	Limits          Limits
@@ -60,6 +62,7 @@ func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
 		queue:  reconcile.New("sandbox", 500*time.Millisecond, c.Log),
+		pools:  reconcile.New("warm pool", time.Second, c.Log),
 		steps:  make(map[string]context.CancelFunc),
 	}
 	c.Snapshots.OnMoved(s.snapshotMoved)
@@ -110,7 +113,9 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
 	s.Events.SandboxCreated(sb)
-	s.queue.Add(sb.ID)
+	if !sb.State.Settled() { // as one claimed from a pool may be
+		s.queue.Add(sb.ID)
+	}
 	return sb, nil
 }
 
@@ -194,6 +199,16 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 		sb.State = StatePendingBuild
 	} else {
 		sb.State = StatePulling
+	}
+	if sb.State == StateCreating && p.Build == nil {
+		claimed, err := s.claim(ctx, sb)
+		if err != nil {
+			return err
+		}
+		if claimed != nil {
+			*sb = *claimed
+			return s.Snapshots.Used(ctx, snap.ID)
+		}
 	}
 	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
 	if err != nil {
@@ -443,6 +458,15 @@ func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) e
 	})
 	if err != nil {
 		return nil, err
+	}
+	if sb.WarmPoolID != "" {
+		if sb.State != old.State {
+			s.Log.Debug("warm sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
+			s.changes.Signal(id)
+			s.pools.Add(sb.WarmPoolID)
+			s.queue.Add(id)
+		}
+		return sb, nil
 	}
 	if sb.Desired != old.Desired {
 		s.Events.SandboxDesiredStateChanged(sb, old.Desired)

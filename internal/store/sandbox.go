@@ -51,6 +51,8 @@ type sandboxRow struct {
 	ParentID       string
 	RootID         string
 	CopyOf         string
+	WarmPoolID     string
+	Claimed        bool
 }
 
 func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
@@ -61,7 +63,7 @@ func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
 		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: s.Network,
 		AutoStop: s.AutoStop, AutoArchive: s.AutoArchive, AutoDelete: s.AutoDelete, DestroyAt: utc(s.DestroyAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastActivityAt: s.LastActivityAt.UTC(), StoppedAt: utc(s.StoppedAt),
-		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf,
+		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf, WarmPoolID: s.WarmPoolID, Claimed: s.Claimed,
 	}
 }
 
@@ -73,7 +75,7 @@ func (r *sandboxRow) sandbox() *sandbox.Sandbox {
 		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network,
 		AutoStop: r.AutoStop, AutoArchive: r.AutoArchive, AutoDelete: r.AutoDelete, DestroyAt: r.DestroyAt,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastActivityAt: r.LastActivityAt, StoppedAt: r.StoppedAt,
-		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf,
+		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf, WarmPoolID: r.WarmPoolID, Claimed: r.Claimed,
 	}
 }
 
@@ -148,9 +150,13 @@ func (s *Store) InsertSandbox(ctx context.Context, sb *sandbox.Sandbox, allow fu
 func insertSandbox(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbox) error {
 	_, err := tx.NewInsert().Model(rowOfSandbox(sb)).Exec(ctx)
 	if isDuplicate(err) {
-		return fault.Conflict("SANDBOX_EXISTS", fmt.Sprintf("A sandbox named %q exists already: choose another name, or delete it first.", sb.Name))
+		return nameTaken(sb.Name)
 	}
 	return err
+}
+
+func nameTaken(name string) error {
+	return fault.Conflict("SANDBOX_EXISTS", fmt.Sprintf("A sandbox named %q exists already: choose another name, or delete it first.", name))
 }
 
 // InsertFork is sandbox.Store. The parent's row keeps the image: as long as it
@@ -187,7 +193,7 @@ func (s *Store) Sandbox(ctx context.Context, id string) (*sandbox.Sandbox, error
 // FindSandbox is sandbox.Store.
 func (s *Store) FindSandbox(ctx context.Context, organizationID, idOrName string) (*sandbox.Sandbox, error) {
 	var r sandboxRow
-	err := s.read.NewSelect().Model(&r).Where("organization_id = ?", organizationID).Where("(id = ? OR name = ?)", idOrName, idOrName).
+	err := s.read.NewSelect().Model(&r).Where("organization_id = ?", organizationID).Where("(id = ? OR name = ?)", idOrName, idOrName).Where("warm_pool_id = ''").
 		OrderExpr("id = ? DESC", idOrName).Limit(1).Scan(ctx)
 	if err != nil {
 		return nil, sandboxMissing(err, idOrName)
@@ -325,6 +331,9 @@ func order(f sandbox.Filter) (column, direction, beyond string) {
 
 func filterSandboxes(q *bun.SelectQuery, f sandbox.Filter) *bun.SelectQuery {
 	q.Where("organization_id = ?", f.OrganizationID)
+	if !f.Warm {
+		q.Where("warm_pool_id = ''")
+	}
 	if f.IDPrefix != "" {
 		q.Where("id LIKE ? ESCAPE '\\'", escapeLike(strings.ToLower(f.IDPrefix))+"%")
 	}

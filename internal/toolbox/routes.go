@@ -34,6 +34,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service) htt
 	})
 	mux.Handle("POST /env", wire.Handler(func(w http.ResponseWriter, r *http.Request) error { return updateEnv(w, r, l) }))
 	mux.Handle("POST /init", wire.Handler(initialize))
+	mux.Handle("POST /configure", wire.Handler(func(w http.ResponseWriter, r *http.Request) error { return configure(w, r, l) }))
 	return unknown(mux)
 }
 

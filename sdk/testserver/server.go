@@ -60,7 +60,7 @@ func Start(t testing.TB) *Server {
 		Store: db, Images: s.Images, Captures: captures{s.Machine, s.Images}, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2, Builder: s.Images, Builds: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
-		Store: db, Engine: s.Machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
+		Store: db, Engine: s.Machine, Agents: gateway.NewAgents(s.Machine), Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
 	})
 	encryption, err := seal.ParseKey(seal.NewKeyText())

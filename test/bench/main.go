@@ -65,6 +65,7 @@ func run(ctx context.Context) (err error) {
 	registry := flag.String("registry", "", "HOST:PORT of the registry that stands in for docker.io; no pulls are measured without it")
 	out := flag.String("json", "", "file to write the results to")
 	idle := flag.Int("idle", 200, "idle sandboxes to weigh; 0 leaves it out")
+	steady := flag.Int("rate", 20, "creates a second, kept up for a minute; 0 leaves it out")
 	pid := flag.Int("server", 0, "pid of the server, to weigh it")
 	large := flag.String("pull", "fixtures/large:1", "image to pull, which nothing else uses: bin/registry -large serves this one")
 	only := flag.String("only", "", "measure build, context or pull alone")
@@ -87,16 +88,19 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.client.Snapshot.Delete(context.WithoutCancel(ctx), b.snapshot)) }()
 
-	measures := []func(context.Context) error{b.firstOutput, b.exec, b.parallel, b.files, b.build, b.context}
+	measures := []func(context.Context) error{b.firstOutput, b.warm, b.fork, b.exec, b.parallel, b.files, b.build, b.context}
 	pull := func(ctx context.Context) error { return b.pull(ctx, *large) }
 	if *only != "" {
-		named := map[string]func(context.Context) error{"build": b.build, "context": b.context, "pull": pull}
+		named := map[string]func(context.Context) error{"build": b.build, "context": b.context, "pull": pull, "warm": b.warm, "fork": b.fork}
 		if measures = []func(context.Context) error{named[*only]}; measures[0] == nil {
-			return fmt.Errorf("-only %s: it knows build, context and pull", *only)
+			return fmt.Errorf("-only %s: it knows build, context, pull, warm and fork", *only)
 		}
-		*pid, *idle = 0, 0
+		*pid, *idle, *steady = 0, 0, 0
 	} else if b.registry != "" {
 		measures = append(measures, pull)
+	}
+	if *steady > 0 {
+		measures = append(measures, func(ctx context.Context) error { return b.steady(ctx, *steady, time.Minute) })
 	}
 	if *pid != 0 {
 		measures = append(measures, func(context.Context) error { return b.server(*pid) })

@@ -1,0 +1,288 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// WarmPool keeps sandboxes of a snapshot started ahead of being asked for. They
+// are an organization's own, and count to its quota.
+type WarmPool struct {
+	ID             string // UUID
+	OrganizationID string
+	Snapshot       string // its name: a snapshot that takes the name over is the pool's
+	Region         string
+	Size           int    // how many should wait
+	ErrorReason    string // why fewer do
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+// maxWarm bounds the size of one pool.
+const maxWarm = 1000
+
+// PoolStatus is a pool, what waits in it, and the snapshot it is made of, nil
+// when that is gone.
+type PoolStatus struct {
+	*WarmPool
+	Ready    int
+	Snapshot *snapshot.Snapshot
+}
+
+// CreatePool records a pool; its reconciler fills it. Errors: fault of kind
+// Invalid, NotFound (snapshot, region), Conflict (there is one).
+func (s *Service) CreatePool(ctx context.Context, organizationID, snapshotIDOrName, region string, size int) (*PoolStatus, error) {
+	if err := checkPoolSize(size); err != nil {
+		return nil, err
+	}
+	snap, err := s.Snapshots.Get(ctx, organizationID, snapshotIDOrName)
+	if err != nil {
+		return nil, err
+	}
+	if region == "" {
+		if region, err = s.Regions.DefaultRegion(ctx, organizationID); err != nil {
+			return nil, fmt.Errorf("create warm pool: %w", err)
+		}
+	}
+	if err := s.Regions.CheckRegion(ctx, organizationID, region); err != nil {
+		return nil, err
+	}
+	now := s.Clock.Now()
+	p := &WarmPool{ID: uuid.NewString(), OrganizationID: organizationID, Snapshot: snap.Name, Region: region, Size: size, CreatedAt: now, UpdatedAt: now}
+	if err := s.Store.InsertWarmPool(ctx, p); err != nil {
+		return nil, fmt.Errorf("create warm pool: %w", err)
+	}
+	s.pools.Add(p.ID)
+	return s.poolStatus(ctx, p)
+}
+
+func checkPoolSize(n int) error {
+	if n < 0 || n > maxWarm {
+		return fault.Invalid("pool", fmt.Sprintf("pool must be a number of sandboxes from 0 to %d, not %d.", maxWarm, n))
+	}
+	return nil
+}
+
+// Pools lists the organization's.
+func (s *Service) Pools(ctx context.Context, organizationID string) ([]*PoolStatus, error) {
+	pools, err := s.Store.WarmPools(ctx, organizationID)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*PoolStatus, 0, len(pools))
+	for _, p := range pools {
+		st, err := s.poolStatus(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
+func (s *Service) poolStatus(ctx context.Context, p *WarmPool) (*PoolStatus, error) {
+	st := &PoolStatus{WarmPool: p}
+	warm, err := s.Store.WarmSandboxes(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, sb := range warm {
+		if sb.State == StateStarted {
+			st.Ready++
+		}
+	}
+	st.Snapshot, err = s.Snapshots.Get(ctx, p.OrganizationID, p.Snapshot)
+	if fault.Is(err, fault.KindNotFound) {
+		return st, nil
+	}
+	return st, err
+}
+
+// ResizePool changes how many sandboxes should wait; 0 drains the pool. Errors:
+// fault of kind Invalid, NotFound.
+func (s *Service) ResizePool(ctx context.Context, organizationID, id string, size int) (*PoolStatus, error) {
+	if err := checkPoolSize(size); err != nil {
+		return nil, err
+	}
+	if err := s.ownPool(ctx, organizationID, id); err != nil {
+		return nil, err
+	}
+	p, err := s.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.Size, p.UpdatedAt = size, s.Clock.Now() })
+	if err != nil {
+		return nil, err
+	}
+	s.pools.Add(id)
+	return s.poolStatus(ctx, p)
+}
+
+// DeletePool removes a pool and what waits in it. Errors: fault of kind NotFound.
+func (s *Service) DeletePool(ctx context.Context, organizationID, id string) error {
+	if err := s.ownPool(ctx, organizationID, id); err != nil {
+		return err
+	}
+	if err := s.Store.DeleteWarmPool(ctx, id); err != nil {
+		return err
+	}
+	s.pools.Add(id)
+	return nil
+}
+
+func (s *Service) ownPool(ctx context.Context, organizationID, id string) error {
+	p, err := s.Store.WarmPool(ctx, id)
+	if err == nil && p.OrganizationID != organizationID {
+		err = fault.NotFound("WARM_POOL_NOT_FOUND", fmt.Sprintf("Warm pool %q does not exist.", id))
+	}
+	return err
+}
+
+// claim makes a waiting sandbox the one that want describes, nil when none
+// waits or none can become it. What a process that runs already would have
+// to know is not for a waiting one: a network policy, or variables for an
+// entrypoint that is more than a placeholder.
+func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
+	n := want.Network
+	placeholder := slices.Equal(want.Entrypoint, snapshot.DefaultEntrypoint)
+	if n.BlockAll || len(n.Allow)+len(n.Domains) > 0 || len(want.Env) > 0 && !placeholder {
+		return nil, nil
+	}
+	var pool string
+	sb, err := s.Store.ClaimSandbox(ctx, want, func(sb *Sandbox) error {
+		pool, sb.WarmPoolID = sb.WarmPoolID, ""
+		if want.Name != want.ID { // as asked for
+			sb.Name = want.Name
+		}
+		sb.Env, sb.Labels, sb.Public = want.Env, want.Labels, want.Public
+		sb.AutoStop, sb.AutoArchive, sb.AutoDelete, sb.DestroyAt = want.AutoStop, want.AutoArchive, want.AutoDelete, want.DestroyAt
+		sb.CreatedAt, sb.UpdatedAt, sb.LastActivityAt = want.CreatedAt, want.UpdatedAt, want.LastActivityAt
+		if sb.Claimed = len(sb.Env) > 0 || sb.Name != sb.ID; sb.Claimed {
+			return sb.enter(StateStarting, "", s.Clock.Now())
+		}
+		return nil
+	})
+	if pool != "" {
+		s.pools.Add(pool)
+	}
+	return sb, err
+}
+
+// reconcilePool makes one pool as large as its row says, of what its snapshot
+// is now. A claim, a move of a waiting sandbox or of the snapshot queues it.
+func (s *Service) reconcilePool(ctx context.Context, id string) error {
+	p, err := s.Store.WarmPool(ctx, id)
+	if fault.Is(err, fault.KindNotFound) {
+		p, err = &WarmPool{ID: id}, nil
+	}
+	if err != nil {
+		return err
+	}
+	var snap *snapshot.Snapshot
+	if p.Size > 0 {
+		if snap, err = s.Snapshots.Get(ctx, p.OrganizationID, p.Snapshot); err != nil && !fault.Is(err, fault.KindNotFound) {
+			return err
+		}
+	}
+	reason := ""
+	switch {
+	case p.Size == 0:
+	case snap == nil || snap.State == snapshot.StateRemoving:
+		reason = fmt.Sprintf("Snapshot %q does not exist any more.", p.Snapshot)
+		snap = nil
+	case snap.State != snapshot.StateActive:
+		reason = fmt.Sprintf("Snapshot %q is %s: the pool is filled when it is active.", p.Snapshot, snap.State)
+		snap = nil
+	}
+	warm, err := s.Store.WarmSandboxes(ctx, id)
+	if err != nil {
+		return err
+	}
+	kept := 0
+	var failed error
+	for _, sb := range warm {
+		fits := snap != nil && sb.SnapshotID == snap.ID && sb.ImageDigest == snap.ImageDigest && sb.Resources == Resources(snap.Resources)
+		switch {
+		case sb.Desired == DesiredDestroyed:
+			continue
+		case fits && kept < p.Size && sb.State != StateError && sb.State != StateStopped && sb.State != StateStopping:
+			kept++
+			continue
+		case sb.State == StateError:
+			failed = errors.New(sb.ErrorReason)
+		}
+		if err := s.drop(ctx, sb.ID); err != nil {
+			return err
+		}
+	}
+	for ; snap != nil && failed == nil && kept < p.Size; kept++ {
+		failed = s.warm(ctx, p, snap)
+	}
+	if failed != nil {
+		reason = fmt.Sprintf("A sandbox of the pool could not be made: %v", failed)
+		var told *fault.Error
+		if errors.As(failed, &told) {
+			reason = told.Message
+		}
+	}
+	if p.OrganizationID != "" && p.ErrorReason != reason {
+		if _, err := s.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.ErrorReason = reason }); err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("fill warm pool: %w", failed)
+	}
+	return nil
+}
+
+// drop removes a sandbox that still waits.
+func (s *Service) drop(ctx context.Context, id string) error {
+	err := s.apply(ctx, id, func(sb *Sandbox) error {
+		if sb.WarmPoolID == "" || sb.Desired == DesiredDestroyed {
+			return nil // somebody's meanwhile
+		}
+		sb.Desired = DesiredDestroyed
+		return sb.enter(StateDestroying, "", s.Clock.Now())
+	})
+	s.cancelStep(id)
+	return err
+}
+
+// warm records one more waiting sandbox.
+func (s *Service) warm(ctx context.Context, p *WarmPool, snap *snapshot.Snapshot) error {
+	sb, err := s.build(CreateParams{}, p.OrganizationID, p.Region)
+	if err != nil {
+		return err
+	}
+	sb.WarmPoolID, sb.SnapshotID, sb.Snapshot = p.ID, snap.ID, snap.Name
+	sb.State, sb.Resources = StateCreating, Resources(snap.Resources)
+	sb.standOn(snap)
+	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.InsertSandbox(ctx, sb, allow); err != nil {
+		return err
+	}
+	s.queue.Add(sb.ID)
+	return nil
+}
+
+// queueAllPools after a restart, and when a snapshot has moved.
+func (s *Service) queueAllPools(ctx context.Context, snapshotName string) {
+	pools, err := s.Store.WarmPools(ctx, "")
+	if err != nil {
+		s.Log.Error("find the warm pools of a snapshot", "snapshot", snapshotName, "err", err)
+	}
+	for _, p := range pools {
+		if snapshotName == "" || p.Snapshot == snapshotName {
+			s.pools.Add(p.ID)
+		}
+	}
+}
