@@ -90,14 +90,8 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 	if err != nil {
 		return nil, err
 	}
-	if !p.NetworkBlockAll && len(sb.Network.Allow)+len(sb.Network.Domains) == 0 {
-		limited, err := s.Limits.LimitedEgress(ctx, organizationID)
-		if err != nil {
-			return nil, fmt.Errorf("create sandbox: %w", err)
-		}
-		if limited {
-			sb.Network = s.LimitedEgress
-		}
+	if err := s.limitEgress(ctx, sb); err != nil {
+		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
 	// The snapshot may change its state between our look and the insertion;
 	// the store notices, and we look again.
@@ -117,6 +111,19 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 		s.queue.Add(sb.ID)
 	}
 	return sb, nil
+}
+
+// limitEgress gives a sandbox that says nothing of the network the policy of its
+// organization.
+func (s *Service) limitEgress(ctx context.Context, sb *Sandbox) error {
+	if n := sb.Network; n.BlockAll || len(n.Allow)+len(n.Domains) > 0 {
+		return nil
+	}
+	limited, err := s.Limits.LimitedEgress(ctx, sb.OrganizationID)
+	if limited {
+		sb.Network = s.LimitedEgress
+	}
+	return err
 }
 
 // build makes the sandbox that p describes, but for what its snapshot decides.

@@ -144,17 +144,18 @@ func (s *Service) ownPool(ctx context.Context, organizationID, id string) error 
 }
 
 // claim makes a waiting sandbox the one that want describes, nil when none
-// waits or none can become it. What a process that runs already would have
-// to know is not for a waiting one: a network policy, or variables for an
-// entrypoint that is more than a placeholder.
+// waits or none can become it: the first must have the same network policy, and
+// its entrypoint, which runs already, must not miss variables, unless it is a
+// placeholder.
 func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
-	n := want.Network
-	placeholder := slices.Equal(want.Entrypoint, snapshot.DefaultEntrypoint)
-	if n.BlockAll || len(n.Allow)+len(n.Domains) > 0 || len(want.Env) > 0 && !placeholder {
+	if len(want.Env) > 0 && !slices.Equal(want.Entrypoint, snapshot.DefaultEntrypoint) {
 		return nil, nil
 	}
 	var pool string
 	sb, err := s.Store.ClaimSandbox(ctx, want, func(sb *Sandbox) error {
+		if !sb.Network.equal(want.Network) {
+			return errUnlike
+		}
 		pool, sb.WarmPoolID = sb.WarmPoolID, ""
 		if want.Name != want.ID { // as asked for
 			sb.Name = want.Name
@@ -170,7 +171,16 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 	if pool != "" {
 		s.pools.Add(pool)
 	}
+	if errors.Is(err, errUnlike) {
+		return nil, nil
+	}
 	return sb, err
+}
+
+var errUnlike = errors.New("the waiting sandbox has another network policy")
+
+func (n Network) equal(o Network) bool {
+	return n.BlockAll == o.BlockAll && slices.Equal(n.Allow, o.Allow) && slices.Equal(n.Domains, o.Domains)
 }
 
 // reconcilePool makes one pool as large as its row says, of what its snapshot
@@ -263,6 +273,9 @@ func (s *Service) warm(ctx context.Context, p *WarmPool, snap *snapshot.Snapshot
 	sb.WarmPoolID, sb.SnapshotID, sb.Snapshot = p.ID, snap.ID, snap.Name
 	sb.State, sb.Resources = StateCreating, Resources(snap.Resources)
 	sb.standOn(snap)
+	if err := s.limitEgress(ctx, sb); err != nil {
+		return err
+	}
 	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
 	if err != nil {
 		return err

@@ -238,7 +238,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	}
 	s.sandboxes = sandbox.NewService(sandbox.Config{
 		LimitedEgress: limited,
-		Store: s.db, Engine: s.engine, Agents: gateway.NewAgents(s.engine), Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
+		Store:         s.db, Engine: s.engine, Agents: gateway.NewAgents(s.engine), Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
 		Clock: s.clock, Log: s.log, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Workers: sandboxesAtOnce,
 	})
 	s.doors.find = s.sandboxes.Get

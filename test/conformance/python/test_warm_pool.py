@@ -4,9 +4,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import IMAGE
 from daytona import CreateSandboxFromSnapshotParams, CreateSnapshotParams, Daytona
 from daytona_api_client.exceptions import ConflictException
+
+from conftest import IMAGE
 
 
 def ready(daytona: Daytona, pool_id: str, size: int):
@@ -76,7 +77,11 @@ def test_a_pool_drains_with_its_snapshot(daytona: Daytona, name: str):
     try:
         ready(daytona, pool.id, 1)
         daytona.snapshot.delete(snapshot)
-        assert "does not exist" in ready(daytona, pool.id, 0).error_reason
-        assert waiting(daytona, pool.id) == set()
+        for _ in range(100):
+            left = waiting(daytona, pool.id)
+            if not left and "does not exist" in (ready(daytona, pool.id, 0).error_reason or ""):
+                return
+            time.sleep(0.1)
+        raise AssertionError("sandboxes of the pool are left")
     finally:
         daytona.warm_pool.delete(pool.id)
