@@ -68,7 +68,7 @@ func run(ctx context.Context) (err error) {
 	steady := flag.Int("rate", 20, "creates a second, kept up for a minute; 0 leaves it out")
 	pid := flag.Int("server", 0, "pid of the server, to weigh it")
 	large := flag.String("pull", "fixtures/large:1", "image to pull, which nothing else uses: bin/registry -large serves this one")
-	only := flag.String("only", "", "measure build, context or pull alone")
+	only := flag.String("only", "", "measure build, context, pull, warm or fork alone")
 	flag.Parse()
 	b.image, b.registry = *image, *registry
 	if b.client, err = daytona.NewClient(); err != nil {
