@@ -45,7 +45,7 @@ NODE = {
     "bun": "bun --version",
     "openclaw": "openclaw --version",
     "opencode-ai": "opencode --version",
-    "ts-node": "cd $(mktemp -d) && echo 'const n: number = 42; console.log(n)' >x.ts && ts-node x.ts",
+    "ts-node": "cd $(mktemp -d) && echo 'const n: number = 42; console.log(n)' >x.ts && ts-node x.ts | grep -x 42",
     "typescript": "tsc --version",
     "typescript-language-server": "typescript-language-server --version",
 }
