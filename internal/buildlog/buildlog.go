@@ -101,6 +101,13 @@ func (w *Writer) finish() {
 	close(w.more)
 }
 
+// Live reports whether the log of id is being written.
+func (l *Logs) Live(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.live[id] != nil
+}
+
 // Copy writes the log of id to dst from its first line. With follow it goes on
 // until the log ends or ctx does. A log that does not exist is empty.
 func (l *Logs) Copy(ctx context.Context, dst io.Writer, id string, follow bool) error {

@@ -142,7 +142,7 @@ func (a *API) snapshotLogs(ctx context.Context, in *snapshotLogs) (*huma.StreamR
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		hc.SetHeader("Content-Type", "text/plain; charset=utf-8")
 		w := flushing{hc.BodyWriter()}
-		if err := a.Logs.Copy(hc.Context(), w, s.ID, in.Follow); err != nil && hc.Context().Err() == nil {
+		if err := a.Snapshots.CopyLog(hc.Context(), w, s, in.Follow); err != nil && hc.Context().Err() == nil {
 			a.Log.Error("stream build log", "snapshot", s.Name, "err", err)
 		}
 	}}, nil

@@ -28,8 +28,8 @@ func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
 		},
 	}
 	sb := &sandbox.Sandbox{ID: "sb", OrganizationID: "org", State: sandbox.StateStarted, Desired: sandbox.DesiredStarted, CreatedAt: time.Now()}
-	own := &snapshot.Snapshot{ID: "sn", OrganizationID: "org", State: snapshot.StateActive}
-	general := &snapshot.Snapshot{ID: "sn", OrganizationID: "org", General: true, State: snapshot.StateError, ErrorReason: "why"}
+	own := &snapshot.Snapshot{ID: "sn", OrganizationID: "org", Content: snapshot.Content{State: snapshot.StateActive}}
+	general := &snapshot.Snapshot{ID: "sn", OrganizationID: "org", General: true, Content: snapshot.Content{State: snapshot.StateError, ErrorReason: "why"}}
 	for name, c := range map[string]struct {
 		tell     func()
 		audience string

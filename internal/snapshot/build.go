@@ -40,20 +40,14 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 // beside makes the snapshot's image beside the queue, whose workers are for short
 // steps; work that goes on already is let be.
 func (s *Service) beside(ctx context.Context, snap *Snapshot, work func(context.Context, *Snapshot) error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pulls[snap.ID] != nil {
+	ctx, end, ok := s.works.begin(ctx, snap.Revision, snap.ID)
+	if !ok {
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	s.pulls[snap.ID] = cancel
 	s.builds.Go(func() {
 		err := work(ctx, snap)
 		ended := ctx.Err() != nil
-		cancel()
-		s.mu.Lock()
-		delete(s.pulls, snap.ID)
-		s.mu.Unlock()
+		end(s.queue.Add)
 		// A removal that came meanwhile is the queue's, and so is another
 		// attempt.
 		if err != nil && !ended {
@@ -70,7 +64,10 @@ const retryBuild = 5 * time.Second
 // build waits its turn, builds the image and settles the snapshot. An error is
 // the server's; a build that fails is the snapshot's state.
 func (s *Service) build(ctx context.Context, snap *Snapshot) error {
-	log, err := s.Logs.Start(snap.ID)
+	if current, err := s.current(ctx, snap); !current || err != nil {
+		return err
+	}
+	log, err := s.startLog(snap)
 	if err != nil {
 		return err
 	}
@@ -81,7 +78,7 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 	}
 	defer s.line.leave()
 	if snap.State == StatePending {
-		if _, err := s.move(ctx, snap.ID, StateBuilding, "", nil); err != nil {
+		if _, err := s.move(ctx, snap.ID, StateBuilding, "", func(now *Snapshot) error { return now.still(snap) }); err != nil {
 			return ignoreOvertaken(err)
 		}
 	}
@@ -92,7 +89,7 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 	}
 	began := s.Clock.Now()
 	img, err := s.Builder.Build(ctx, BuildRequest{
-		ID: snap.ID, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.ID), Build: *snap.Build, Log: log,
+		ID: snap.Revision, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.Revision), Build: *snap.Build, Log: log,
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -101,16 +98,11 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 		reason := reasonOf(err)
 		s.Log.Warn("build failed", "snapshot", snap.Name, "err", err)
 		log.Line(reason)
-		_, err = s.move(ctx, snap.ID, StateBuildFailed, reason, nil)
-		return ignoreOvertaken(err)
+		return s.failed(ctx, snap, StateBuildFailed, reason)
 	}
 	log.Line(fmt.Sprintf("Built image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
 	warn(log, img, snap)
-	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
-		now.adopt(img)
-		return nil
-	})
-	return ignoreOvertaken(err)
+	return s.made(ctx, snap, img)
 }
 
 // reuse settles the snapshot with what another one of the same build has.
@@ -124,7 +116,7 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 	}
 	img, err := s.Images.Image(ctx, twin.ImageDigest)
 	if err == nil {
-		err = s.Images.Hold(ctx, snapshotOwner(snap.ID), twin.ImageDigest)
+		err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), twin.ImageDigest)
 	}
 	if err != nil {
 		s.Log.Warn("the image of the same build is not here, building again", "snapshot", snap.Name, "twin", twin.Name, "err", err)
@@ -132,11 +124,7 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 	}
 	log.Line(fmt.Sprintf("The same build was made before: image %s", twin.ImageDigest))
 	warn(log, img, snap)
-	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
-		now.adopt(img)
-		return nil
-	})
-	return true, ignoreOvertaken(err)
+	return true, s.made(ctx, snap, img)
 }
 
 // lockBuild lets one build of a ref go on at a time.

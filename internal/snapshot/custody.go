@@ -22,8 +22,8 @@ const (
 	sandboxesOwnerPrefix = "sandboxes-of/"
 )
 
-func snapshotOwner(id string) string      { return snapshotOwnerPrefix + id }
-func sandboxesOwner(digest string) string { return sandboxesOwnerPrefix + digest }
+func snapshotOwner(revision string) string { return snapshotOwnerPrefix + revision }
+func sandboxesOwner(digest string) string  { return sandboxesOwnerPrefix + digest }
 
 // snapshotGone lets go of what the snapshot held. Its row must already say that
 // no new sandbox can be made from it.
@@ -41,7 +41,7 @@ func (c *custody) snapshotGone(ctx context.Context, s *Snapshot) error {
 			}
 		}
 	}
-	return c.images.Release(ctx, snapshotOwner(s.ID))
+	return c.images.Release(ctx, snapshotOwner(s.Revision))
 }
 
 // sandboxGone lets go of an image that only sandboxes held, if that was the
@@ -69,13 +69,13 @@ func (c *custody) recover(ctx context.Context, all []*Snapshot) (lost []*Snapsho
 	holds := make(map[string]bool)
 	for _, s := range all {
 		if s.keepsImage() {
-			holds[snapshotOwner(s.ID)] = true
+			holds[snapshotOwner(s.Revision)] = true
 		}
 		switch s.State {
 		case StateActive, StatePulling, StateBuilding, StatePending, StateRemoving:
-			holds[snapshotOwner(s.ID)] = true
+			holds[snapshotOwner(s.Revision)] = true
 		}
-		if _, held := owners[snapshotOwner(s.ID)]; s.State == StateActive && !held {
+		if _, held := owners[snapshotOwner(s.Revision)]; s.State == StateActive && !held {
 			lost = append(lost, s)
 		}
 	}

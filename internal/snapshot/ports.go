@@ -9,7 +9,7 @@ import (
 )
 
 // Store keeps snapshots. Every method is one transaction; a missing snapshot
-// is fault.KindNotFound.
+// is fault.KindNotFound. Snapshots come with their Next.
 type Store interface {
 	// InsertSnapshot adds s if allow, given how many snapshots its
 	// organization has, permits it. Errors: allow's; fault.KindConflict when
@@ -25,11 +25,17 @@ type Store interface {
 	// UpdateSnapshot reads the snapshot, lets change edit it and writes it
 	// back. Nothing is written when change fails.
 	UpdateSnapshot(ctx context.Context, id string, change func(*Snapshot) error) (*Snapshot, error)
+	// UpdateReplacement reads the snapshot and its Next (nil when it has none),
+	// lets change edit the two, and writes them back along with newer, an
+	// update that takes next's place, unless that is nil. Nothing is written
+	// when change fails. It returns the snapshot as it is then.
+	UpdateReplacement(ctx context.Context, id string, change func(now, next *Snapshot) (newer *Snapshot, err error)) (*Snapshot, error)
 	// TouchSnapshot moves LastUsedAt to at.
 	TouchSnapshot(ctx context.Context, id string, at time.Time) error
 	// DeleteSnapshot forgets it; a missing one is fine.
 	DeleteSnapshot(ctx context.Context, id string) error
-	// SnapshotsIn lists those in the given states, of all organizations.
+	// SnapshotsIn lists those in the given states, of all organizations,
+	// transient ones and updates among them.
 	SnapshotsIn(ctx context.Context, states ...State) ([]*Snapshot, error)
 	// BuiltSnapshot finds an active snapshot of that build; of the transient
 	// ones only, in any state but removing, with transient.

@@ -41,7 +41,7 @@ func (s *Service) resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("resume snapshots: %w", err)
 	}
-	if err := s.discardCaptures(ctx); err != nil {
+	if err := s.discardCaptures(ctx, all); err != nil {
 		return fmt.Errorf("resume snapshots: %w", err)
 	}
 	for _, snap := range lost {
@@ -85,11 +85,11 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		s.beside(ctx, snap, s.take)
 	case StateActive:
 		if snap.SourceSandboxID != "" {
-			return s.Captures.Discard(ctx, snap.ID)
+			return s.Captures.Discard(ctx, snap.Revision)
 		}
 	case StateInactive, StateError, StateBuildFailed:
 		if snap.SourceSandboxID != "" {
-			if err := s.Captures.Discard(ctx, snap.ID); err != nil || snap.State == StateInactive {
+			if err := s.Captures.Discard(ctx, snap.Revision); err != nil || snap.State == StateInactive {
 				return err
 			}
 		}
@@ -103,17 +103,14 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 // pull brings the image and settles the snapshot. A snapshot that was here
 // before is brought back by digest, so that it is the same again.
 func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.mu.Lock()
-	s.pulls[snap.ID] = cancel
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.pulls, snap.ID)
-		s.mu.Unlock()
-	}()
-
+	ctx, end, ok := s.works.begin(ctx, snap.Revision, snap.ID)
+	if !ok {
+		return nil
+	}
+	defer end(s.queue.Add)
+	if current, err := s.current(ctx, snap); !current || err != nil {
+		return err
+	}
 	ref := snap.ImageName
 	if snap.ImageDigest != "" {
 		var err error
@@ -121,14 +118,14 @@ func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
 			return fmt.Errorf("pull snapshot %q: %w", snap.Name, err)
 		}
 	}
-	log, err := s.Logs.Start(snap.ID)
+	log, err := s.startLog(snap)
 	if err != nil {
 		return fmt.Errorf("pull snapshot %q: %w", snap.Name, err)
 	}
 	defer log.Close()
 	log.Line("Pulling image " + ref)
 	began := s.Clock.Now()
-	img, err := s.Images.Pull(ctx, snap.OrganizationID, ref, snapshotOwner(snap.ID), log.Line)
+	img, err := s.Images.Pull(ctx, snap.OrganizationID, ref, snapshotOwner(snap.Revision), log.Line)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		// The removal has queued it again; a server that stops resumes it.
@@ -137,16 +134,49 @@ func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
 		reason := reasonOf(err)
 		s.Log.Warn("pull failed", "snapshot", snap.Name, "image", ref, "err", err)
 		log.Line(reason)
-		_, err = s.move(ctx, snap.ID, StateError, reason, nil)
-		return ignoreOvertaken(err)
+		return s.failed(ctx, snap, StateError, reason)
 	}
 	log.Line(fmt.Sprintf("Pulled image %s (%s) in %s", ref, img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
 	warn(log, img, snap)
-	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
+	return s.made(ctx, snap, img)
+}
+
+// made settles the snapshot whose content is img now. Somebody's removal or
+// update may have been quicker.
+func (s *Service) made(ctx context.Context, snap *Snapshot, img *image.Image) error {
+	if snap.Replaces != "" {
+		return ignoreOvertaken(s.replace(ctx, snap, img))
+	}
+	_, err := s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
 		now.adopt(img)
-		return nil
+		return now.still(snap)
 	})
 	return ignoreOvertaken(err)
+}
+
+// failed settles the snapshot whose content could not be made.
+func (s *Service) failed(ctx context.Context, snap *Snapshot, state State, reason string) error {
+	_, err := s.move(ctx, snap.ID, state, reason, func(now *Snapshot) error { return now.still(snap) })
+	return ignoreOvertaken(err)
+}
+
+// still fails with fault.KindConflict when the content is another one than it
+// was in before.
+func (s *Snapshot) still(before *Snapshot) error {
+	if s.Revision != before.Revision {
+		return fault.Conflict("SNAPSHOT_STATE", fmt.Sprintf("Snapshot %q has just been replaced.", s.Name))
+	}
+	return nil
+}
+
+// current reports whether snap's content is still wanted. Asked after the work
+// on it has begun, the answer holds until that is stopped.
+func (s *Service) current(ctx context.Context, snap *Snapshot) (bool, error) {
+	now, err := s.Store.Snapshot(ctx, snap.ID)
+	if fault.Is(err, fault.KindNotFound) {
+		return false, nil
+	}
+	return err == nil && now.State == snap.State && now.Revision == snap.Revision, err
 }
 
 // adopt fills in what only the image could tell.
@@ -160,32 +190,35 @@ func (s *Snapshot) adopt(img *image.Image) {
 	}
 }
 
+// remove frees what the snapshot holds and forgets it. Its update goes first.
 func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
+	if s.works.stop(snap.Revision, snap.ID) {
+		return nil // the end of the work queues it again
+	}
+	if snap.Next != nil {
+		if err := s.dropUpdate(ctx, snap.Next); err != nil {
+			return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
+		}
+	}
 	if err := s.custody.snapshotGone(ctx, snap); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
 	if snap.SourceSandboxID != "" {
-		if err := s.Captures.Discard(ctx, snap.ID); err != nil {
+		if err := s.Captures.Discard(ctx, snap.Revision); err != nil {
 			return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 		}
 	}
-	if err := s.Logs.Remove(snap.ID); err != nil {
+	if err := s.Logs.Remove(snap.Revision); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
 	if err := s.Store.DeleteSnapshot(ctx, snap.ID); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
-	s.Events.SnapshotRemoved(snap)
-	s.changes.Signal(snap.ID)
-	return nil
-}
-
-func (s *Service) cancelPull(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if cancel := s.pulls[id]; cancel != nil {
-		cancel()
+	if snap.Replaces == "" {
+		s.Events.SnapshotRemoved(snap)
+		s.changes.Signal(snap.ID)
 	}
+	return nil
 }
 
 func (s *Service) expireLoop(ctx context.Context) {

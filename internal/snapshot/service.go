@@ -26,10 +26,10 @@ type Service struct {
 	custody custody
 	line    *line
 	builds  sync.WaitGroup
+	works   works // how a removal ends a pull or a build
 
 	mu      sync.Mutex
-	pulls   map[string]context.CancelFunc // by snapshot id: how a removal ends a pull or a build
-	alike   map[string]*buildLock         // by build ref: the same is built once
+	alike   map[string]*buildLock // by build ref: the same is built once
 	onMoved []func(s *Snapshot)
 }
 
@@ -55,7 +55,6 @@ func NewService(c Config) *Service {
 		Config: c,
 		queue:  reconcile.New("snapshot", time.Second, c.Log),
 		line:   newLine(max(c.Builds, 1)),
-		pulls:  make(map[string]context.CancelFunc),
 		alike:  make(map[string]*buildLock),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}
@@ -91,20 +90,25 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 			return nil, err
 		}
 	}
-	now := s.Clock.Now()
+	now, id := s.Clock.Now(), uuid.NewString()
 	snap := &Snapshot{
-		ID:             uuid.NewString(),
+		ID:             id,
 		OrganizationID: organizationID,
 		General:        general,
 		Name:           p.Name,
-		ImageName:      p.ImageName,
-		State:          StatePending,
-		Entrypoint:     p.Entrypoint,
-		Resources:      resources,
-		RegionIDs:      []string{region},
-		Transient:      p.transient,
-		CreatedAt:      now,
-		UpdatedAt:      now,
+		Content: Content{
+			Revision:   id,
+			ImageName:  p.ImageName,
+			State:      StatePending,
+			RegionIDs:  []string{region},
+			Resources:  resources,
+			Entrypoint: p.Entrypoint,
+
+			EntrypointGiven: len(p.Entrypoint) > 0,
+		},
+		Transient: p.transient,
+		CreatedAt: now,
+		UpdatedAt: now,
 	}
 	if p.Build != nil {
 		snap.Build = newBuild(organizationID, p.Build.Dockerfile, p.Build.Contexts)
@@ -170,7 +174,7 @@ func (s *Service) Delete(ctx context.Context, organizationID, idOrName string, a
 	if _, err = s.move(ctx, snap.ID, StateRemoving, "", nil); err != nil {
 		return err
 	}
-	s.cancelPull(snap.ID)
+	s.works.stop(snap.Revision, snap.ID)
 	return nil
 }
 
@@ -186,8 +190,9 @@ func (s *Service) owned(ctx context.Context, organizationID, idOrName string, ad
 	return snap, nil
 }
 
-// Settle waits until the snapshot's state stays, or has gone, or ctx ends, and
-// returns what is there then. Running out of time is no error.
+// Settle waits until the snapshot's state stays and no update of it goes on, or
+// it has gone, or ctx ends, and returns what is there then. Running out of time
+// is no error.
 func (s *Service) Settle(ctx context.Context, snap *Snapshot) (*Snapshot, error) {
 	latest := snap
 	err := s.changes.Wait(ctx, snap.ID, func(ctx context.Context) (bool, error) {
@@ -196,7 +201,7 @@ func (s *Service) Settle(ctx context.Context, snap *Snapshot) (*Snapshot, error)
 			return false, err
 		}
 		latest = now
-		return now.State.Settled(), nil
+		return now.State.Settled() && (now.Next == nil || now.Next.State.Settled()), nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return latest, nil
@@ -232,11 +237,24 @@ func (s *Service) move(ctx context.Context, id string, next State, reason string
 		return nil, fmt.Errorf("move snapshot %s to %s: %w", id, next, err)
 	}
 	s.Log.Info("snapshot state", "snapshot", snap.Name, "id", id, "from", old, "to", next, "reason", reason)
+	s.queue.Add(id)
+	if snap.Replaces == "" {
+		s.tell(snap, old)
+		return snap, nil
+	}
+	// People know the snapshot that is updated, not this one.
+	named, err := s.Store.Snapshot(ctx, snap.Replaces)
+	if err == nil {
+		s.tell(named, named.State)
+	}
+	return snap, ignoreOvertaken(err)
+}
+
+// tell tells everyone that a snapshot has changed.
+func (s *Service) tell(snap *Snapshot, old State) {
 	s.Events.SnapshotStateChanged(snap, old)
-	s.changes.Signal(id)
+	s.changes.Signal(snap.ID)
 	for _, f := range s.onMoved {
 		f(snap)
 	}
-	s.queue.Add(id)
-	return snap, nil
 }

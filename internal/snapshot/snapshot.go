@@ -6,6 +6,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -14,40 +15,73 @@ import (
 	"github.com/opendaytona/daytona/internal/fault"
 )
 
-// Snapshot is a template of sandboxes.
+// Snapshot is a template of sandboxes: a name, and what is behind it now.
 type Snapshot struct {
 	ID             string // UUID
 	OrganizationID string // "" for a general one
 	General        bool   // usable by every organization
 	Name           string // unique in its organization
-	ImageName      string // the reference as asked for
-	State          State
-	ErrorReason    string // why it is in StateError or StateBuildFailed
-	RegionIDs      []string
-	Resources      Resources
-	// SourceSandboxID is the sandbox it was made from, "" for none. Such an image
-	// comes from no registry, so it stays here while the snapshot is inactive.
-	SourceSandboxID string
-
-	Build *Build // how its image is made; nil for one that is pulled
+	Content
 
 	// Transient is one that was made for a sandbox that brought its own build:
 	// not listed, not counted, and removed when it is not used for a day.
 	Transient bool
 
-	// Entrypoint is what the sandboxes run: as asked for, until the image is
-	// here; afterwards never empty.
-	Entrypoint []string
+	// Replaces is, for the next content of a snapshot, the id of that snapshot.
+	// Like a transient one it is neither listed nor counted, nor found by name;
+	// when it is made the two exchange their contents, and it is removed.
+	Replaces string
 
-	// What the image turned out to be; zero until it was pulled once.
-	ImageDigest string
-	Size        int64  // bytes, unpacked
-	User        string // who runs unless a sandbox asks otherwise
+	// Next is the update of this snapshot that goes on or has failed; nil for
+	// none. The store reads it along, and writes it by UpdateReplacement only.
+	Next *Snapshot
 
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	LastUsedAt *time.Time // when a sandbox was last made from it
 }
+
+// Content is what a snapshot's sandboxes are made from, and how far it is. A
+// state is the content's: an update makes the next one beside the present one,
+// and then they change places.
+type Content struct {
+	// Revision names this content: its build, its log, and its hold on its
+	// image. A UUID.
+	Revision string
+
+	ImageName   string // the reference as asked for
+	State       State
+	ErrorReason string // why it is in StateError or StateBuildFailed
+	RegionIDs   []string
+	Resources   Resources
+	Build       *Build // how its image is made; nil for one that is pulled
+
+	// SourceSandboxID is the sandbox it was made from, "" for none. Such an image
+	// comes from no registry, so it stays here while the snapshot is inactive.
+	SourceSandboxID string
+
+	// Entrypoint is what the sandboxes run: as asked for, until the image is
+	// here; afterwards never empty.
+	Entrypoint      []string
+	EntrypointGiven bool // it was asked for, and is not the image's own
+
+	// What the image turned out to be; zero until it was pulled once.
+	ImageDigest string
+	Size        int64  // bytes, unpacked
+	User        string // who runs unless a sandbox asks otherwise
+}
+
+// Latest is the revision that was asked for last: the update's where there is
+// one.
+func (s *Snapshot) Latest() string {
+	if s.Next != nil {
+		return s.Next.Revision
+	}
+	return s.Revision
+}
+
+// named is the id by which people know it.
+func (s *Snapshot) named() string { return cmp.Or(s.Replaces, s.ID) }
 
 // Build is a Dockerfile and what it may copy.
 type Build struct {

@@ -24,7 +24,7 @@ func TestStatesFollowEachOtherAsSpecified(t *testing.T) {
 	now := time.Unix(1, 0)
 	for _, from := range all {
 		for _, to := range all {
-			s := Snapshot{Name: "x", State: from, ErrorReason: "before"}
+			s := Snapshot{Name: "x", Content: Content{State: from, ErrorReason: "before"}}
 			err := s.enter(to, "why", now)
 			if want := allowed[string(from)+" "+string(to)] || to == StateRemoving; want != (err == nil) {
 				t.Errorf("%s to %s: %v", from, to, err)

@@ -3,11 +3,10 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/opendaytona/daytona/internal/fault"
 )
 
 // TakeParams ask for a snapshot of a sandbox as it is now.
@@ -33,10 +32,13 @@ func (s *Service) Take(ctx context.Context, organizationID string, p TakeParams)
 		return nil, err
 	}
 	now := s.Clock.Now()
+	id := uuid.NewString()
 	snap := &Snapshot{
-		ID: uuid.NewString(), OrganizationID: organizationID, Name: p.Name, State: StateSnapshotting, SourceSandboxID: p.SandboxID,
-		ImageDigest: p.Image, Entrypoint: p.Entrypoint, User: p.User, Resources: p.Resources, RegionIDs: []string{p.Region},
-		CreatedAt: now, UpdatedAt: now,
+		ID: id, OrganizationID: organizationID, Name: p.Name, CreatedAt: now, UpdatedAt: now,
+		Content: Content{
+			Revision: id, State: StateSnapshotting, SourceSandboxID: p.SandboxID, ImageDigest: p.Image,
+			Entrypoint: p.Entrypoint, User: p.User, Resources: p.Resources, RegionIDs: []string{p.Region},
+		},
 	}
 	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
 		return nil, fmt.Errorf("snapshot sandbox %s: %w", p.SandboxID, err)
@@ -61,7 +63,10 @@ func (s *Service) Taking(ctx context.Context, sandboxID string) (bool, error) {
 // copy becomes a layer above the sandbox's image while the sandbox goes on.
 // After a crash it goes on from the copy. An error is the server's.
 func (s *Service) take(ctx context.Context, snap *Snapshot) error {
-	log, err := s.Logs.Start(snap.ID)
+	if current, err := s.current(ctx, snap); !current || err != nil {
+		return err
+	}
+	log, err := s.startLog(snap)
 	if err != nil {
 		return err
 	}
@@ -69,20 +74,23 @@ func (s *Service) take(ctx context.Context, snap *Snapshot) error {
 	began := s.Clock.Now()
 	log.Line("Copying the disk of sandbox " + snap.SourceSandboxID)
 	// The sandbox, which holds its image, may go as soon as its disk is copied.
-	err = s.Images.Hold(ctx, snapshotOwner(snap.ID), snap.ImageDigest)
+	err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), snap.ImageDigest)
 	if err == nil {
-		err = s.Captures.Capture(ctx, snap.SourceSandboxID, snap.ID)
+		err = s.Captures.Capture(ctx, snap.SourceSandboxID, snap.Revision)
 	}
 	if err != nil {
 		return s.taken(ctx, snap, err, log.Line)
 	}
 	log.Line("Making a layer of what the sandbox changed")
-	img, err := s.Captures.Commit(ctx, snap.ID, snap.ImageDigest, snapshotOwner(snap.ID))
+	img, err := s.Captures.Commit(ctx, snap.Revision, snap.ImageDigest, snapshotOwner(snap.Revision))
 	if err != nil {
 		return s.taken(ctx, snap, err, log.Line)
 	}
 	log.Line(fmt.Sprintf("Made image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
 	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
+		if err := now.still(snap); err != nil {
+			return err
+		}
 		user := now.User
 		now.adopt(img)
 		if user != "" { // the sandbox's, which may not be the image's
@@ -101,8 +109,7 @@ func (s *Service) taken(ctx context.Context, snap *Snapshot, err error, line fun
 	s.Log.Warn("snapshot of a sandbox failed", "snapshot", snap.Name, "sandbox", snap.SourceSandboxID, "err", err)
 	reason := "The snapshot could not be made: " + reasonOf(err)
 	line(reason)
-	_, err = s.move(ctx, snap.ID, StateError, reason, nil)
-	return ignoreOvertaken(err)
+	return s.failed(ctx, snap, StateError, reason)
 }
 
 // keepsImage tells whether the image is nowhere but here, so that it must stay
@@ -113,7 +120,7 @@ func (s *Snapshot) keepsImage() bool { return s.SourceSandboxID != "" && s.State
 func (s *Service) bringBack(ctx context.Context, snap *Snapshot) error {
 	img, err := s.Images.Image(ctx, snap.ImageDigest)
 	if err == nil {
-		err = s.Images.Hold(ctx, snapshotOwner(snap.ID), img.Digest)
+		err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), img.Digest)
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil
@@ -123,23 +130,19 @@ func (s *Service) bringBack(ctx context.Context, snap *Snapshot) error {
 		s.Log.Error("the image of a sandbox's snapshot is lost", "snapshot", snap.Name, "err", err)
 		next, reason = StateError, "The snapshot's image is no longer on this machine, and there is no registry it could come from: make the snapshot again."
 	}
-	_, err = s.move(ctx, snap.ID, next, reason, nil)
+	_, err = s.move(ctx, snap.ID, next, reason, func(now *Snapshot) error { return now.still(snap) })
 	return ignoreOvertaken(err)
 }
 
 // discardCaptures frees the copies that no snapshot is being made of.
-func (s *Service) discardCaptures(ctx context.Context) error {
+func (s *Service) discardCaptures(ctx context.Context, all []*Snapshot) error {
 	names, err := s.Captures.Captures(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		snap, err := s.Store.Snapshot(ctx, name)
-		if err == nil && snap.State == StateSnapshotting {
+		if slices.ContainsFunc(all, func(snap *Snapshot) bool { return snap.Revision == name && snap.State == StateSnapshotting }) {
 			continue
-		}
-		if err != nil && !fault.Is(err, fault.KindNotFound) {
-			return err
 		}
 		if err := s.Captures.Discard(ctx, name); err != nil {
 			return err

@@ -60,6 +60,24 @@ func (p CreateParams) validate(images Images) error {
 	if err := p.validateSource(images); err != nil {
 		return err
 	}
+	return p.validateRest()
+}
+
+// validateUpdate is validate for a change of a snapshot, where most may be left
+// out.
+func (p CreateParams) validateUpdate(images Images) error {
+	if p.ImageName != "" || p.Build != nil {
+		if err := p.validateSource(images); err != nil {
+			return err
+		}
+	} else if p.Entrypoint == nil && p.CPU == nil && p.Memory == nil && p.Disk == nil && p.RegionID == "" {
+		return fault.Invalid("imageName", "Say what to change: imageName or buildInfo for new content; entrypoint, cpu, memory, disk or regionId for the rest.")
+	}
+	return p.validateRest()
+}
+
+// validateRest checks all but name and source.
+func (p CreateParams) validateRest() error {
 	for _, word := range p.Entrypoint {
 		if strings.ContainsRune(word, 0) {
 			return fault.Invalid("entrypoint", "entrypoint must not contain NUL bytes.")
@@ -104,14 +122,7 @@ func validateName(name string) error {
 }
 
 func (p CreateParams) resources() Resources {
-	r := DefaultResources
-	for _, f := range []struct {
-		to   *int
-		from *int
-	}{{&r.CPU, p.CPU}, {&r.Memory, p.Memory}, {&r.Disk, p.Disk}} {
-		if f.from != nil {
-			*f.to = *f.from
-		}
-	}
-	return r
+	c := Content{Resources: DefaultResources}
+	p.amend(&c)
+	return c.Resources
 }

@@ -114,7 +114,7 @@ func usage(ctx context.Context, db bun.IDB, organizationID string) (sandbox.Usag
 // SnapshotCount is how many snapshots the organization has.
 func (s *Store) SnapshotCount(ctx context.Context, organizationID string) (int, error) {
 	n, err := s.read.NewSelect().Model((*snapshotRow)(nil)).Where("organization_id = ?", organizationID).
-		Where("state <> ?", snapshot.StateRemoving).Where("NOT transient").Count(ctx)
+		Where("state <> ?", snapshot.StateRemoving).Where("NOT transient AND replaces = ''").Count(ctx)
 	return int(n), err
 }
 
@@ -128,13 +128,13 @@ func (s *Store) InsertSandbox(ctx context.Context, sb *sandbox.Sandbox, allow fu
 		if err := allow(used); err != nil {
 			return err
 		}
-		// Custody of images rests on this: no sandbox begins to stand on the
-		// image of a snapshot that has let go of it.
+		// Custody of images rests on this: no sandbox begins to stand on an
+		// image that the snapshot has let go of.
 		q := tx.NewSelect().Model((*snapshotRow)(nil)).Where("id = ?", sb.SnapshotID)
 		if sb.ImageDigest == "" {
 			q.Where("state <> ?", snapshot.StateRemoving)
 		} else {
-			q.Where("state = ?", snapshot.StateActive)
+			q.Where("state = ?", snapshot.StateActive).Where("image_digest = ?", sb.ImageDigest)
 		}
 		there, err := q.Exists(ctx)
 		if err != nil {

@@ -36,6 +36,9 @@ type snapshotRow struct {
 	BuildRef        string
 	Transient       bool
 	SourceSandboxID string
+	Revision        string
+	Replaces        string
+	EntrypointGiven bool
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	LastUsedAt      *time.Time
@@ -46,7 +49,8 @@ func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
 		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: s.State,
 		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
-		Transient: s.Transient, SourceSandboxID: s.SourceSandboxID, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
+		EntrypointGiven: s.EntrypointGiven, Transient: s.Transient, Revision: s.Revision, Replaces: s.Replaces, SourceSandboxID: s.SourceSandboxID,
+		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
 	}
 	if s.Build != nil {
 		text, _ := json.Marshal(s.Build) // of plain fields, which never fails
@@ -57,10 +61,14 @@ func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
 
 func (r *snapshotRow) snapshot() *snapshot.Snapshot {
 	s := &snapshot.Snapshot{
-		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, ImageName: r.ImageName, State: r.State,
-		ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs, Resources: snapshot.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk},
-		Entrypoint: r.Entrypoint, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
-		Transient: r.Transient, SourceSandboxID: r.SourceSandboxID, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
+		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, Transient: r.Transient, Replaces: r.Replaces,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
+		Content: snapshot.Content{
+			Revision: r.Revision, ImageName: r.ImageName, State: r.State, ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs,
+			Resources:  snapshot.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk},
+			Entrypoint: r.Entrypoint, EntrypointGiven: r.EntrypointGiven, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
+			SourceSandboxID: r.SourceSandboxID,
+		},
 	}
 	if r.Build != "" {
 		s.Build = &snapshot.Build{}
@@ -69,12 +77,44 @@ func (r *snapshotRow) snapshot() *snapshot.Snapshot {
 	return s
 }
 
-func snapshots(rows []*snapshotRow) []*snapshot.Snapshot {
-	out := make([]*snapshot.Snapshot, len(rows))
+// snapshots are the rows' snapshots, each with its Next, which is read along.
+func snapshots(ctx context.Context, db bun.IDB, rows ...*snapshotRow) ([]*snapshot.Snapshot, error) {
+	out, byID := make([]*snapshot.Snapshot, len(rows)), make(map[string]*snapshot.Snapshot, len(rows))
+	ids := make([]string, len(rows))
 	for i, r := range rows {
 		out[i] = r.snapshot()
+		ids[i], byID[r.ID] = r.ID, out[i]
 	}
-	return out
+	if len(rows) == 0 {
+		return out, nil
+	}
+	var next []*snapshotRow
+	q := db.NewSelect().Model(&next).Where("replaces <> ''").Where("state <> ?", snapshot.StateRemoving)
+	if len(ids) <= maxListed {
+		q.Where("replaces IN (?)", bun.List(ids))
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, err
+	}
+	for _, r := range next {
+		if s := byID[r.Replaces]; s != nil {
+			s.Next = r.snapshot()
+		}
+	}
+	return out, nil
+}
+
+// maxListed is how many values a list in a query may have; beyond, all rows are
+// looked at.
+const maxListed = 500
+
+// oneSnapshot is snapshots for one.
+func oneSnapshot(ctx context.Context, db bun.IDB, r *snapshotRow) (*snapshot.Snapshot, error) {
+	all, err := snapshots(ctx, db, r)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
 }
 
 func snapshotMissing(err error, idOrName string) error {
@@ -85,7 +125,7 @@ func snapshotMissing(err error, idOrName string) error {
 func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, allow func(count int) error) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		count, err := tx.NewSelect().Model((*snapshotRow)(nil)).
-			Where("organization_id = ?", snap.OrganizationID).Where("state <> ?", snapshot.StateRemoving).Where("NOT transient").Count(ctx)
+			Where("organization_id = ?", snap.OrganizationID).Where("state <> ?", snapshot.StateRemoving).Where("NOT transient AND replaces = ''").Count(ctx)
 		if err != nil {
 			return err
 		}
@@ -106,7 +146,7 @@ func (s *Store) Snapshot(ctx context.Context, id string) (*snapshot.Snapshot, er
 	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
 		return nil, snapshotMissing(err, id)
 	}
-	return r.snapshot(), nil
+	return oneSnapshot(ctx, s.read, &r)
 }
 
 // FindSnapshot is snapshot.Store.
@@ -115,18 +155,18 @@ func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName strin
 	// One's own before general ones, those that stay before those that go, and
 	// an id before a name that looks like it.
 	err := s.read.NewSelect().Model(&r).Where("(organization_id = ? OR general)", organizationID).
-		Where("(id = ? OR name = ?)", idOrName, idOrName).
+		Where("(id = ? OR name = ?)", idOrName, idOrName).Where("replaces = ''").
 		OrderExpr("organization_id = ? DESC, state = 'removing', id = ? DESC, created_at DESC", organizationID, idOrName).Limit(1).Scan(ctx)
 	if err != nil {
 		return nil, snapshotMissing(err, idOrName)
 	}
-	return r.snapshot(), nil
+	return oneSnapshot(ctx, s.read, &r)
 }
 
 // ListSnapshots is snapshot.Store.
 func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapshot.Snapshot, int, error) {
 	var rows []*snapshotRow
-	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient")
+	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient AND replaces = ''")
 	if f.Name != "" {
 		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
 	}
@@ -148,7 +188,11 @@ func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapsh
 		q.OrderExpr(column)
 	}
 	total, err := q.OrderExpr("id").Limit(int64(f.Limit)).Offset(int64(f.Page-1) * int64(f.Limit)).ScanAndCount(ctx)
-	return snapshots(rows), int(total), err
+	if err != nil {
+		return nil, 0, err
+	}
+	page, err := snapshots(ctx, s.read, rows...)
+	return page, int(total), err
 }
 
 // UpdateSnapshot is snapshot.Store.
@@ -159,11 +203,52 @@ func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snap
 		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
 			return snapshotMissing(err, id)
 		}
-		snap = r.snapshot()
+		var err error
+		if snap, err = oneSnapshot(ctx, tx, &r); err != nil {
+			return err
+		}
 		if err := change(snap); err != nil {
 			return err
 		}
-		_, err := tx.NewUpdate().Model(rowOfSnapshot(snap)).WherePK().Exec(ctx)
+		_, err = tx.NewUpdate().Model(rowOfSnapshot(snap)).WherePK().Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return snap, nil
+}
+
+// UpdateReplacement is snapshot.Store.
+func (s *Store) UpdateReplacement(ctx context.Context, id string, change func(now, next *snapshot.Snapshot) (*snapshot.Snapshot, error)) (*snapshot.Snapshot, error) {
+	var snap *snapshot.Snapshot
+	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var r snapshotRow
+		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Where("replaces = ''").Scan(ctx); err != nil {
+			return snapshotMissing(err, id)
+		}
+		now, err := oneSnapshot(ctx, tx, &r)
+		if err != nil {
+			return err
+		}
+		newer, err := change(now, now.Next)
+		if err != nil {
+			return err
+		}
+		for _, changed := range []*snapshot.Snapshot{now, now.Next} {
+			if changed == nil {
+				continue
+			}
+			if _, err := tx.NewUpdate().Model(rowOfSnapshot(changed)).WherePK().Exec(ctx); err != nil {
+				return err
+			}
+		}
+		if newer != nil {
+			if _, err := tx.NewInsert().Model(rowOfSnapshot(newer)).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		snap, err = oneSnapshot(ctx, tx, rowOfSnapshot(now))
 		return err
 	})
 	if err != nil {
@@ -191,8 +276,10 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*s
 	if len(states) > 0 {
 		q.Where("state IN (?)", bun.List(states))
 	}
-	err := q.OrderExpr("created_at, id").Scan(ctx)
-	return snapshots(rows), err
+	if err := q.OrderExpr("created_at, id").Scan(ctx); err != nil {
+		return nil, err
+	}
+	return snapshots(ctx, s.read, rows...)
 }
 
 // BuiltSnapshot is snapshot.Store.
@@ -207,7 +294,7 @@ func (s *Store) BuiltSnapshot(ctx context.Context, ref string, transient bool) (
 	if err := q.OrderExpr("created_at").Limit(1).Scan(ctx); err != nil {
 		return nil, snapshotMissing(err, ref)
 	}
-	return r.snapshot(), nil
+	return oneSnapshot(ctx, s.read, &r)
 }
 
 // SandboxesOfImage is snapshot.Store.

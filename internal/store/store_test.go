@@ -44,9 +44,11 @@ func anyUsage(sandbox.Usage) error { return nil }
 func newSnapshot(org, name string) *snapshot.Snapshot {
 	now := time.Now()
 	return &snapshot.Snapshot{
-		ID: uuid.NewString(), OrganizationID: org, Name: name, ImageName: "debian:12.9", State: snapshot.StateActive,
-		RegionIDs: []string{"us"}, Resources: snapshot.DefaultResources, Entrypoint: []string{"sleep", "infinity"},
-		ImageDigest: "sha256:x", CreatedAt: now, UpdatedAt: now,
+		ID: uuid.NewString(), OrganizationID: org, Name: name, CreatedAt: now, UpdatedAt: now,
+		Content: snapshot.Content{
+			Revision: uuid.NewString(), ImageName: "debian:12.9", State: snapshot.StateActive, ImageDigest: "sha256:x",
+			RegionIDs: []string{"us"}, Resources: snapshot.DefaultResources, Entrypoint: []string{"sleep", "infinity"},
+		},
 	}
 }
 
