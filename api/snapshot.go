@@ -41,6 +41,17 @@ type Snapshot struct {
 	SourceSandboxID *string       `json:"sourceSandboxId"`
 	SandboxClass    string        `json:"sandboxClass,omitempty" example:"container"`
 	BuildInfo       *BuildInfo    `json:"buildInfo,omitempty"`
+	// Update is beyond the published API.
+	Update *SnapshotUpdate `json:"update,omitempty" doc:"The new content that is being made, or could not be; the snapshot serves what it has"`
+}
+
+// SnapshotUpdate is the next content of a snapshot.
+type SnapshotUpdate struct {
+	State       SnapshotState `json:"state" enum:"pending,building,pulling,error,build_failed"`
+	ErrorReason *string       `json:"errorReason" doc:"Why it could not be made"`
+	ImageName   string        `json:"imageName,omitempty"`
+	BuildInfo   *BuildInfo    `json:"buildInfo,omitempty"`
+	CreatedAt   time.Time     `json:"createdAt"`
 }
 
 // BuildInfo is what an image was built of.
@@ -65,6 +76,20 @@ type CreateSnapshot struct {
 	BuildInfo    *CreateBuildInfo `json:"buildInfo,omitempty"`
 	SandboxClass string           `json:"sandboxClass,omitempty"`
 	General      bool             `json:"general,omitempty" doc:"For every organization; administrators only"`
+	Replace      bool             `json:"replace,omitempty" doc:"Update the snapshot of that name, if there is one"`
+}
+
+// UpdateSnapshot changes a snapshot: with an image or a Dockerfile it gets new
+// content, made beside what it has. What is left out stays.
+type UpdateSnapshot struct {
+	Name       string           `json:"name,omitempty" doc:"The snapshot's own, if given"`
+	ImageName  string           `json:"imageName,omitempty" example:"python:3.13-slim"`
+	Entrypoint []string         `json:"entrypoint,omitzero" required:"false" doc:"Empty is the image's own" nullable:"true"`
+	CPU        *int             `json:"cpu,omitempty" doc:"Cores"`
+	Memory     *int             `json:"memory,omitempty" doc:"GiB"`
+	Disk       *int             `json:"disk,omitempty" doc:"GiB"`
+	RegionID   string           `json:"regionId,omitempty"`
+	BuildInfo  *CreateBuildInfo `json:"buildInfo,omitempty"`
 }
 
 // CreateBuildInfo says what to build an image of.

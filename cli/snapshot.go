@@ -17,7 +17,7 @@ import (
 
 func (a *app) snapshotCommand() *cobra.Command {
 	c := group("snapshot", "Templates of sandboxes", "snapshots")
-	c.AddCommand(a.snapshotCreate(), a.snapshotPush(), a.snapshotList(), a.snapshotGet(),
+	c.AddCommand(a.snapshotCreate(), a.snapshotUpdate(), a.snapshotPush(), a.snapshotList(), a.snapshotGet(),
 		a.snapshotChange("activate", "Make an inactive snapshot usable again", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
 			_, err := s.Activate(ctx, name)
 			return err
@@ -46,6 +46,7 @@ func (a *app) snapshotCreate() *cobra.Command {
 	resourceFlags(c, &r)
 	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox (default: the image's)")
 	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's)")
+	flags.BoolVar(&p.Replace, "replace", false, "update the snapshot of that name, if there is one")
 	dockerfile := dockerfileFlags(c)
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) (err error) {
@@ -74,6 +75,58 @@ func (a *app) snapshotCreate() *cobra.Command {
 			return err
 		}
 		return f.print(a.program.Out, s, func(w io.Writer) { fmt.Fprintf(w, "Snapshot %s is %s.\n", s.Name, s.State) })
+	}
+	return c
+}
+
+func (a *app) snapshotUpdate() *cobra.Command {
+	var p daytona.UpdateSnapshotParams
+	var r daytona.Resources
+	var entrypoint string
+	c := &cobra.Command{
+		Use: "update NAME", Short: "Replace what a snapshot is made of, without a moment in which it is missing", Args: exactly(1, "the snapshot's name or id"),
+		Example: `  daytona snapshot update my-snapshot --image python:3.12-slim
+  daytona snapshot update my-snapshot --dockerfile ./Dockerfile --memory 8`,
+	}
+	f := formatFlag(c)
+	flags := c.Flags()
+	flags.StringVarP(&p.Image, "image", "i", "", "new image, with a tag or digest")
+	flags.IntVar(&r.CPU, "cpu", 0, "cores")
+	flags.IntVar(&r.Memory, "memory", 0, "memory in GiB")
+	flags.IntVar(&r.Disk, "disk", 0, "disk in GiB")
+	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox; empty is the image's")
+	flags.StringVar(&p.RegionID, "region", "", "region")
+	dockerfile := dockerfileFlags(c)
+	wait := waitFlag(c)
+	c.RunE = func(_ *cobra.Command, args []string) (err error) {
+		if p.Build, err = dockerfile(); err != nil {
+			return err
+		}
+		if p.Image != "" && p.Build != nil {
+			return usageError{errors.New("--image and --dockerfile exclude each other")}
+		}
+		if err := checkResources(c); err != nil {
+			return err
+		}
+		if flags.Changed("entrypoint") {
+			words, err := shlex.Split(entrypoint)
+			if err != nil {
+				return usageError{fmt.Errorf("--entrypoint: %w", err)}
+			}
+			p.Entrypoint = append([]string{}, words...)
+		}
+		p.Resources = &r
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := wait()
+		defer cancel()
+		s, err := client.Snapshot.Update(ctx, args[0], p, func(line string) { fmt.Fprintln(a.program.Err, line) })
+		if err != nil {
+			return err
+		}
+		return f.print(a.program.Out, s, func(w io.Writer) { fmt.Fprintf(w, "Snapshot %s is updated.\n", s.Name) })
 	}
 	return c
 }
@@ -154,7 +207,14 @@ func describeSnapshot(w io.Writer, s *api.Snapshot) {
 	if s.LastUsedAt != nil {
 		used = age(*s.LastUsedAt)
 	}
-	fields(w, "Name", s.Name, "ID", s.ID, "State", string(s.State), "Reason", reason, "Image", s.ImageName, "Pinned", s.Ref, "Size", size,
+	update := ""
+	if s.Update != nil {
+		update = string(s.Update.State)
+		if s.Update.ErrorReason != nil {
+			update += ": " + *s.Update.ErrorReason
+		}
+	}
+	fields(w, "Name", s.Name, "ID", s.ID, "State", string(s.State), "Reason", reason, "Update", update, "Image", s.ImageName, "Pinned", s.Ref, "Size", size,
 		"CPU", strconv.Itoa(s.CPU), "Memory", fmt.Sprintf("%d GiB", s.Memory), "Disk", fmt.Sprintf("%d GiB", s.Disk),
 		"Entrypoint", strings.Join(s.Entrypoint, " "), "Regions", strings.Join(s.RegionIDs, ", "), "Created", age(s.CreatedAt), "Last used", used)
 }

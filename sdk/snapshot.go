@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/opendaytona/daytona/api"
@@ -28,6 +29,7 @@ type CreateSnapshotParams struct {
 	Entrypoint []string // nil is the image's
 	Resources  *Resources
 	RegionID   string // "" is the organization's default
+	Replace    bool   // update the snapshot of that name, if there is one
 	General    bool   // for every organization; administrators only
 }
 
@@ -40,16 +42,10 @@ type CreateSnapshotParams struct {
 // ErrNotFound for the region and local files; *StateError when its image cannot
 // be had.
 func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, onLogs func(line string)) (*api.Snapshot, error) {
-	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID, General: p.General}
-	if p.Build != nil {
-		if p.Image != "" {
-			return nil, invalid("Give Image or Build, not both.")
-		}
-		build, err := s.client.build(ctx, p.Build, p.Entrypoint, onLogs)
-		if err != nil {
-			return nil, err
-		}
-		ask.BuildInfo = build
+	ask := api.CreateSnapshot{Name: p.Name, ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID, General: p.General, Replace: p.Replace}
+	var err error
+	if ask.BuildInfo, err = s.buildInfo(ctx, p.Image, p.Build, p.Entrypoint, onLogs); err != nil {
+		return nil, err
 	}
 	if r := p.Resources; r != nil {
 		ask.CPU, ask.Memory, ask.Disk = given(r.CPU), given(r.Memory), given(r.Disk)
@@ -58,9 +54,58 @@ func (s *SnapshotService) Create(ctx context.Context, p CreateSnapshotParams, on
 	if err := s.client.do(ctx, request{method: http.MethodPost, url: "/snapshots", body: ask}, &snapshot); err != nil {
 		return nil, err
 	}
+	return s.follow(ctx, &snapshot, onLogs)
+}
+
+// UpdateSnapshotParams say what to change of a snapshot. What is left out stays.
+type UpdateSnapshotParams struct {
+	Image      string     // new content: with a tag or digest
+	Build      *Image     // or to be built
+	Entrypoint []string   // nil stays; empty is the image's own
+	Resources  *Resources // zeros stay
+	RegionID   string
+}
+
+// Update changes what is behind a snapshot's name and returns when that is done.
+// New content is made beside what the snapshot has, from which sandboxes are
+// made until the two change places. onLogs is as for Create. When the new content
+// cannot be had, the snapshot is returned as it stays, with a *StateError. Errors
+// besides: as Create's; ErrNotFound.
+func (s *SnapshotService) Update(ctx context.Context, idOrName string, p UpdateSnapshotParams, onLogs func(line string)) (*api.Snapshot, error) {
+	ask := api.UpdateSnapshot{ImageName: p.Image, Entrypoint: p.Entrypoint, RegionID: p.RegionID}
+	var err error
+	if ask.BuildInfo, err = s.buildInfo(ctx, p.Image, p.Build, p.Entrypoint, onLogs); err != nil {
+		return nil, err
+	}
+	if r := p.Resources; r != nil {
+		ask.CPU, ask.Memory, ask.Disk = given(r.CPU), given(r.Memory), given(r.Disk)
+	}
+	var snapshot api.Snapshot
+	if err := s.client.do(ctx, request{method: http.MethodPut, url: "/snapshots/" + url.PathEscape(idOrName), body: ask}, &snapshot); err != nil {
+		return nil, err
+	}
+	if ask.ImageName == "" && ask.BuildInfo == nil {
+		return &snapshot, nil // nothing is to be made
+	}
+	return s.follow(ctx, &snapshot, onLogs)
+}
+
+// buildInfo uploads what a build needs; nil without one.
+func (s *SnapshotService) buildInfo(ctx context.Context, image string, build *Image, entrypoint []string, onLogs func(string)) (*api.CreateBuildInfo, error) {
+	if build == nil {
+		return nil, nil
+	}
+	if image != "" {
+		return nil, invalid("Give Image or Build, not both.")
+	}
+	return s.client.build(ctx, build, entrypoint, onLogs)
+}
+
+// follow tells how a snapshot is made until its state stays.
+func (s *SnapshotService) follow(ctx context.Context, snapshot *api.Snapshot, onLogs func(string)) (*api.Snapshot, error) {
 	done := s.client.tell(ctx, "/snapshots/"+url.PathEscape(snapshot.ID), onLogs)
 	defer done()
-	return s.settle(ctx, &snapshot)
+	return s.settle(ctx, snapshot)
 }
 
 func given(n int) *int {
@@ -73,10 +118,19 @@ func given(n int) *int {
 // settle waits until the snapshot's state stays.
 func (s *SnapshotService) settle(ctx context.Context, snapshot *api.Snapshot) (*api.Snapshot, error) {
 	for pause := firstPause; ; pause = longer(pause) {
-		switch snapshot.State {
-		case api.SnapshotActive:
+		update := snapshot.Update
+		if update != nil && (update.State == api.SnapshotError || update.State == api.SnapshotBuildFailed) {
+			e := &StateError{Noun: "The update of snapshot", Name: snapshot.Name, State: string(update.State)}
+			if update.ErrorReason != nil {
+				e.Reason = *update.ErrorReason
+			}
+			return snapshot, e
+		}
+		switch {
+		case update != nil: // goes on
+		case snapshot.State == api.SnapshotActive:
 			return snapshot, nil
-		case api.SnapshotError, api.SnapshotBuildFailed, api.SnapshotInactive, api.SnapshotRemoving:
+		case slices.Contains([]api.SnapshotState{api.SnapshotError, api.SnapshotBuildFailed, api.SnapshotInactive, api.SnapshotRemoving}, snapshot.State):
 			e := &StateError{Noun: "Snapshot", Name: snapshot.Name, State: string(snapshot.State)}
 			if snapshot.ErrorReason != nil {
 				e.Reason = *snapshot.ErrorReason

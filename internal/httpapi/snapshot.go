@@ -35,6 +35,11 @@ type listSnapshots struct {
 	Order  string `query:"order" enum:"asc,desc"`
 }
 
+type updateSnapshot struct {
+	SnapshotID
+	Body api.UpdateSnapshot
+}
+
 func (a *API) registerSnapshot() {
 	const tag = "snapshots"
 	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", permission: api.WriteSnapshots, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
@@ -59,6 +64,22 @@ func (a *API) registerSnapshot() {
 				return nil, err
 			}
 			return &body[api.Snapshot]{WireSnapshot(s)}, nil
+		})
+	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", permission: api.WriteSnapshots, tag: tag, summary: "Replace what a snapshot is made of, without a moment in which it is missing"},
+		func(ctx context.Context, in *updateSnapshot) (*body[api.Snapshot], error) {
+			b := in.Body
+			s, err := a.Snapshots.Update(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin, snapshot.CreateParams{
+				Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
+				Build: buildParams(b.BuildInfo),
+			})
+			if err != nil {
+				return nil, err
+			}
+			return a.settleSnapshot(ctx, s)
+		})
+	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, permission: api.WriteSnapshots, tag: tag, summary: "End a snapshot's update, or forget one that failed"},
+		func(ctx context.Context, in *SnapshotID) (*none, error) {
+			return nil, a.Snapshots.CancelUpdate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
 		})
 	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", permission: api.DeleteSnapshots, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
@@ -97,10 +118,17 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	case b.General && !by.Admin:
 		return nil, fault.Forbidden("SNAPSHOT_GENERAL", "Only an administrator can create a snapshot for all organizations.")
 	}
-	s, err := a.Snapshots.Create(ctx, by.OrganizationID, b.General, snapshot.CreateParams{
+	p := snapshot.CreateParams{
 		Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
 		Build: buildParams(b.BuildInfo),
-	})
+	}
+	create := func() (*snapshot.Snapshot, error) { return a.Snapshots.Create(ctx, by.OrganizationID, b.General, p) }
+	if b.Replace {
+		create = func() (*snapshot.Snapshot, error) {
+			return a.Snapshots.CreateOrUpdate(ctx, by.OrganizationID, b.General, by.Admin, p)
+		}
+	}
+	s, err := create()
 	if err != nil {
 		return nil, err
 	}
@@ -165,13 +193,24 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 		size := float64(s.Size) / (1 << 30)
 		w.Size = &size
 	}
-	if s.Build != nil {
-		w.BuildInfo = &api.BuildInfo{
-			DockerfileContent: s.Build.Dockerfile, ContextHashes: append([]string{}, s.Build.Contexts...), SnapshotRef: s.Build.Ref,
-			CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+	w.BuildInfo = wireBuild(s)
+	if next := s.Next; next != nil {
+		w.Update = &api.SnapshotUpdate{State: api.SnapshotState(next.State), ImageName: next.ImageName, BuildInfo: wireBuild(next), CreatedAt: next.CreatedAt}
+		if next.ErrorReason != "" {
+			w.Update.ErrorReason = &next.ErrorReason
 		}
 	}
 	return w
+}
+
+func wireBuild(s *snapshot.Snapshot) *api.BuildInfo {
+	if s.Build == nil {
+		return nil
+	}
+	return &api.BuildInfo{
+		DockerfileContent: s.Build.Dockerfile, ContextHashes: append([]string{}, s.Build.Contexts...), SnapshotRef: s.Build.Ref,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+	}
 }
 
 func pages(total, limit int) int { return (total + limit - 1) / limit }
