@@ -27,7 +27,7 @@ func (i *Image) openStore(ctx context.Context, image, from string, platform v1.P
 	}
 	if from == Podman || from == "" && errors.Is(err, errNotThere) {
 		var podmanErr error
-		if file, podmanErr = i.savePodman(ctx, image, from == Podman); podmanErr == nil || from == Podman || !errors.Is(podmanErr, errNotThere) {
+		if file, podmanErr = i.savePodman(ctx, image); podmanErr == nil || from == Podman || !errors.Is(podmanErr, errNotThere) {
 			err = podmanErr
 		}
 	}
@@ -42,7 +42,7 @@ func (i *Image) openStore(ctx context.Context, image, from string, platform v1.P
 	case errors.Is(err, errNotThere) && from == "":
 		return errorf("Image %s is in neither docker's nor podman's store, and no file of that name exists: see docker images and podman images.", image)
 	case errors.Is(err, errNotThere):
-		return errorf("Image %s is not in %s's store (%v): see %s images.", image, from, err, from)
+		return errorf("Image %s cannot be had: %s.", image, strings.TrimPrefix(err.Error(), errNotThere.Error()+": "))
 	}
 	return errorf("Image %s cannot be had: %v.", image, err)
 }
@@ -74,7 +74,7 @@ func (i *Image) saveDocker(ctx context.Context, image string, platform v1.Platfo
 			defer resp.Body.Close()
 			text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 			if resp.StatusCode == http.StatusNotFound {
-				return nil, fmt.Errorf("%w: docker has no such image", errNotThere)
+				return nil, fmt.Errorf("%w: docker has no such image, see docker images", errNotThere)
 			}
 			return nil, fmt.Errorf("docker answers %s: %s", resp.Status, strings.TrimSpace(string(text)))
 		}
@@ -126,13 +126,14 @@ func dockerHost() (network, address string, err error) {
 }
 
 // savePodman writes what podman has of the image into a file.
-func (i *Image) savePodman(ctx context.Context, image string, asked bool) (file string, err error) {
+func (i *Image) savePodman(ctx context.Context, image string) (file string, err error) {
 	program, err := exec.LookPath("podman")
 	if err != nil {
 		return "", fmt.Errorf("%w: there is no program podman", errNotThere)
 	}
-	if err := exec.CommandContext(ctx, program, "image", "exists", image).Run(); err != nil && !asked {
-		return "", fmt.Errorf("%w: podman has no such image", errNotThere)
+	var exit *exec.ExitError
+	if err := exec.CommandContext(ctx, program, "image", "exists", image).Run(); errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return "", fmt.Errorf("%w: podman has no such image, see podman images", errNotThere)
 	}
 	dir, err := os.MkdirTemp("", "daytona-push-")
 	if err != nil {
