@@ -13,6 +13,7 @@ from daytona import (
     Daytona,
     DaytonaError,
     Image,
+    ListSandboxesQuery,
     Resources,
 )
 
@@ -124,7 +125,13 @@ def test_a_failed_build_names_the_line(daytona: Daytona, gone: str) -> None:
         )
     assert daytona.snapshot.get(gone).state == "build_failed"
     with pytest.raises(DaytonaError, match="BUILD_FAILED"):
-        daytona.create(CreateSandboxFromImageParams(image=Image.base(IMAGE).run_commands("exit 9")), timeout=60)
+        failing = CreateSandboxFromImageParams(
+            image=Image.base(IMAGE).run_commands("exit 9"), labels={"fails": gone}, resources=Resources(cpu=1)
+        )
+        daytona.create(failing, timeout=60)
+    (failed,) = daytona.list(ListSandboxesQuery(labels={"fails": gone}))
+    assert failed.state == "build_failed"
+    failed.delete()  # it stays until then, to tell why
 
 
 def test_deleting_the_snapshot_ends_its_build(daytona: Daytona, name: str) -> None:
