@@ -41,12 +41,14 @@ type Snapshot struct {
 	SourceSandboxID *string       `json:"sourceSandboxId"`
 	SandboxClass    string        `json:"sandboxClass,omitempty" example:"container"`
 	BuildInfo       *BuildInfo    `json:"buildInfo,omitempty"`
-	// Update is beyond the published API.
-	Update *SnapshotUpdate `json:"update,omitempty" doc:"The new content that is being made, or could not be; the snapshot serves what it has"`
+	// Revision and Update are beyond the published API.
+	Revision string          `json:"revision" doc:"Moves when the snapshot gets new content"`
+	Update   *SnapshotUpdate `json:"update,omitempty" doc:"The new content that is being made, or could not be; the snapshot serves what it has"`
 }
 
 // SnapshotUpdate is the next content of a snapshot.
 type SnapshotUpdate struct {
+	ID          string        `json:"id" doc:"The snapshot's revision, once it is made"`
 	State       SnapshotState `json:"state" enum:"pending,building,pulling,error,build_failed"`
 	ErrorReason *string       `json:"errorReason" doc:"Why it could not be made"`
 	ImageName   string        `json:"imageName,omitempty"`

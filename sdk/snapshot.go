@@ -117,8 +117,15 @@ func given(n int) *int {
 
 // settle waits until the snapshot's state stays.
 func (s *SnapshotService) settle(ctx context.Context, snapshot *api.Snapshot) (*api.Snapshot, error) {
+	wanted := "" // the revision that an update makes
+	if snapshot.Update != nil {
+		wanted = snapshot.Update.ID
+	}
 	for pause := firstPause; ; pause = longer(pause) {
 		update := snapshot.Update
+		if wanted != "" && snapshot.Revision != wanted && (update == nil || update.ID != wanted) {
+			return snapshot, &StateError{Noun: "The update of snapshot", Name: snapshot.Name, State: "cancelled", Reason: "it was cancelled, or another one took its place."}
+		}
 		if update != nil && (update.State == api.SnapshotError || update.State == api.SnapshotBuildFailed) {
 			e := &StateError{Noun: "The update of snapshot", Name: snapshot.Name, State: string(update.State)}
 			if update.ErrorReason != nil {

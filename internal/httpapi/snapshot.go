@@ -181,7 +181,7 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 	w := api.Snapshot{
 		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: api.SnapshotState(s.State),
 		Entrypoint: s.Entrypoint, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
-		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, LastUsedAt: s.LastUsedAt, RegionIDs: s.RegionIDs, Ref: s.ImageDigest, SandboxClass: sandboxClass,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, LastUsedAt: s.LastUsedAt, RegionIDs: s.RegionIDs, Ref: s.ImageDigest, SandboxClass: sandboxClass, Revision: s.Revision,
 	}
 	if s.ErrorReason != "" {
 		w.ErrorReason = &s.ErrorReason
@@ -195,7 +195,7 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 	}
 	w.BuildInfo = wireBuild(s)
 	if next := s.Next; next != nil {
-		w.Update = &api.SnapshotUpdate{State: api.SnapshotState(next.State), ImageName: next.ImageName, BuildInfo: wireBuild(next), CreatedAt: next.CreatedAt}
+		w.Update = &api.SnapshotUpdate{ID: next.Revision, State: api.SnapshotState(next.State), ImageName: next.ImageName, BuildInfo: wireBuild(next), CreatedAt: next.CreatedAt}
 		if next.ErrorReason != "" {
 			w.Update.ErrorReason = &next.ErrorReason
 		}

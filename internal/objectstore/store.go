@@ -42,7 +42,9 @@ type Options struct {
 	Dir     string        // holds everything
 	MaxSize int64         // bytes of one upload request
 	Life    time.Duration // of an archive that no build uses
-	Log     *slog.Logger
+	// Needed tells which archives will be built of again, however old; nil is none.
+	Needed func(context.Context) (func(organizationID, hash string) bool, error)
+	Log    *slog.Logger
 }
 
 // Store is the archives and their endpoint.
@@ -144,7 +146,7 @@ func (s *Store) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepPeriod)
 	defer tick.Stop()
 	for {
-		if err := s.Sweep(time.Now()); err != nil {
+		if err := s.Sweep(ctx, time.Now()); err != nil {
 			s.Log.Error("remove unused contexts", "err", err)
 		}
 		select {
@@ -156,8 +158,15 @@ func (s *Store) Run(ctx context.Context) error {
 }
 
 // Sweep removes the archives, and the uploads that were never finished, that
-// were last used before now by more than their life.
-func (s *Store) Sweep(now time.Time) error {
+// were last used before now by more than their life. What is needed stays.
+func (s *Store) Sweep(ctx context.Context, now time.Time) error {
+	needed := func(string, string) bool { return false }
+	if s.Needed != nil {
+		var err error
+		if needed, err = s.Needed(ctx); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	err := filepath.WalkDir(s.bucketDir(), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -168,6 +177,9 @@ func (s *Store) Sweep(now time.Time) error {
 		}
 		info, err := d.Info()
 		if err != nil || d.IsDir() || now.Sub(info.ModTime()) < s.Life {
+			return nil
+		}
+		if dir := filepath.Dir(path); needed(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)) {
 			return nil
 		}
 		errs = append(errs, os.Remove(path))

@@ -147,7 +147,7 @@ func TestUnusedContextsExpire(t *testing.T) {
 	if _, err := m.PutObject(t.Context(), Bucket, "org/h/context.tar", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Sweep(time.Now().Add(time.Hour)); err != nil {
+	if err := s.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	r, err := s.Context("org", "h")
@@ -155,7 +155,7 @@ func TestUnusedContextsExpire(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	if err := s.Sweep(time.Now().Add(48 * time.Hour)); err != nil {
+	if err := s.Sweep(t.Context(), time.Now().Add(48*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Context("org", "h"); !errors.Is(err, ErrNotFound) {

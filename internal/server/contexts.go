@@ -17,12 +17,32 @@ const (
 )
 
 func (s *server) openContexts() (err error) {
-	s.contexts, err = objectstore.Open(objectstore.Options{Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Log: s.log})
+	s.contexts, err = objectstore.Open(objectstore.Options{Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log})
 	if err != nil {
 		return err
 	}
 	s.opened("contexts", s.contexts.Close)
 	return nil
+}
+
+// neededContexts are those of snapshots: one that was inactive for long is built
+// again when it is used.
+func (s *server) neededContexts(ctx context.Context) (func(organizationID, hash string) bool, error) {
+	all, err := s.db.SnapshotsIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	type context struct{ organization, hash string }
+	needed := map[context]bool{}
+	for _, snap := range all {
+		if snap.Build == nil {
+			continue
+		}
+		for _, hash := range snap.Build.Contexts {
+			needed[context{snap.OrganizationID, hash}] = true
+		}
+	}
+	return func(organizationID, hash string) bool { return needed[context{organizationID, hash}] }, nil
 }
 
 // contextError tells people of a context that cannot be used.

@@ -23,9 +23,10 @@ var defaultSnapshots = []struct {
 }
 
 // recordDefaults records the default snapshots at the first start, and anew
-// those that failed at an earlier one or are of an older server's image; the reconciler makes them, and sandboxes
-// that need one wait for it. So it is done before the first request. A mark in
-// the data directory says that it was done: a snapshot that an administrator
+// those that failed at an earlier one or are of an older server's image, which
+// serve until then. The reconciler makes them, and sandboxes that need one wait
+// for it; so it is done before the first request. A mark in the data directory
+// says that it was done: a snapshot that an administrator
 // deletes does not come back.
 func (s *server) recordDefaults(ctx context.Context) error {
 	if s.DefaultImage == DefaultImageNone {
@@ -36,33 +37,26 @@ func (s *server) recordDefaults(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the default snapshots: %w", err)
 	}
-	recorded := !first
 	for _, d := range defaultSnapshots {
-		image := ""
+		image := s.defaultReference()
 		snap, err := s.snapshots.Get(ctx, "", d.name)
 		switch {
 		case err != nil && !fault.Is(err, fault.KindNotFound):
 			return fmt.Errorf("look for default snapshot %s: %w", d.name, err)
 		case err == nil && snap.General && snap.State != snapshot.StateRemoving && (snap.State.Failed() && snap.OrganizationID == "" || s.made.successor(snap.ImageName) != ""):
-			image = s.defaultReference()
 			if next := s.made.successor(snap.ImageName); next != "" {
 				image = next
 			}
+			if snap.Next != nil && snap.Next.ImageName == image && !snap.Next.State.Failed() {
+				continue // it goes on
+			}
 			s.log.Warn("making a default snapshot anew", "snapshot", d.name, "failed", snap.ErrorReason, "image", snap.ImageName, "now", image)
-			// Were the server to end before the new one is recorded, the next
-			// start would do it.
-			if err := os.Remove(mark); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if _, err := s.snapshots.Update(ctx, "", snap.ID, true, snapshot.CreateParams{ImageName: image}); err != nil {
 				return fmt.Errorf("replace default snapshot %s: %w", d.name, err)
 			}
-			recorded = false
-			if err := s.snapshots.Delete(ctx, "", snap.ID, true); err != nil {
-				return fmt.Errorf("replace default snapshot %s: %w", d.name, err)
-			}
+			continue
 		case err == nil && snap.State != snapshot.StateRemoving, !first:
 			continue
-		}
-		if image == "" {
-			image = s.defaultReference()
 		}
 		_, err = s.snapshots.Create(ctx, "", true, snapshot.CreateParams{
 			Name: d.name, ImageName: image, Entrypoint: snapshot.DefaultEntrypoint, RegionID: s.Region,
@@ -73,7 +67,7 @@ func (s *server) recordDefaults(ctx context.Context) error {
 		}
 		s.log.Info("making a default snapshot in the background", "snapshot", d.name, "image", image)
 	}
-	if recorded {
+	if !first {
 		return nil
 	}
 	if err := writeFile(mark, []byte("The default snapshots were recorded; without this file the next start records those that are missing.\n")); err != nil {

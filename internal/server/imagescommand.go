@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,9 +86,7 @@ func buildImages(ctx context.Context, c Config, variant string, out io.Writer) e
 
 // replaceSnapshot makes a snapshot in place of the one that has its name.
 func replaceSnapshot(ctx context.Context, client *daytona.Client, p daytona.CreateSnapshotParams, out io.Writer) error {
-	if err := client.Snapshot.Delete(ctx, p.Name); err != nil && !errors.Is(err, daytona.ErrNotFound) {
-		return fmt.Errorf("replace snapshot %s: %w", p.Name, err)
-	}
+	p.Replace = true
 	if _, err := client.Snapshot.Create(ctx, p, func(line string) { fmt.Fprintln(out, line) }); err != nil {
 		return fmt.Errorf("make snapshot %s: %w", p.Name, err)
 	}

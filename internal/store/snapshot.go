@@ -142,31 +142,53 @@ func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, all
 
 // Snapshot is snapshot.Store.
 func (s *Store) Snapshot(ctx context.Context, id string) (*snapshot.Snapshot, error) {
-	var r snapshotRow
-	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
-		return nil, snapshotMissing(err, id)
-	}
-	return oneSnapshot(ctx, s.read, &r)
+	return s.readSnapshot(ctx, id, func(q *bun.SelectQuery) { q.Where("id = ?", id) })
+}
+
+// readSnapshot reads the first that select finds.
+func (s *Store) readSnapshot(ctx context.Context, name string, selects func(*bun.SelectQuery)) (snap *snapshot.Snapshot, err error) {
+	err = s.inRead(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var r snapshotRow
+		q := tx.NewSelect().Model(&r)
+		selects(q)
+		if err := q.Limit(1).Scan(ctx); err != nil {
+			return snapshotMissing(err, name)
+		}
+		var err error
+		snap, err = oneSnapshot(ctx, tx, &r)
+		return err
+	})
+	return snap, err
 }
 
 // FindSnapshot is snapshot.Store.
 func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error) {
-	var r snapshotRow
-	// One's own before general ones, those that stay before those that go, and
-	// an id before a name that looks like it.
-	err := s.read.NewSelect().Model(&r).Where("(organization_id = ? OR general)", organizationID).
-		Where("(id = ? OR name = ?)", idOrName, idOrName).Where("replaces = ''").
-		OrderExpr("organization_id = ? DESC, state = 'removing', id = ? DESC, created_at DESC", organizationID, idOrName).Limit(1).Scan(ctx)
-	if err != nil {
-		return nil, snapshotMissing(err, idOrName)
-	}
-	return oneSnapshot(ctx, s.read, &r)
+	return s.readSnapshot(ctx, idOrName, func(q *bun.SelectQuery) {
+		// One's own before general ones, those that stay before those that go, and
+		// an id before a name that looks like it.
+		q.Where("(organization_id = ? OR general)", organizationID).
+			Where("(id = ? OR name = ?)", idOrName, idOrName).Where("replaces = ''").
+			OrderExpr("organization_id = ? DESC, state = 'removing', id = ? DESC, created_at DESC", organizationID, idOrName)
+	})
 }
 
 // ListSnapshots is snapshot.Store.
-func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapshot.Snapshot, int, error) {
-	var rows []*snapshotRow
-	q := s.read.NewSelect().Model(&rows).Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient AND replaces = ''")
+func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) (page []*snapshot.Snapshot, total int, err error) {
+	err = s.inRead(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var rows []*snapshotRow
+		n, err := selectPage(tx.NewSelect().Model(&rows), f).ScanAndCount(ctx)
+		if err != nil {
+			return err
+		}
+		total = int(n)
+		page, err = snapshots(ctx, tx, rows...)
+		return err
+	})
+	return page, total, err
+}
+
+func selectPage(q *bun.SelectQuery, f snapshot.Filter) *bun.SelectQuery {
+	q.Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient AND replaces = ''")
 	if f.Name != "" {
 		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
 	}
@@ -187,12 +209,7 @@ func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) ([]*snapsh
 		}
 		q.OrderExpr(column)
 	}
-	total, err := q.OrderExpr("id").Limit(int64(f.Limit)).Offset(int64(f.Page-1) * int64(f.Limit)).ScanAndCount(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	page, err := snapshots(ctx, s.read, rows...)
-	return page, int(total), err
+	return q.OrderExpr("id").Limit(int64(f.Limit)).Offset(int64(f.Page-1) * int64(f.Limit))
 }
 
 // UpdateSnapshot is snapshot.Store.
@@ -270,31 +287,33 @@ func (s *Store) DeleteSnapshot(ctx context.Context, id string) error {
 }
 
 // SnapshotsIn is snapshot.Store.
-func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*snapshot.Snapshot, error) {
-	var rows []*snapshotRow
-	q := s.read.NewSelect().Model(&rows)
-	if len(states) > 0 {
-		q.Where("state IN (?)", bun.List(states))
-	}
-	if err := q.OrderExpr("created_at, id").Scan(ctx); err != nil {
-		return nil, err
-	}
-	return snapshots(ctx, s.read, rows...)
+func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) (all []*snapshot.Snapshot, err error) {
+	err = s.inRead(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var rows []*snapshotRow
+		q := tx.NewSelect().Model(&rows)
+		if len(states) > 0 {
+			q.Where("state IN (?)", bun.List(states))
+		}
+		if err := q.OrderExpr("created_at, id").Scan(ctx); err != nil {
+			return err
+		}
+		var err error
+		all, err = snapshots(ctx, tx, rows...)
+		return err
+	})
+	return all, err
 }
 
 // BuiltSnapshot is snapshot.Store.
 func (s *Store) BuiltSnapshot(ctx context.Context, ref string, transient bool) (*snapshot.Snapshot, error) {
-	var r snapshotRow
-	q := s.read.NewSelect().Model(&r).Where("build_ref = ?", ref)
-	if transient {
-		q.Where("transient").Where("state <> ?", snapshot.StateRemoving)
-	} else {
-		q.Where("state = ?", snapshot.StateActive)
-	}
-	if err := q.OrderExpr("created_at").Limit(1).Scan(ctx); err != nil {
-		return nil, snapshotMissing(err, ref)
-	}
-	return oneSnapshot(ctx, s.read, &r)
+	return s.readSnapshot(ctx, ref, func(q *bun.SelectQuery) {
+		q.Where("build_ref = ?", ref).OrderExpr("created_at")
+		if transient {
+			q.Where("transient").Where("state <> ?", snapshot.StateRemoving)
+		} else {
+			q.Where("state = ?", snapshot.StateActive)
+		}
+	})
 }
 
 // SandboxesOfImage is snapshot.Store.

@@ -112,6 +112,11 @@ func (s *Store) inTx(ctx context.Context, f func(ctx context.Context, tx bun.Tx)
 	return s.write.RunInTx(ctx, nil, f)
 }
 
+// inRead runs f in a transaction that sees the database at one moment.
+func (s *Store) inRead(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
+	return s.read.RunInTx(ctx, &sql.TxOptions{ReadOnly: true}, f)
+}
+
 // isDuplicate reports whether a unique index refused the row.
 func isDuplicate(err error) bool {
 	var e *sqlite.Error

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -293,5 +294,17 @@ func TestKeysAreFoundByHashAndGoForGood(t *testing.T) {
 	}
 	if _, _, err := s.KeyByHash(t.Context(), "h"); !fault.Is(err, fault.KindNotFound) {
 		t.Errorf("after delete: %v", err)
+	}
+}
+
+func TestEachMigrationIsATransaction(t *testing.T) {
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f, ".tx.up.sql") { // which is what bun goes by
+			t.Errorf("%s is not named as one", f)
+		}
 	}
 }
