@@ -1,8 +1,8 @@
 package local
 
 import (
-	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,27 +13,14 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
 )
 
 // outside is a web server beyond this machine, reached by forwarding only.
-func outside(t *testing.T) (address string) {
+func outside(t *testing.T) string {
 	t.Helper()
-	const link = "dtout1"
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
-	}
-	name := fmt.Sprintf("%s-%d", link, os.Getpid())
-	run("ip", "netns", "add", name)
-	t.Cleanup(func() { run("ip", "netns", "del", name) })
-	run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-	t.Cleanup(func() { run("ip", "link", "del", link) })
-	run("ip", "addr", "add", "198.18.78.1/30", "dev", link)
-	run("ip", "link", "set", link, "up")
-	run("ip", "-n", name, "addr", "add", "198.18.78.2/30", "dev", "eth0")
-	run("ip", "-n", name, "link", "set", "eth0", "up")
+	const address = "198.18.78.2"
+	name := beyond.Network(t, "dtout1", netip.MustParseAddr(address))
 	page := t.TempDir()
 	if err := os.WriteFile(filepath.Join(page, "index.html"), []byte("from outside"), 0o644); err != nil {
 		t.Fatal(err)
@@ -43,7 +30,7 @@ func outside(t *testing.T) (address string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
-	return "198.18.78.2"
+	return address
 }
 
 // resolveOnLoopback makes this machine one whose only resolver is on its

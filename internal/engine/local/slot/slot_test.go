@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
+
+	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
 )
 
 func open(t *testing.T, ready int) *Pool {
@@ -139,24 +141,10 @@ func TestASlotReachesNeitherTheHostNorAnotherSlot(t *testing.T) {
 }
 
 // outside is a network namespace beyond the host, reached through forwarding.
-func outside(t *testing.T) (address string) {
+func outside(t *testing.T) string {
 	t.Helper()
-	const link = "dtout0"
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
-	}
-	name := fmt.Sprintf("dtout%d", os.Getpid())
-	run("ip", "netns", "add", name)
-	t.Cleanup(func() { run("ip", "netns", "del", name) })
-	run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-	t.Cleanup(func() { run("ip", "link", "del", link) })
-	run("ip", "addr", "add", "198.18.77.1/30", "dev", link)
-	run("ip", "link", "set", link, "up")
-	run("ip", "-n", name, "addr", "add", "198.18.77.2/30", "dev", "eth0")
-	run("ip", "-n", name, "link", "set", "eth0", "up")
+	const address = "198.18.77.2"
+	name := beyond.Network(t, "dtout0", netip.MustParseAddr(address))
 	server := exec.Command("ip", "netns", "exec", name, "python3", "-c",
 		"import socket,threading\ndef echo():\n s=socket.create_server(('0.0.0.0',7778))\n c,a=s.accept()\n while True:c.send(c.recv(1))\n"+
 			"threading.Thread(target=echo,daemon=True).start()\n"+
@@ -169,7 +157,7 @@ func outside(t *testing.T) (address string) {
 	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	return "198.18.77.2"
+	return address
 }
 
 func TestPoliciesDecideWhatIsReachedOutside(t *testing.T) {
