@@ -17,6 +17,10 @@ import (
 // others clients poll.
 const snapshotPatience = time.Second
 
+// buildPatience is the same for builds, of which only cached ones take less: the
+// official SDKs read the log of those that they are told of while they go on.
+const buildPatience = 200 * time.Millisecond
+
 // sandboxClass is the class of all our sandboxes.
 const sandboxClass = "container"
 
@@ -144,7 +148,11 @@ func buildParams(b *api.CreateBuildInfo) *snapshot.BuildParams {
 
 // settleSnapshot answers with the outcome when it comes soon.
 func (a *API) settleSnapshot(ctx context.Context, s *snapshot.Snapshot) (*body[api.Snapshot], error) {
-	wait, cancel := context.WithTimeout(ctx, snapshotPatience)
+	patience := snapshotPatience
+	if s.Build != nil || s.Next != nil && s.Next.Build != nil {
+		patience = buildPatience
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s, err := a.Snapshots.Settle(wait, s)
 	if err != nil {
