@@ -132,6 +132,13 @@ type UpdateLastActivity struct {
 	ActivityType string `json:"activityType,omitempty"`
 }
 
+// ResizeSandbox changes what a sandbox has. What is left out stays.
+type ResizeSandbox struct {
+	CPU    *int `json:"cpu,omitempty" doc:"Cores"`
+	Memory *int `json:"memory,omitempty" doc:"GiB"`
+	Disk   *int `json:"disk,omitempty" doc:"GiB"`
+}
+
 // UpdateSandboxNetworkSettings changes what a sandbox may reach. What is left
 // out stays; an allow list ends a block of everything.
 type UpdateSandboxNetworkSettings struct {

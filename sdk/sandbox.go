@@ -251,6 +251,14 @@ func (s *Sandbox) UpdateNetworkSettings(ctx context.Context, n NetworkSettings) 
 	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/network-settings"), body: ask}, &s.Sandbox)
 }
 
+// Resize changes the sandbox's CPU, memory and disk; 0 stays as it is. One that
+// runs has them at once. Errors: ErrInvalid, also when memory or disk would be
+// less than what is in use, or over the quota.
+func (s *Sandbox) Resize(ctx context.Context, r Resources) error {
+	ask := api.ResizeSandbox{CPU: given(r.CPU), Memory: given(r.Memory), Disk: given(r.Disk)}
+	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/resize"), body: ask}, &s.Sandbox)
+}
+
 // SetAutostopInterval sets after how many minutes without activity the sandbox
 // stops; 0 is never.
 func (s *Sandbox) SetAutostopInterval(ctx context.Context, minutes int) error {

@@ -7,6 +7,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -42,6 +43,11 @@ type Engine interface {
 	// SetNetwork changes what a running sandbox may reach, at once: open
 	// connections that no longer pass are cut. One that does not run is fine.
 	SetNetwork(ctx context.Context, id string, n Network) error
+
+	// Resize changes the CPU, memory and disk of a sandbox; of one that runs at
+	// once. Nothing changes when one is less than what is in use. Errors:
+	// ErrNotFound, *TooSmall.
+	Resize(ctx context.Context, id string, r Resources) error
 
 	// Inspect tells what is there now. Errors: ErrNotFound.
 	Inspect(ctx context.Context, id string) (Status, error)
@@ -127,6 +133,16 @@ type Status struct {
 type Exit struct {
 	ID        string
 	OOMKilled bool // the kernel killed for the memory limit
+}
+
+// TooSmall says that a size is below what the sandbox uses now.
+type TooSmall struct {
+	Resource string // "memory" or "disk"
+	Used     int64  // bytes
+}
+
+func (e *TooSmall) Error() string {
+	return fmt.Sprintf("%s is too small: %d bytes are in use", e.Resource, e.Used)
 }
 
 // Errors of an Engine, to be matched by errors.Is.

@@ -274,6 +274,49 @@ func TestAFailedPullSaysWhyAndItsNameIsFreeAgain(t *testing.T) {
 	s.snapshot("snap")
 }
 
+func TestASandboxIsResizedWithinItsUseAndQuota(t *testing.T) {
+	s := newServer(t)
+	s.snapshot("snap") // 1 core, 1 GiB, 3 GiB
+	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
+	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"other"}`, 200)
+	for _, c := range []struct {
+		body   string
+		status int
+		says   string
+	}{
+		{`{"cpu":2,"memory":4}`, 200, ""},
+		{`{"disk":6}`, 200, ""},
+		{`{"cpu":5}`, 400, "at most 4 cores"},
+		{`{"cpu":0}`, 400, "cpu"},
+		{`{"memory":"much"}`, 400, "memory"},
+		{`{}`, 400, "Give cpu, memory or disk"},
+		{`{"memory":3}`, 400, "uses 3.50 GiB"},
+		{`{"memory":4,"cpu":3}`, 200, ""},
+		{`{"cpu":2}`, 200, ""},
+	} {
+		s.engine.mu.Lock()
+		s.engine.used = 7 << 29
+		s.engine.mu.Unlock()
+		if got := fmt.Sprint(s.call("POST", "/api/sandbox/box/resize", c.body, c.status)["message"]); !strings.Contains(got, c.says) {
+			t.Errorf("%s: says %q", c.body, got)
+		}
+	}
+	got := s.call("GET", "/api/sandbox/box", "", 200)
+	if got["cpu"] != 2.0 || got["memory"] != 4.0 || got["disk"] != 6.0 {
+		t.Errorf("it has %v cores, %v and %v GiB", got["cpu"], got["memory"], got["disk"])
+	}
+	if s.engine.size.CPU != 2 || s.engine.size.Memory != 4<<30 || s.engine.size.Disk != 6<<30 {
+		t.Errorf("the engine has %+v", s.engine.size)
+	}
+	// 6 cores in all: what others have counts, what it has itself does not.
+	s.call("POST", "/api/sandbox/box/resize", `{"cpu":4}`, 200)
+	if got := fmt.Sprint(s.call("POST", "/api/sandbox/other/resize", `{"cpu":3,"memory":4}`, 400)["message"]); !strings.Contains(got, "4 of 6 cores are used, 3 more") {
+		t.Errorf("says %q", got)
+	}
+	s.call("POST", "/api/sandbox/other/resize", `{"cpu":2,"memory":4}`, 200)
+	s.call("POST", "/api/sandbox/none/resize", `{"cpu":2}`, 404)
+}
+
 func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
 	s := newServer(t)
 	s.snapshot("snap")
@@ -466,6 +509,8 @@ type memoryEngine struct {
 	noCaptures
 	mu      sync.Mutex
 	running map[string]bool
+	used    int64            // memory of every sandbox
+	size    engine.Resources // of the last resize
 }
 
 func (m *memoryEngine) set(id string, running, exists bool) error {
@@ -493,6 +538,16 @@ func (m *memoryEngine) Dial(context.Context, string) (net.Conn, error) {
 	return nil, engine.ErrNotRunning
 }
 func (*memoryEngine) SetNetwork(context.Context, string, engine.Network) error { return nil }
+
+func (m *memoryEngine) Resize(_ context.Context, id string, r engine.Resources) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.Memory < m.used {
+		return fmt.Errorf("resize: %w", &engine.TooSmall{Resource: "memory", Used: m.used})
+	}
+	m.size = r
+	return nil
+}
 
 func (m *memoryEngine) Exits() <-chan engine.Exit { return nil }
 func (m *memoryEngine) Close() error              { return nil }

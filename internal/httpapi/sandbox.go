@@ -58,6 +58,11 @@ type networkSettings struct {
 	Body api.UpdateSandboxNetworkSettings
 }
 
+type resizeSandbox struct {
+	SandboxID
+	Body api.ResizeSandbox
+}
+
 type labelSandbox struct {
 	SandboxID
 	Body api.SandboxLabels
@@ -126,6 +131,11 @@ func (a *API) registerSandbox() {
 			sb, err := a.Sandboxes.SetNetwork(ctx, caller(ctx).OrganizationID, in.ID, sandbox.NetworkParams{
 				BlockAll: in.Body.NetworkBlockAll, AllowList: in.Body.NetworkAllowList, Domains: in.Body.DomainAllowList,
 			})
+			return a.sandboxBody(ctx, sb, err)
+		})
+	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", permission: api.WriteSandboxes, tag: tag, summary: "Change a sandbox's CPU, memory and disk, also while it runs"},
+		func(ctx context.Context, in *resizeSandbox) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.Resize(ctx, caller(ctx).OrganizationID, in.ID, sandbox.ResizeParams(in.Body))
 			return a.sandboxBody(ctx, sb, err)
 		})
 	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, permission: api.WriteSandboxes, tag: tag, summary: "Tell that a sandbox is being used"},

@@ -55,6 +55,9 @@ type Store interface {
 	// UpdateSandbox reads the sandbox, lets change edit it and writes it back.
 	// Nothing is written when change fails.
 	UpdateSandbox(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error)
+	// ResizeSandbox is the same, and change is told what the organization's
+	// other sandboxes take.
+	ResizeSandbox(ctx context.Context, id string, change func(sb *Sandbox, others Usage) error) (*Sandbox, error)
 	// TouchSandboxes moves LastActivityAt of each id forward to its time.
 	TouchSandboxes(ctx context.Context, at map[string]time.Time) error
 	// DeleteSandbox forgets it, but for Kin; a missing one is fine.

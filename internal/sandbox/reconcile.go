@@ -69,7 +69,7 @@ func (s *Service) resume(ctx context.Context) error {
 			}
 		case sb.State == StateStarted:
 			// A change may have been written and not been made.
-			if err := s.syncNetwork(ctx, sb.ID); err != nil {
+			if err := errors.Join(s.syncNetwork(ctx, sb.ID), s.syncSize(ctx, sb)); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 			}
 		case sb.State != StateStarted && st.Phase == engine.PhaseRunning:

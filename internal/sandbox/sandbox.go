@@ -59,6 +59,15 @@ type Resources struct {
 	CPU, Memory, Disk int
 }
 
+// maxPIDs is what a sandbox may have of processes and threads: enough for
+// Kubernetes inside, and little enough that a few of them do not use up the
+// machine's ids.
+const maxPIDs = 4096
+
+func (r Resources) spec() engine.Resources {
+	return engine.Resources{CPU: float64(r.CPU), Memory: int64(r.Memory) * gib, Disk: int64(r.Disk) * gib, PIDs: maxPIDs}
+}
+
 // Network is what the sandbox may reach.
 type Network struct {
 	BlockAll bool
@@ -172,12 +181,8 @@ func (s *Sandbox) spec() engine.Spec {
 		Entrypoint: s.Entrypoint,
 		Env:        s.Env,
 		User:       s.User,
-		Resources: engine.Resources{
-			CPU:    float64(s.Resources.CPU),
-			Memory: int64(s.Resources.Memory) * gib,
-			Disk:   int64(s.Resources.Disk) * gib,
-		},
-		Network: s.Network.spec(),
+		Resources:  s.Resources.spec(),
+		Network:    s.Network.spec(),
 	}
 }
 

@@ -35,6 +35,8 @@ type Service struct {
 
 	networks sync.Mutex // one change of a running sandbox's network at a time
 
+	sizes sync.Mutex // one resize at a time
+
 	mu    sync.Mutex
 	steps map[string]context.CancelFunc // by id: how a removal ends a start
 	kills sync.WaitGroup

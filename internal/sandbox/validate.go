@@ -59,8 +59,8 @@ func (p CreateParams) validate() error {
 		return fault.Invalid("", "cpu, memory and disk come from the snapshot: create a snapshot with the resources you need and name it here.")
 	}
 	for _, r := range p.asked() {
-		if r.value != nil && *r.value < 1 {
-			return fault.Invalid(r.field, fmt.Sprintf("%s must be a whole number of at least 1, not %d.", r.field, *r.value))
+		if err := r.validate(); err != nil {
+			return err
 		}
 	}
 	if err := validateLabels(p.Labels); err != nil {
@@ -195,6 +195,13 @@ func items(list string) (out []string) {
 type askedResource struct {
 	field string
 	value *int
+}
+
+func (r askedResource) validate() error {
+	if r.value != nil && *r.value < 1 {
+		return fault.Invalid(r.field, fmt.Sprintf("%s must be a whole number of at least 1, not %d.", r.field, *r.value))
+	}
+	return nil
 }
 
 func (p CreateParams) asked() []askedResource {

@@ -263,6 +263,8 @@ func (m *memoryEngine) RunStep(context.Context, local.Step) (int, error) {
 
 func (*memoryEngine) SetNetwork(context.Context, string, engine.Network) error { return nil }
 
+func (*memoryEngine) Resize(context.Context, string, engine.Resources) error { return nil }
+
 func (m *memoryEngine) Exits() <-chan engine.Exit { return m.exits }
 
 func echo(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "agent %s", r.URL.Path) }

@@ -198,6 +198,8 @@ func (m *Machine) Dial(ctx context.Context, id string) (net.Conn, error) {
 // Exits is engine.Engine.
 func (*Machine) SetNetwork(context.Context, string, engine.Network) error { return nil }
 
+func (*Machine) Resize(context.Context, string, engine.Resources) error { return nil }
+
 func (m *Machine) Exits() <-chan engine.Exit { return nil }
 
 // Close is engine.Engine.

@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 	"github.com/opendaytona/daytona/internal/toolbox/identity"
+	"github.com/opendaytona/daytona/internal/toolbox/metrics"
 	"github.com/opendaytona/daytona/internal/toolbox/proc"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
@@ -29,6 +31,7 @@ type Launcher struct {
 
 	user    string
 	workDir string
+	machine *metrics.Service // tells the sandbox's size
 }
 
 // Command is what to run. Dir "" is the working directory.
@@ -42,7 +45,7 @@ type Command struct {
 
 // New makes the launcher of a sandbox with this configuration.
 func New(cfg boot.Config, ids *identity.Database, procs *proc.Table) *Launcher {
-	return &Launcher{IDs: ids, Procs: procs, Env: NewEnvironment(cfg.Env), user: cfg.User, workDir: cfg.WorkDir}
+	return &Launcher{IDs: ids, Procs: procs, Env: NewEnvironment(cfg.Env), user: cfg.User, workDir: cfg.WorkDir, machine: metrics.New()}
 }
 
 // User is whom processes run as and to whom new files belong.
@@ -163,7 +166,11 @@ func (l *Launcher) defaults(u identity.User) map[string]string {
 	if shell == "" {
 		shell = "/bin/sh"
 	}
+	// The kernel tells of all the machine's cores. These two are what nproc,
+	// numeric libraries and Python take for the number of threads to start.
+	cores := strconv.Itoa(l.machine.Cores())
 	return map[string]string{
 		"PATH": defaultPath, "HOME": u.Home, "USER": u.Name, "LOGNAME": u.Name, "SHELL": shell,
+		"OMP_NUM_THREADS": cores, "PYTHON_CPU_COUNT": cores,
 	}
 }

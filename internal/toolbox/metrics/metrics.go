@@ -100,6 +100,9 @@ func (s *Service) cpu(r *http.Request, cores float64) (float64, error) {
 	return math.Round(100*min(max(pct, 0), 100)) / 100, nil
 }
 
+// Cores are the whole cores that the sandbox may use now, rounded up.
+func (s *Service) Cores() int { return min(int(math.Ceil(s.cores())), runtime.NumCPU()) }
+
 // cores is how much CPU the sandbox may use.
 func (s *Service) cores() float64 {
 	if n := s.quota(); n > 0 {

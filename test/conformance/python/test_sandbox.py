@@ -12,6 +12,7 @@ from daytona import (
     DaytonaError,
     DaytonaNotFoundError,
     ListSandboxesQuery,
+    Resources,
     Sandbox,
 )
 
@@ -149,3 +150,20 @@ def test_errors_have_their_class(daytona: Daytona):
 def test_the_memory_limit_is_seen_inside(shared: Sandbox):
     files = "/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max"
     assert shared.process.exec(f"cat {files} 2>/dev/null").result.strip() == str(1 << 30)
+
+
+def test_resize_while_it_runs(daytona: Daytona, sandbox: Sandbox):
+    cpu, memory = sandbox.cpu, sandbox.memory
+    assert sandbox.process.exec("nproc").result.strip() == str(cpu)
+    sandbox.resize(Resources(cpu=cpu + 1, memory=memory + 1))
+    assert (sandbox.cpu, sandbox.memory, sandbox.state) == (cpu + 1, memory + 1, "started")
+    limits = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
+    assert str((memory + 1) << 30) in sandbox.process.exec(limits).result
+    again = daytona.get(sandbox.id)
+    assert (again.cpu, again.memory) == (cpu + 1, memory + 1)
+    sandbox.stop()
+    sandbox.resize(Resources(cpu=cpu, memory=memory, disk=sandbox.disk + 1))
+    sandbox.start()
+    assert str(memory << 30) in sandbox.process.exec(limits).result
+    with pytest.raises(DaytonaError, match="at most"):
+        sandbox.resize(Resources(cpu=100_000))

@@ -16,6 +16,9 @@ type Pool interface {
 	// Create makes the disk with its three directories, or sets a new limit on
 	// the one that is there. Errors: ErrFull.
 	Create(id string, limit int64) error
+	// Resize sets the limit of a disk, but none below what it holds. Errors:
+	// *TooSmall, fs.ErrNotExist.
+	Resize(id string, limit int64) error
 	// Copy makes the disk to of what the disk from holds at one moment; one
 	// that is there stays. hold is called just before the moment and its result
 	// soon after it: they bracket what must not change meanwhile. The kind of

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	daytona "github.com/opendaytona/daytona/sdk"
+)
+
+func (a *app) resizeCommand() *cobra.Command {
+	var r daytona.Resources
+	c := &cobra.Command{
+		Use: "resize SANDBOX", Short: "Change a sandbox's CPU, memory and disk, also while it runs", Args: exactly(1, "a sandbox's id or name"),
+		Example: `  daytona resize web --cpu 4 --memory 8
+  daytona resize web --disk 20`,
+	}
+	f := formatFlag(c)
+	c.Flags().IntVar(&r.CPU, "cpu", 0, "cores (default: as now)")
+	c.Flags().IntVar(&r.Memory, "memory", 0, "memory in GiB (default: as now)")
+	c.Flags().IntVar(&r.Disk, "disk", 0, "disk in GiB (default: as now)")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkResources(c); err != nil {
+			return err
+		}
+		if r == (daytona.Resources{}) {
+			return usageError{errors.New("give --cpu, --memory or --disk")}
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		s, err := client.Get(cmd.Context(), args[0])
+		if err == nil {
+			err = s.Resize(cmd.Context(), r)
+		}
+		if err != nil {
+			return err
+		}
+		return f.print(a.program.Out, s.Sandbox, func(w io.Writer) {
+			fmt.Fprintf(w, "%d cores, %d GiB memory, %d GiB disk\n", s.CPU, s.Memory, s.Disk)
+		})
+	}
+	return c
+}

@@ -1,0 +1,51 @@
+package disk
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// TooSmall says that a limit is below what a disk holds.
+type TooSmall struct{ Used int64 }
+
+func (e *TooSmall) Error() string { return fmt.Sprintf("the disk holds %d bytes", e.Used) }
+
+// room is what a lower limit leaves free at least, for what is written while
+// it is set.
+const room = 16 << 20
+
+func (p *btrfs) Resize(id string, limit int64) error {
+	sub, err := subvolumeID(p.Path(id))
+	if err != nil {
+		return fmt.Errorf("resize disk %s: %w", id, err)
+	}
+	used, err := p.Used(id)
+	if err != nil {
+		return fmt.Errorf("resize disk %s: %w", id, err)
+	}
+	// One that is full stays valid, so only a lower limit is judged.
+	b, err := os.ReadFile(filepath.Join(p.qgroup, fmt.Sprintf("0_%d", sub), "max_referenced"))
+	if err == nil {
+		if was, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && was > 0 && limit >= was {
+			used = 0
+		}
+	}
+	if used > 0 && used+room > limit {
+		return fmt.Errorf("resize disk %s: %w", id, &TooSmall{Used: used})
+	}
+	if err := setLimit(p.Path(id), limit); err != nil {
+		return fmt.Errorf("resize disk %s: %w", id, err)
+	}
+	return nil
+}
+
+func (p *plain) Resize(id string, _ int64) error {
+	if !p.Exists(id) {
+		return fmt.Errorf("resize disk %s: %w", id, fs.ErrNotExist)
+	}
+	return nil
+}
