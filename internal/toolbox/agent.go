@@ -119,10 +119,8 @@ func signals() <-chan struct{} {
 }
 
 // becomeReaper makes orphans children of this process, as they are of a first
-// process, and takes it from the OOM killer's list where that is allowed; its
-// children go back on it.
+// process.
 func becomeReaper() {
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0) // needs CAP_SYS_RESOURCE on the host
 	if os.Getpid() == 1 {
 		return
 	}

@@ -17,8 +17,8 @@ import (
 
 // Table knows the processes that were started by it and are not collected yet.
 type Table struct {
-	adopt    bool // collect orphans too
-	resetOOM bool // the agent is protected from the OOM killer, its children must not be
+	adopt  bool   // collect orphans too
+	oomAdj []byte // of what is started (proc_pid_oom_score_adj(5))
 
 	// fork is held for reading while a process is started and entered in live,
 	// and for writing while exits are collected. So an exit is never seen
@@ -53,6 +53,13 @@ type Spec struct {
 	TTY bool
 }
 
+// expendable is how much sooner than this process the kernel kills what it
+// started when memory is short, in thousandths of the sandbox's limit: of many
+// small processes none may outweigh the first, with which the sandbox ends.
+// Raising the value is always allowed, where lowering this process' own is not
+// in a user namespace.
+const expendable = 100
+
 // New makes a table and begins to collect exits. With adopt it also collects
 // processes it did not start; that is for a first process or a subreaper,
 // which must start no process by other means.
@@ -60,7 +67,7 @@ func New(adopt bool) *Table {
 	t := &Table{adopt: adopt, live: map[int]*Process{}}
 	if b, err := os.ReadFile("/proc/self/oom_score_adj"); err == nil {
 		own, _ := strconv.Atoi(strings.TrimSpace(string(b)))
-		t.resetOOM = own < 0
+		t.oomAdj = []byte(strconv.Itoa(min(own+expendable, 1000)))
 	}
 	exits := make(chan os.Signal, 1)
 	signal.Notify(exits, unix.SIGCHLD)
@@ -84,9 +91,9 @@ func (t *Table) Start(spec Spec) (*Process, error) {
 	t.mu.Lock()
 	t.live[pid] = p
 	t.mu.Unlock()
-	if t.resetOOM {
-		// Raising the value is always allowed. A process that already ended is no error.
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0)
+	if t.oomAdj != nil {
+		// A process that already ended is no error.
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), t.oomAdj, 0)
 	}
 	return p, nil
 }

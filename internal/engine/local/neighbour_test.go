@@ -1,0 +1,78 @@
+package local
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/opendaytona/daytona/internal/engine"
+)
+
+// bombs are what a sandbox may try against the machine, each for some seconds.
+var bombs = []struct{ name, command string }{
+	{"processes", `bomb() { bomb | bomb & }; bomb; sleep 6; true`},
+	{"processes that hold memory", `for i in $(seq 200); do tail /dev/zero & done; sleep 2; true`},
+	{"memory", `for i in $(seq 20); do tail /dev/zero; done`},
+	{"disk", `for i in $(seq 25); do dd if=/dev/zero of=/tmp/fill bs=1M; rm /tmp/fill; done`},
+	{"files", `mkdir /tmp/many; cd /tmp/many; seq 60000 | xargs -n 1000 touch; true`},
+	{"CPU", `for i in $(seq 16); do timeout 2 sh -c 'while :; do :; done' & done; wait`},
+}
+
+// slowest is the 95th percentile of a command's time in the sandbox.
+func (f *fixture) slowest(id string, times int) time.Duration {
+	f.t.Helper()
+	all := make([]time.Duration, times)
+	for i := range all {
+		began := time.Now()
+		f.has(id, "true", `"exitCode":0`)
+		all[i] = time.Since(began)
+	}
+	slices.Sort(all)
+	return all[times*95/100]
+}
+
+func TestABombHurtsOnlyItsOwnSandbox(t *testing.T) {
+	f := open(t, nil)
+	neighbour := f.create(nil)
+	for _, b := range bombs {
+		t.Run(b.name, func(t *testing.T) {
+			s := f.create(func(s *engine.Spec) { s.User, s.Resources.Disk = "root", 128<<20 })
+			pid := f.pid(s.ID)
+			calm := f.slowest(neighbour.ID, 60)
+			done := make(chan error, 1)
+			go func() {
+				_, err := f.do(s.ID, b.command)
+				done <- err
+			}()
+			time.Sleep(200 * time.Millisecond)
+			// The machine is shared: what counts is that the neighbour is well
+			// at one of these moments, while the bomb goes off.
+			best, ended, rounds := time.Hour, false, 0
+			for !ended {
+				took := f.slowest(neighbour.ID, 60)
+				select {
+				case err := <-done:
+					if ended = true; err != nil {
+						t.Errorf("the sandbox does not answer: %v", err)
+					}
+				default:
+					best, rounds = min(best, took), rounds+1
+				}
+			}
+			if rounds == 0 {
+				t.Error("the bomb ended before anything was measured")
+			}
+			calm = max(calm, f.slowest(neighbour.ID, 60)) // other work on the machine comes and goes
+			t.Logf("95 of 100 commands beside it within %v, in the best of %d rounds; without it %v", best, rounds, calm)
+			if best > 2*calm+2*time.Millisecond {
+				t.Errorf("95 of 100 commands take up to %v beside it, %v without", best, calm)
+			}
+			if f.pid(s.ID) != pid {
+				t.Error("the sandbox ended")
+			}
+			if err := f.Delete(t.Context(), s.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
