@@ -10,8 +10,8 @@ import (
 
 // bombs are what a sandbox may try against the machine, each for some seconds.
 var bombs = []struct{ name, command string }{
-	{"processes", `bomb() { bomb | bomb & }; bomb; sleep 6; true`},
-	{"processes that hold memory", `for i in $(seq 200); do tail /dev/zero & done; sleep 2; true`},
+	{"processes", `bomb() { bomb | bomb & }; bomb; sleep 4; true`},
+	{"processes that hold memory", `for i in $(seq 60); do tail /dev/zero & done; sleep 2; true`},
 	{"memory", `for i in $(seq 20); do tail /dev/zero; done`},
 	{"disk", `for i in $(seq 25); do dd if=/dev/zero of=/tmp/fill bs=1M; rm /tmp/fill; done`},
 	{"files", `mkdir /tmp/many; cd /tmp/many; seq 60000 | xargs -n 1000 touch; true`},
