@@ -17,45 +17,46 @@ import (
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/fixtures"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 // build makes a snapshot of a Dockerfile and returns what became of it.
-func (s *server) build(ctx context.Context, name, dockerfile string) (*api.Snapshot, error) {
-	s.t.Helper()
-	path := filepath.Join(s.t.TempDir(), "Dockerfile")
+func build(ctx context.Context, s *serve.Server, name, dockerfile string) (*api.Snapshot, error) {
+	s.T.Helper()
+	path := filepath.Join(s.T.TempDir(), "Dockerfile")
 	if err := os.WriteFile(path, []byte(dockerfile), 0o600); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	return s.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: name, Build: daytona.FromDockerfile(path)}, nil)
+	return s.Client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: name, Build: daytona.FromDockerfile(path)}, nil)
 }
 
-// reason is why a build that must fail failed.
-func (s *server) reason(name, dockerfile string) string {
-	s.t.Helper()
-	_, err := s.build(s.t.Context(), name, dockerfile)
+// failure is why a build that must fail failed.
+func failure(s *serve.Server, name, dockerfile string) string {
+	s.T.Helper()
+	_, err := build(s.T.Context(), s, name, dockerfile)
 	if err == nil {
-		s.t.Fatalf("the build of %s did not fail", name)
+		s.T.Fatalf("the build of %s did not fail", name)
 	}
-	snap, getErr := s.client.Snapshot.Get(s.t.Context(), name)
+	snap, getErr := s.Client.Snapshot.Get(s.T.Context(), name)
 	if getErr != nil {
-		s.t.Fatalf("%v, after %v", getErr, err)
+		s.T.Fatalf("%v, after %v", getErr, err)
 	}
 	if snap.State != api.SnapshotBuildFailed || snap.ErrorReason == nil {
-		s.t.Fatalf("snapshot %s is %s, %v", name, snap.State, snap.ErrorReason)
+		s.T.Fatalf("snapshot %s is %s, %v", name, snap.State, snap.ErrorReason)
 	}
 	return *snap.ErrorReason
 }
 
 // says fails unless a sandbox of the snapshot starts and its command says what
 // is wanted.
-func (s *server) says(snapshot, command, want string) {
-	s.t.Helper()
-	b := s.sandbox(snapshot)
-	if got := s.output(b.ID, command); strings.TrimSpace(got) != want {
-		s.t.Errorf("a sandbox of %s says %q, want %q", snapshot, got, want)
+func says(s *serve.Server, snapshot, command, want string) {
+	s.T.Helper()
+	b := s.Sandbox(snapshot)
+	if got := s.Output(b.ID, command); strings.TrimSpace(got) != want {
+		s.T.Errorf("a sandbox of %s says %q, want %q", snapshot, got, want)
 	}
-	if err := b.Delete(s.t.Context()); err != nil {
-		s.t.Error(err)
+	if err := b.Delete(s.T.Context()); err != nil {
+		s.T.Error(err)
 	}
 }
 
@@ -74,20 +75,20 @@ RUN --mount=type=cache,target=/cache --mount=from=two,source=/mark,target=/from-
 }
 
 func TestKillsDuringBuildsLeaveNoSnapshotBehind(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
 	random := seeded(t)
 	for i := range 5 {
 		name := fmt.Sprintf("built-%d", i)
-		ctx := within(t, 20*time.Second)
+		ctx := serve.Within(t, 20*time.Second)
 		var asked sync.WaitGroup
-		asked.Go(func() { _, _ = s.build(ctx, name, layered(name)) }) // the answer is lost with the server
+		asked.Go(func() { _, _ = build(ctx, s, name, layered(name)) }) // the answer is lost with the server
 		time.Sleep(time.Duration(100+random.IntN(2500)) * time.Millisecond)
-		s.end(unix.SIGKILL)
+		s.End(unix.SIGKILL)
 		asked.Wait()
-		s.start()
+		s.Start()
 		settled(s)
-		snap, err := s.client.Snapshot.Get(t.Context(), name)
+		snap, err := s.Client.Snapshot.Get(t.Context(), name)
 		if errors.Is(err, daytona.ErrNotFound) {
 			continue // killed before it was written
 		}
@@ -98,18 +99,18 @@ func TestKillsDuringBuildsLeaveNoSnapshotBehind(t *testing.T) {
 			t.Errorf("snapshot %s is %s: %v", name, snap.State, *snap.ErrorReason)
 			continue
 		}
-		s.says(name, "cat /mark /one", name+"\none-"+name)
+		says(s, name, "cat /mark /one", name+"\none-"+name)
 	}
 }
 
 func TestManyBuildsAtOnceAllEndAndTheSameIsBuiltOnce(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
 			text := fmt.Sprintf("FROM alpine:3.21\nRUN echo %d >/number && head -c 32 /dev/urandom >/random\n", i/2)
-			if _, err := s.build(t.Context(), fmt.Sprintf("many-%d", i), text); err != nil {
+			if _, err := build(t.Context(), s, fmt.Sprintf("many-%d", i), text); err != nil {
 				t.Errorf("build %d: %v", i, err)
 			}
 		})
@@ -119,9 +120,9 @@ func TestManyBuildsAtOnceAllEndAndTheSameIsBuiltOnce(t *testing.T) {
 		return
 	}
 	for i := 0; i < 20; i += 2 {
-		one, two := s.sandbox(fmt.Sprintf("many-%d", i)), s.sandbox(fmt.Sprintf("many-%d", i+1))
+		one, two := s.Sandbox(fmt.Sprintf("many-%d", i)), s.Sandbox(fmt.Sprintf("many-%d", i+1))
 		const command = "cat /number; md5sum </random"
-		if a, b := s.output(one.ID, command), s.output(two.ID, command); a != b || !strings.HasPrefix(a, fmt.Sprint(i/2)+"\n") {
+		if a, b := s.Output(one.ID, command), s.Output(two.ID, command); a != b || !strings.HasPrefix(a, fmt.Sprint(i/2)+"\n") {
 			t.Errorf("builds %d and %d of one Dockerfile differ: %q, %q", i, i+1, a, b)
 		}
 		if err := errors.Join(one.Delete(t.Context()), two.Delete(t.Context())); err != nil {
@@ -131,8 +132,8 @@ func TestManyBuildsAtOnceAllEndAndTheSameIsBuiltOnce(t *testing.T) {
 }
 
 func TestRegistriesThatFailFailBuildsClearlyAndDoNotStick(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
 	for _, c := range []struct {
 		name  string
 		fault fixtures.Fault
@@ -146,21 +147,21 @@ func TestRegistriesThatFailFailBuildsClearlyAndDoNotStick(t *testing.T) {
 		{"other-machine", fixtures.Fault{}, "fixtures/wrong-arch:1", "does not exist for this machine"},
 		{"nowhere", fixtures.Fault{}, "fixtures/none:1", "was not found"},
 	} {
-		s.registry.Faults.Set(c.fault)
-		if got := s.reason(c.name, "FROM "+c.from+"\nRUN true\n"); !strings.Contains(got, c.want) || !strings.Contains(got, "line ") {
+		s.Registry.Faults.Set(c.fault)
+		if got := failure(s, c.name, "FROM "+c.from+"\nRUN true\n"); !strings.Contains(got, c.want) || !strings.Contains(got, "line ") {
 			t.Errorf("%s: %q lacks %q or the line", c.name, got, c.want)
 		}
 	}
 	// A layer that is cut off once is fetched again, and what failed works later.
-	s.registry.Faults.Set(fixtures.Fault{ResetAfter: 1 << 20, Times: 1})
-	if _, err := s.build(t.Context(), "cut", "FROM fixtures/big:1\nRUN echo went on >/state\n"); err != nil {
+	s.Registry.Faults.Set(fixtures.Fault{ResetAfter: 1 << 20, Times: 1})
+	if _, err := build(t.Context(), s, "cut", "FROM fixtures/big:1\nRUN echo went on >/state\n"); err != nil {
 		t.Errorf("a layer cut off once: %v", err)
 	}
-	s.registry.Faults.Set(fixtures.Fault{})
-	if _, err := s.build(t.Context(), "later", "FROM fixtures/zstd:1\nRUN true\n"); err != nil {
+	s.Registry.Faults.Set(fixtures.Fault{})
+	if _, err := build(t.Context(), s, "later", "FROM fixtures/zstd:1\nRUN true\n"); err != nil {
 		t.Error(err)
 	}
-	s.says("later", "cat /zstd", "unpacked")
+	says(s, "later", "cat /zstd", "unpacked")
 }
 
 // filesystem is one of its own for a data directory. It takes no more of the
@@ -211,21 +212,21 @@ func free(t *testing.T, dir string) int64 {
 }
 
 func TestAFullDiskFailsTheBuildAndComesBack(t *testing.T) {
-	leavesNothing(t)
-	s := newServerAt(t, filesystem(t, 8<<30))
-	s.snapshot("box", box)
-	check := counting(s, s.sandbox("box").ID)
+	serve.LeavesNothing(t)
+	s := serve.NewAt(t, filesystem(t, 8<<30))
+	s.Snapshot("box", box)
+	check := counting(s, s.Sandbox("box").ID)
 	check()
-	fill(t, s.data, 1600<<20)
-	before := free(t, s.data)
-	reason := s.reason("full", "FROM alpine:3.21\nRUN echo small >/small\nRUN head -c 4000000000 /dev/zero >/large\n")
+	fill(t, s.Data, 1600<<20)
+	before := free(t, s.Data)
+	reason := failure(s, "full", "FROM alpine:3.21\nRUN echo small >/small\nRUN head -c 4000000000 /dev/zero >/large\n")
 	if !strings.Contains(reason, "no disk space") {
 		t.Errorf("the reason is %q", reason)
 	}
 	comesBack := func() {
 		t.Helper()
-		s.eventually("the space comes back", func() error {
-			if now := free(t, s.data); now < before-64<<20 {
+		s.Eventually("the space comes back", func() error {
+			if now := free(t, s.Data); now < before-64<<20 {
 				return fmt.Errorf("%d MiB are free, %d before", now>>20, before>>20)
 			}
 			return nil
@@ -233,25 +234,25 @@ func TestAFullDiskFailsTheBuildAndComesBack(t *testing.T) {
 	}
 	comesBack()
 	// The whole disk goes to a layer that fits, and not to its copies.
-	if reason := s.reason("copies", "FROM alpine:3.21 AS one\nRUN head -c 350000000 /dev/zero >/large\nFROM alpine:3.21\nCOPY --from=one /large /\n"); !strings.Contains(reason, "no disk space") {
+	if reason := failure(s, "copies", "FROM alpine:3.21 AS one\nRUN head -c 350000000 /dev/zero >/large\nFROM alpine:3.21\nCOPY --from=one /large /\n"); !strings.Contains(reason, "no disk space") {
 		t.Errorf("the reason is %q", reason)
 	}
 	for _, name := range []string{"full", "copies"} {
-		if err := s.client.Snapshot.Delete(t.Context(), name); err != nil {
+		if err := s.Client.Snapshot.Delete(t.Context(), name); err != nil {
 			t.Error(err)
 		}
 	}
 	check()
-	if _, err := s.build(t.Context(), "after", "FROM alpine:3.21\nRUN echo built >/state\n"); err != nil {
-		t.Fatalf("a build afterwards: %v; %d MiB are free, %d before", err, free(t, s.data)>>20, before>>20)
+	if _, err := build(t.Context(), s, "after", "FROM alpine:3.21\nRUN echo built >/state\n"); err != nil {
+		t.Fatalf("a build afterwards: %v; %d MiB are free, %d before", err, free(t, s.Data)>>20, before>>20)
 	}
-	s.says("after", "cat /state", "built")
+	says(s, "after", "cat /state", "built")
 	// A server starts where there is room only.
-	if err := os.Remove(filepath.Join(filepath.Dir(s.data), "ballast")); err != nil {
+	if err := os.Remove(filepath.Join(filepath.Dir(s.Data), "ballast")); err != nil {
 		t.Fatal(err)
 	}
-	s.end(unix.SIGKILL)
-	s.start()
-	s.says("after", "cat /state", "built")
+	s.End(unix.SIGKILL)
+	s.Start()
+	says(s, "after", "cat /state", "built")
 	check()
 }

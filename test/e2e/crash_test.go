@@ -15,6 +15,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/fixtures"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 const box = "alpine:3.21"
@@ -29,21 +30,21 @@ func seeded(t *testing.T) *rand.Rand {
 
 // counting starts a process in a sandbox that writes a number ten times a
 // second, and returns how to ask whether it still does.
-func counting(s *server, id string) (check func()) {
-	s.t.Helper()
-	s.output(id, "(i=0; while :; do i=$((i+1)); echo $$ $i >/tmp/count.new; mv /tmp/count.new /tmp/count; sleep 0.1; done) >/dev/null 2>&1 &")
+func counting(s *serve.Server, id string) (check func()) {
+	s.T.Helper()
+	s.Output(id, "(i=0; while :; do i=$((i+1)); echo $$ $i >/tmp/count.new; mv /tmp/count.new /tmp/count; sleep 0.1; done) >/dev/null 2>&1 &")
 	var pid string
 	var count int
 	return func() {
-		s.t.Helper()
-		s.eventually("the counter goes on", func() error {
+		s.T.Helper()
+		s.Eventually("the counter goes on", func() error {
 			var p string
 			var n int
-			if _, err := fmt.Sscan(s.output(id, "cat /tmp/count"), &p, &n); err != nil {
+			if _, err := fmt.Sscan(s.Output(id, "cat /tmp/count"), &p, &n); err != nil {
 				return err
 			}
 			if pid != "" && p != pid {
-				s.t.Fatalf("it is another process: %s, before %s", p, pid)
+				s.T.Fatalf("it is another process: %s, before %s", p, pid)
 			}
 			if n <= count {
 				return errors.New("it stands still")
@@ -55,10 +56,10 @@ func counting(s *server, id string) (check func()) {
 }
 
 // settled waits until no sandbox and no snapshot is between two states.
-func settled(s *server) {
-	s.t.Helper()
-	s.eventually("everything has settled", func() error {
-		for b, err := range s.client.List(s.t.Context(), daytona.ListParams{}) {
+func settled(s *serve.Server) {
+	s.T.Helper()
+	s.Eventually("everything has settled", func() error {
+		for b, err := range s.Client.List(s.T.Context(), daytona.ListParams{}) {
 			if err != nil {
 				return err
 			}
@@ -68,7 +69,7 @@ func settled(s *server) {
 				return fmt.Errorf("sandbox %s is %s", b.ID, b.State)
 			}
 		}
-		page, err := s.client.Snapshot.List(s.t.Context(), daytona.ListSnapshotsParams{Limit: 100})
+		page, err := s.Client.Snapshot.List(s.T.Context(), daytona.ListSnapshotsParams{Limit: 100})
 		if err != nil {
 			return err
 		}
@@ -84,36 +85,36 @@ func settled(s *server) {
 }
 
 func TestRunningSandboxesDoNotNoticeThatTheServerIsKilled(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
-	s.snapshot("box", box)
-	id := s.sandbox("box").ID
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	s.Snapshot("box", box)
+	id := s.Sandbox("box").ID
 	check := counting(s, id)
 	check()
 	for _, sig := range []unix.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGKILL} {
-		s.end(sig)
-		s.start()
+		s.End(sig)
+		s.Start()
 		check()
 	}
 }
 
 func TestKillsDuringPullsLeaveNoSnapshotBehind(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
 	random := seeded(t)
 	for i := range 4 {
-		s.registry.Faults.Set(fixtures.Fault{BytesPerS: 16 << 20})
+		s.Registry.Faults.Set(fixtures.Fault{BytesPerS: 16 << 20})
 		name := fmt.Sprintf("big-%d", i)
 		go func() {
 			// The answer is lost with the server.
-			_, _ = s.client.Snapshot.Create(within(t, 20*time.Second), daytona.CreateSnapshotParams{Name: name, Image: "fixtures/big:1"}, nil)
+			_, _ = s.Client.Snapshot.Create(serve.Within(t, 20*time.Second), daytona.CreateSnapshotParams{Name: name, Image: "fixtures/big:1"}, nil)
 		}()
 		time.Sleep(time.Duration(100+random.IntN(1200)) * time.Millisecond)
-		s.end(unix.SIGKILL)
-		s.registry.Faults.Set(fixtures.Fault{})
-		s.start()
+		s.End(unix.SIGKILL)
+		s.Registry.Faults.Set(fixtures.Fault{})
+		s.Start()
 		settled(s)
-		snap, err := s.client.Snapshot.Get(t.Context(), name)
+		snap, err := s.Client.Snapshot.Get(t.Context(), name)
 		if errors.Is(err, daytona.ErrNotFound) {
 			continue // killed before it was written
 		}
@@ -123,23 +124,23 @@ func TestKillsDuringPullsLeaveNoSnapshotBehind(t *testing.T) {
 		if snap.State != api.SnapshotActive {
 			t.Errorf("snapshot %s is %s: %v", name, snap.State, snap.ErrorReason)
 		}
-		if err := s.client.Snapshot.Delete(t.Context(), name); err != nil {
+		if err := s.Client.Snapshot.Delete(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
-	s.snapshot("box", box)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	s.Snapshot("box", box)
 	random := seeded(t)
-	witness := s.sandbox("box").ID
+	witness := s.Sandbox("box").ID
 	check := counting(s, witness)
 	check()
 	kept := map[string]string{} // sandboxes whose creation was answered, and what their disks hold
 	for round := range 15 {
-		client := s.client
+		client := s.Client
 		victim := "" // of a deletion that may or may not be done
 		for id := range kept {
 			victim = id
@@ -148,7 +149,7 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 		}
 		var mu sync.Mutex
 		var work sync.WaitGroup
-		ctx := within(t, 20*time.Second)
+		ctx := serve.Within(t, 20*time.Second)
 		for range 4 {
 			work.Go(func() {
 				b, err := client.Create(ctx, daytona.CreateParams{Snapshot: "box"})
@@ -171,13 +172,13 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 			work.Go(func() { _ = client.Delete(ctx, victim) })
 		}
 		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
-		s.end(unix.SIGKILL)
+		s.End(unix.SIGKILL)
 		work.Wait()
-		s.start()
+		s.Start()
 		settled(s)
 		check()
 		for id, mark := range kept {
-			b, err := s.client.Get(t.Context(), id)
+			b, err := s.Client.Get(t.Context(), id)
 			if err != nil {
 				t.Fatalf("round %d: a sandbox is lost: %v", round, err)
 			}
@@ -189,12 +190,12 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 					t.Fatalf("round %d: %v", round, err)
 				}
 			}
-			if got := strings.TrimSpace(s.output(id, "cat /mark 2>/dev/null")); mark != "" && got != mark {
+			if got := strings.TrimSpace(s.Output(id, "cat /mark 2>/dev/null")); mark != "" && got != mark {
 				t.Fatalf("round %d: sandbox %s lost its file: %q, want %q", round, id, got, mark)
 			}
 		}
 	}
-	for b, err := range s.client.List(t.Context(), daytona.ListParams{}) {
+	for b, err := range s.Client.List(t.Context(), daytona.ListParams{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,33 +206,33 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 }
 
 func TestTwoServersDoNotDisturbEachOther(t *testing.T) {
-	leavesNothing(t)
-	one, two := newServer(t), newServer(t)
-	one.snapshot("box", box)
-	two.snapshot("box", box)
-	id := one.sandbox("box").ID
+	serve.LeavesNothing(t)
+	one, two := serve.New(t), serve.New(t)
+	one.Snapshot("box", box)
+	two.Snapshot("box", box)
+	id := one.Sandbox("box").ID
 	check := counting(one, id)
 	check()
 	for range 3 {
-		two.sandbox("box")
-		two.end(unix.SIGKILL)
-		two.start()
+		two.Sandbox("box")
+		two.End(unix.SIGKILL)
+		two.Start()
 		settled(two)
 		check()
 	}
 }
 
 func TestPurgeEndsWhatRuns(t *testing.T) {
-	leavesNothing(t)
-	before := len(traces(t))
-	s := newServer(t)
-	s.snapshot("box", box)
+	serve.LeavesNothing(t)
+	before := len(serve.Traces(t))
+	s := serve.New(t)
+	s.Snapshot("box", box)
 	for range 3 {
-		s.sandbox("box")
+		s.Sandbox("box")
 	}
-	s.end(unix.SIGKILL) // purge comes with the end of the test
+	s.End(unix.SIGKILL) // purge comes with the end of the test
 	// A mount, a loop device, a directory; for each a link, a process, groups.
-	if now := len(traces(t)); now < before+3+3*3 {
+	if now := len(serve.Traces(t)); now < before+3+3*3 {
 		t.Errorf("%d traces of running sandboxes, %d before: too few to tell what is left", now, before)
 	}
 }

@@ -12,21 +12,22 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 func TestKillsDuringForksAndSnapshotsLeaveSandboxesRunningAndNothingHalf(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
-	s.snapshot("box", box)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	s.Snapshot("box", box)
 	random := seeded(t)
-	parent := s.sandbox("box")
+	parent := s.Sandbox("box")
 	check := counting(s, parent.ID)
 	check()
-	s.output(parent.ID, "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null; echo kept >/mark; sync")
+	s.Output(parent.ID, "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null; echo kept >/mark; sync")
 	for round := range 8 {
 		var work sync.WaitGroup
-		ctx := within(t, 20*time.Second)
-		box, err := s.client.Get(ctx, parent.ID)
+		ctx := serve.Within(t, 20*time.Second)
+		box, err := s.Client.Get(ctx, parent.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,19 +39,19 @@ func TestKillsDuringForksAndSnapshotsLeaveSandboxesRunningAndNothingHalf(t *test
 			work.Go(func() { _ = box.CreateSnapshot(ctx, fmt.Sprintf("saved-%d", round)) })
 		}
 		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
-		s.end(unix.SIGKILL)
+		s.End(unix.SIGKILL)
 		work.Wait()
-		s.start()
+		s.Start()
 		settled(s)
 		check()
-		for b, err := range s.client.List(t.Context(), daytona.ListParams{}) {
+		for b, err := range s.Client.List(t.Context(), daytona.ListParams{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if b.State != api.SandboxStarted {
 				t.Fatalf("round %d: sandbox %s is %s: %s", round, b.Name, b.State, b.ErrorReason)
 			}
-			if got := strings.TrimSpace(s.output(b.ID, "cat /mark")); got != "kept" {
+			if got := strings.TrimSpace(s.Output(b.ID, "cat /mark")); got != "kept" {
 				t.Errorf("round %d: sandbox %s has %q", round, b.Name, got)
 			}
 			if b.ID != parent.ID {
@@ -59,7 +60,7 @@ func TestKillsDuringForksAndSnapshotsLeaveSandboxesRunningAndNothingHalf(t *test
 				}
 			}
 		}
-		snap, err := s.client.Snapshot.Get(t.Context(), fmt.Sprintf("saved-%d", round))
+		snap, err := s.Client.Snapshot.Get(t.Context(), fmt.Sprintf("saved-%d", round))
 		if errors.Is(err, daytona.ErrNotFound) {
 			continue // a round of forks, or killed before it was written
 		}
@@ -69,14 +70,14 @@ func TestKillsDuringForksAndSnapshotsLeaveSandboxesRunningAndNothingHalf(t *test
 		if snap.State != api.SnapshotActive {
 			t.Fatalf("round %d: snapshot is %s: %v", round, snap.State, snap.ErrorReason)
 		}
-		made := s.sandbox(snap.Name)
-		if got := strings.TrimSpace(s.output(made.ID, "cat /mark; wc -c </big")); got != "kept\n67108864" {
+		made := s.Sandbox(snap.Name)
+		if got := strings.TrimSpace(s.Output(made.ID, "cat /mark; wc -c </big")); got != "kept\n67108864" {
 			t.Errorf("round %d: a sandbox of the snapshot has %q", round, got)
 		}
 		if err := made.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.client.Snapshot.Delete(t.Context(), snap.Name); err != nil {
+		if err := s.Client.Snapshot.Delete(t.Context(), snap.Name); err != nil {
 			t.Fatal(err)
 		}
 	}

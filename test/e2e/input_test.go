@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 // ask sends a request as it is and returns the status and the envelope.
-func ask(t *testing.T, s *server, key, method, path string, body io.Reader) (int, api.Error) {
+func ask(t *testing.T, s *serve.Server, key, method, path string, body io.Reader) (int, api.Error) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, s.client.APIURL()+path, body)
+	r, err := http.NewRequestWithContext(t.Context(), method, s.Client.APIURL()+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +40,9 @@ func ask(t *testing.T, s *server, key, method, path string, body io.Reader) (int
 	return resp.StatusCode, e
 }
 
-func key(t *testing.T, s *server) string {
+func key(t *testing.T, s *serve.Server) string {
 	t.Helper()
-	b, err := os.ReadFile(s.data + "/credentials.json")
+	b, err := os.ReadFile(s.Data + "/credentials.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +54,8 @@ func key(t *testing.T, s *server) string {
 }
 
 func TestBadInputIsAnsweredClearly(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
 	k := key(t, s)
 	for _, c := range []struct {
 		method, path, body string
@@ -105,11 +106,11 @@ func TestBadInputIsAnsweredClearly(t *testing.T) {
 }
 
 func TestAHugeBodyIsRefusedAndCostsNothing(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
 	k := key(t, s)
 	huge := io.MultiReader(strings.NewReader(`{"name": "`), io.LimitReader(zeros{}, 100<<20), strings.NewReader(`"}`))
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.client.APIURL()+"/snapshots", huge)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", s.Client.APIURL()+"/snapshots", huge)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestAHugeBodyIsRefusedAndCostsNothing(t *testing.T) {
 			t.Errorf("status %d", resp.StatusCode)
 		}
 	}
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(s.process.Process.Pid) + "/status")
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(s.Process.Process.Pid) + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,18 +23,19 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 // localImage is the fixture box with a file of so many bytes that nobody has.
-func localImage(s *server, size int) v1.Image {
-	s.t.Helper()
-	ref, err := name.ParseReference(strings.TrimPrefix(s.mirror, "http://")+"/library/"+box, name.Insecure)
+func localImage(s *serve.Server, size int) v1.Image {
+	s.T.Helper()
+	ref, err := name.ParseReference(strings.TrimPrefix(s.Mirror, "http://")+"/library/"+box, name.Insecure)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	base, err := remote.Image(ref)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	text := make([]byte, size)
 	_, _ = rand.Read(text) // never fails (crypto/rand)
@@ -45,15 +46,15 @@ func localImage(s *server, size int) v1.Image {
 		_, err = w.Write(text)
 	}
 	if err = errors.Join(err, w.Close()); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	img, err := mutate.AppendLayers(base, layer)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return img
 }
@@ -73,9 +74,9 @@ func layoutOf(t *testing.T, add func(layout.Path) error) string {
 }
 
 func TestAPushGoesOnWhenTheServerIsKilledInItsMiddle(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
-	ctx := within(t, 2*time.Minute)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	ctx := serve.Within(t, 2*time.Minute)
 	const size = 48 << 20
 	img := localImage(s, size)
 	dir := layoutOf(t, func(p layout.Path) error { return p.AppendImage(img) })
@@ -83,7 +84,7 @@ func TestAPushGoesOnWhenTheServerIsKilledInItsMiddle(t *testing.T) {
 	inMiddle := make(chan struct{})
 	once := sync.OnceFunc(func() { close(inMiddle) })
 	pushed := make(chan error, 1)
-	client := s.client
+	client := s.Client
 	go func() {
 		_, err := client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "pushed", Image: dir}, daytona.PushOptions{OnLayer: func(l daytona.LayerProgress) {
 			if l.Size > size/2 && l.Sent > l.Size/4 && l.State == daytona.LayerSending {
@@ -97,33 +98,33 @@ func TestAPushGoesOnWhenTheServerIsKilledInItsMiddle(t *testing.T) {
 	case err := <-pushed:
 		t.Fatalf("the push ended before its middle: %v", err)
 	}
-	s.end(unix.SIGKILL)
-	s.start()
+	s.End(unix.SIGKILL)
+	s.Start()
 	if err := <-pushed; err != nil {
 		t.Fatal(err)
 	}
-	found := s.sandbox("pushed")
-	if n := strings.TrimSpace(s.output(found.ID, "wc -c </pushed")); n != "50331648" {
+	found := s.Sandbox("pushed")
+	if n := strings.TrimSpace(s.Output(found.ID, "wc -c </pushed")); n != "50331648" {
 		t.Errorf("the file has %s bytes", n)
 	}
 
 	// What the snapshot needs again comes out of the registry, after a crash too.
-	if err := s.client.Snapshot.Deactivate(ctx, "pushed"); err != nil {
+	if err := s.Client.Snapshot.Deactivate(ctx, "pushed"); err != nil {
 		t.Fatal(err)
 	}
 	if err := found.Delete(ctx); err != nil {
 		t.Fatal(err)
 	}
-	s.end(unix.SIGKILL)
-	s.start()
-	if again, err := s.client.Snapshot.Activate(ctx, "pushed"); err != nil || again.State != api.SnapshotActive {
+	s.End(unix.SIGKILL)
+	s.Start()
+	if again, err := s.Client.Snapshot.Activate(ctx, "pushed"); err != nil || again.State != api.SnapshotActive {
 		t.Fatalf("activate: %+v, %v", again, err)
 	}
-	s.output(s.sandbox("pushed").ID, "test -s /pushed")
+	s.Output(s.Sandbox("pushed").ID, "test -s /pushed")
 
 	// The same again sends nothing.
 	there := 0
-	pushedAgain, err := s.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "again", Image: dir, From: daytona.FromOCI}, daytona.PushOptions{OnLayer: func(l daytona.LayerProgress) {
+	pushedAgain, err := s.Client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "again", Image: dir, From: daytona.FromOCI}, daytona.PushOptions{OnLayer: func(l daytona.LayerProgress) {
 		switch l.State {
 		case daytona.LayerSending:
 			t.Errorf("layer %s is sent again", l.Digest)
@@ -137,17 +138,17 @@ func TestAPushGoesOnWhenTheServerIsKilledInItsMiddle(t *testing.T) {
 
 	// And a Dockerfile stands on it.
 	build := daytona.Base(pushedAgain.ImageName).RunCommands("test -s /pushed && cp /pushed /copied")
-	if _, err := s.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "on-it", Build: build}, nil); err != nil {
+	if _, err := s.Client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "on-it", Build: build}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.output(s.sandbox("on-it").ID, "cmp /pushed /copied")
+	s.Output(s.Sandbox("on-it").ID, "cmp /pushed /copied")
 }
 
 func TestImagesOfOtherPlatformsAreNotPushedAndIndexesAreChosenFrom(t *testing.T) {
-	s := newServer(t)
-	ctx := within(t, time.Minute)
+	s := serve.New(t)
+	ctx := serve.Within(t, time.Minute)
 	index := func(repository string) v1.ImageIndex {
-		ref, err := name.ParseReference(strings.TrimPrefix(s.mirror, "http://")+"/"+repository, name.Insecure)
+		ref, err := name.ParseReference(strings.TrimPrefix(s.Mirror, "http://")+"/"+repository, name.Insecure)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,14 +159,14 @@ func TestImagesOfOtherPlatformsAreNotPushedAndIndexesAreChosenFrom(t *testing.T)
 		return idx
 	}
 	other := layoutOf(t, func(p layout.Path) error { return p.AppendIndex(index("fixtures/wrong-arch:1")) })
-	_, err := s.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "other", Image: other}, daytona.PushOptions{OnLayer: func(daytona.LayerProgress) {
+	_, err := s.Client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "other", Image: other}, daytona.PushOptions{OnLayer: func(daytona.LayerProgress) {
 		t.Error("a layer was pushed")
 	}})
 	if !errors.Is(err, daytona.ErrInvalid) || !strings.Contains(err.Error(), "linux/s390x") || !strings.Contains(err.Error(), "--platform linux/") {
 		t.Errorf("another platform: %v", err)
 	}
 	multi := layoutOf(t, func(p layout.Path) error { return p.AppendIndex(index("fixtures/multi-arch:1")) })
-	if _, err := s.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "multi", Image: multi, Entrypoint: []string{"sleep", "1000"}}, daytona.PushOptions{}); err != nil {
+	if _, err := s.Client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "multi", Image: multi, Entrypoint: []string{"sleep", "1000"}}, daytona.PushOptions{}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -179,7 +180,7 @@ func TestImagesOfOtherPlatformsAreNotPushedAndIndexesAreChosenFrom(t *testing.T)
 		t.Fatal(err)
 	}
 	push := func(image string) error {
-		_, err := s.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "archive", Image: image}, daytona.PushOptions{})
+		_, err := s.Client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: "archive", Image: image}, daytona.PushOptions{})
 		return err
 	}
 	if err := push(file + ":team/app:1"); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 // release is a Dockerfile whose two steps both say n: no sandbox may have one
@@ -28,17 +29,17 @@ func release(t *testing.T, n int) *daytona.Image {
 }
 
 func TestSandboxesMadeDuringUpdatesHaveTheOldOrTheNewAlsoOverCrashes(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
-	ctx := within(t, 3*time.Minute)
-	if _, err := s.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "app", Build: release(t, 0), Entrypoint: []string{"sleep", "100000"}}, nil); err != nil {
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	ctx := serve.Within(t, 3*time.Minute)
+	if _, err := s.Client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "app", Build: release(t, 0), Entrypoint: []string{"sleep", "100000"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	whole := func(least, most int) int {
 		t.Helper()
-		b := s.sandbox("app")
+		b := s.Sandbox("app")
 		var one, two int
-		if _, err := fmt.Sscan(s.output(b.ID, "cat /one /two"), &one, &two); err != nil || one != two || one < least || one > most {
+		if _, err := fmt.Sscan(s.Output(b.ID, "cat /one /two"), &one, &two); err != nil || one != two || one < least || one > most {
 			t.Errorf("a sandbox has %d and %d, want one of %d to %d: %v", one, two, least, most, err)
 		}
 		if err := b.Delete(ctx); err != nil {
@@ -48,7 +49,7 @@ func TestSandboxesMadeDuringUpdatesHaveTheOldOrTheNewAlsoOverCrashes(t *testing.
 	}
 	for n := 1; n <= 3; n++ {
 		updated := make(chan error, 1)
-		client := s.client
+		client := s.Client
 		go func() {
 			_, err := client.Snapshot.Update(ctx, "app", daytona.UpdateSnapshotParams{Build: release(t, n)}, nil)
 			updated <- err
@@ -58,9 +59,9 @@ func TestSandboxesMadeDuringUpdatesHaveTheOldOrTheNewAlsoOverCrashes(t *testing.
 			got = whole(n-1, n)
 			// In the middle of the second update's build the server is killed.
 			if n == 2 && !crashed {
-				if snap, err := s.client.Snapshot.Get(ctx, "app"); err == nil && snap.Update != nil && snap.Update.State == api.SnapshotBuilding {
-					s.end(unix.SIGKILL)
-					s.start()
+				if snap, err := s.Client.Snapshot.Get(ctx, "app"); err == nil && snap.Update != nil && snap.Update.State == api.SnapshotBuilding {
+					s.End(unix.SIGKILL)
+					s.Start()
 					crashed = true
 				}
 			}
@@ -78,17 +79,17 @@ func TestSandboxesMadeDuringUpdatesHaveTheOldOrTheNewAlsoOverCrashes(t *testing.
 	}
 
 	// One that fails leaves what there is, and says why.
-	_, err := s.client.Snapshot.Update(ctx, "app", daytona.UpdateSnapshotParams{Image: "fixtures/not-there:1"}, nil)
+	_, err := s.Client.Snapshot.Update(ctx, "app", daytona.UpdateSnapshotParams{Image: "fixtures/not-there:1"}, nil)
 	var failed *daytona.StateError
 	if !errors.As(err, &failed) || !strings.Contains(failed.Reason, "was not found") {
 		t.Errorf("an update to an image that does not exist: %v", err)
 	}
 	whole(3, 3)
-	snap, err := s.client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "app", Image: box, Replace: true}, nil)
+	snap, err := s.Client.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "app", Image: box, Replace: true}, nil)
 	if err != nil || snap.Update != nil || snap.ImageName != box || strings.Join(snap.Entrypoint, " ") != "sleep 100000" {
 		t.Errorf("a create that replaces: %+v, %v", snap, err)
 	}
-	if err := s.client.Snapshot.Delete(ctx, "app"); err != nil {
+	if err := s.Client.Snapshot.Delete(ctx, "app"); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,24 +15,25 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/serve"
 )
 
 // call makes a request that the SDK has no method for.
-func (s *server) call(method, path string, in, out any) error {
-	s.t.Helper()
+func call(s *serve.Server, method, path string, in, out any) error {
+	s.T.Helper()
 	text, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
 	var c struct{ APIURL, APIKey string }
-	b, err := os.ReadFile(filepath.Join(s.data, "credentials.json"))
+	b, err := os.ReadFile(filepath.Join(s.Data, "credentials.json"))
 	if err == nil {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(s.t.Context(), method, c.APIURL+path, bytes.NewReader(text))
+	r, err := http.NewRequestWithContext(s.T.Context(), method, c.APIURL+path, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
@@ -52,11 +53,11 @@ func (s *server) call(method, path string, in, out any) error {
 	return json.NewDecoder(answer.Body).Decode(out)
 }
 
-func (s *server) fullPool(size int) {
-	s.t.Helper()
-	s.eventually("the pool is full", func() error {
+func fullPool(s *serve.Server, size int) {
+	s.T.Helper()
+	s.Eventually("the pool is full", func() error {
 		var pools []api.WarmPool
-		if err := s.call(http.MethodGet, "/warm-pools", nil, &pools); err != nil {
+		if err := call(s, http.MethodGet, "/warm-pools", nil, &pools); err != nil {
 			return err
 		}
 		if len(pools) != 1 || pools[0].CurrentSize != size {
@@ -67,19 +68,19 @@ func (s *server) fullPool(size int) {
 }
 
 func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
-	leavesNothing(t)
-	s := newServer(t)
-	s.snapshot("box", box)
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	s.Snapshot("box", box)
 	random := seeded(t)
-	if err := s.call(http.MethodPost, "/warm-pools", api.CreateWarmPool{Snapshot: "box", Pool: 3}, nil); err != nil {
+	if err := call(s, http.MethodPost, "/warm-pools", api.CreateWarmPool{Snapshot: "box", Pool: 3}, nil); err != nil {
 		t.Fatal(err)
 	}
 	owners := map[string]string{} // by sandbox, what its owner wrote into it
 	for round := range 6 {
-		client := s.client
+		client := s.Client
 		var mu sync.Mutex
 		var work sync.WaitGroup
-		ctx := within(t, 20*time.Second)
+		ctx := serve.Within(t, 20*time.Second)
 		for i := range 4 {
 			work.Go(func() {
 				b, err := client.Create(ctx, daytona.CreateParams{Snapshot: "box", Env: map[string]string{"MINE": fmt.Sprint(round, i)}})
@@ -95,17 +96,17 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
-		s.end(unix.SIGKILL)
+		s.End(unix.SIGKILL)
 		work.Wait()
-		s.start()
-		s.fullPool(3)
+		s.Start()
+		fullPool(s, 3)
 		settled(s)
-		for b, err := range s.client.List(t.Context(), daytona.ListParams{}) {
+		for b, err := range s.Client.List(t.Context(), daytona.ListParams{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want, known := owners[b.ID]; known {
-				if got := s.output(b.ID, "echo $MINE"); got != want+"\n" {
+				if got := s.Output(b.ID, "echo $MINE"); got != want+"\n" {
 					t.Errorf("round %d: sandbox %s has %q, want %q", round, b.ID, got, want)
 				}
 			}
@@ -113,8 +114,8 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.eventually("all are deleted", func() error {
-			for b, err := range s.client.List(t.Context(), daytona.ListParams{}) {
+		s.Eventually("all are deleted", func() error {
+			for b, err := range s.Client.List(t.Context(), daytona.ListParams{}) {
 				return fmt.Errorf("%v is %v: %v", b.ID, b.State, err)
 			}
 			return nil

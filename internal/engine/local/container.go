@@ -181,13 +181,24 @@ func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
 	if err := c.signal(unix.SIGKILL); err != nil {
 		return err
 	}
-	select {
-	case <-c.ended:
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		select {
+		case <-c.ended:
+			return l.release(ctx, id, c)
+		case <-time.After(insist):
+			// It has frozen itself, and may do so again before it dies.
+			if err := l.cgroups.Kill(id); err != nil {
+				return fmt.Errorf("kill its processes: %w", err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return l.release(ctx, id, c)
 }
+
+// insist is how long a killed sandbox has to end before all of its processes
+// are killed one by one.
+const insist = 100 * time.Millisecond
 
 func (c *container) signal(sig unix.Signal) error {
 	// Not by Fd, which would take the descriptor from the poller.

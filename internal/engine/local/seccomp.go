@@ -26,7 +26,7 @@ func seccompFilter(goarch string) *specs.LinuxSeccomp {
 					"kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "create_module",
 					"swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "settimeofday", "clock_settime", "clock_settime64",
 					"stime", "ioperm", "iopl", "lookup_dcookie", "nfsservctl", "vm86", "vm86old", "uselib", "_sysctl",
-					"get_kernel_syms", "query_module", "bdflush", "perf_event_open", "userfaultfd",
+					"get_kernel_syms", "query_module", "bdflush", "perf_event_open", "userfaultfd", "syslog",
 				},
 				Action: specs.ActErrno, ErrnoRet: &deny,
 			},

@@ -197,6 +197,13 @@ func (t *Tree) Remove(ctx context.Context, id string) error {
 	}
 }
 
+// Kill kills every process of the sandbox's group, those too that the sandbox
+// has frozen in groups of its own: in v1 they die only when they are thawed.
+func (t *Tree) Kill(id string) error {
+	_, err := t.kill(id)
+	return err
+}
+
 func (t *Tree) kill(id string) (left bool, err error) {
 	for _, m := range t.mounts {
 		err := filepath.WalkDir(t.dir(m, id), func(path string, d fs.DirEntry, err error) error {
@@ -209,6 +216,9 @@ func (t *Tree) kill(id string) (left bool, err error) {
 				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
 					_ = unix.Kill(n, unix.SIGKILL)
 				}
+			}
+			if !t.v2 && filepath.Base(m) == "freezer" {
+				_ = os.WriteFile(filepath.Join(path, "freezer.state"), []byte("THAWED"), 0) // or it goes, or it was
 			}
 			return ignoreGone(err)
 		})
