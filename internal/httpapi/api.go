@@ -34,7 +34,7 @@ type Config struct {
 	Registries *registry.Service
 	Usage      UsageCounter
 	Logs       *buildlog.Logs
-	Contexts   *objectstore.Store
+	Contexts   objectstore.Contexts
 	Hosted     *hosted.Registry
 	Ready      map[string]func(context.Context) error // the parts that must work, by name
 	Log        *slog.Logger

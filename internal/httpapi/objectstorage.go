@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
 type pushAccess struct {
@@ -29,10 +28,17 @@ func (a *API) registerObjectStorage() {
 	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", permission: api.WriteSnapshots, tag: "object-storage", summary: "Get credentials for the upload of build contexts"},
 		func(ctx context.Context, in *pushAccess) (*body[api.StorageAccess], error) {
 			organization := caller(ctx).OrganizationID
-			c := a.Contexts.Access(organization)
+			c, err := a.Contexts.Access(ctx, organization)
+			if err != nil {
+				return nil, err
+			}
+			place := a.Contexts.Place()
+			if place.URL == "" {
+				place.URL = storageURL(ctx, in.Source)
+			}
 			return &body[api.StorageAccess]{api.StorageAccess{
-				AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: storageURL(ctx, in.Source),
-				OrganizationID: organization, Bucket: objectstore.Bucket, Region: objectstore.Region,
+				AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: place.URL,
+				OrganizationID: organization, Bucket: place.Bucket, Region: place.Region,
 			}}, nil
 		})
 }

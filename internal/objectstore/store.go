@@ -34,6 +34,40 @@ const Bucket = "daytona-contexts"
 // Region is what clients sign with; it means nothing.
 const Region = "us-east-1"
 
+// archiveName is what each archive is called, in a directory of its hash.
+const archiveName = "context.tar"
+
+// Contexts keeps archives: Store here, Remote in an S3 of the operator's.
+type Contexts interface {
+	// Place is where clients upload.
+	Place() Place
+	// Access makes credentials for uploads below the organization's prefix.
+	Access(ctx context.Context, organizationID string) (Credentials, error)
+	// Context opens an uploaded archive, a tar file. Errors: ErrNotFound.
+	Context(ctx context.Context, organizationID, hash string) (io.ReadCloser, error)
+	// Run removes what nothing uses any more until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// Place is a bucket. URL is "" where it is at this server's own address.
+type Place struct{ URL, Bucket, Region string }
+
+// Embedded is the Store as Contexts.
+type Embedded struct{ *Store }
+
+// Place implements Contexts.
+func (Embedded) Place() Place { return Place{Bucket: Bucket, Region: Region} }
+
+// Access implements Contexts.
+func (e Embedded) Access(_ context.Context, organizationID string) (Credentials, error) {
+	return e.Store.Access(organizationID), nil
+}
+
+// Context implements Contexts.
+func (e Embedded) Context(_ context.Context, organizationID, hash string) (io.ReadCloser, error) {
+	return e.Store.Context(organizationID, hash)
+}
+
 // ErrNotFound says that an archive was not uploaded, or has expired.
 var ErrNotFound = errors.New("context was not uploaded")
 
@@ -115,7 +149,7 @@ func (s *Store) Close() error {
 
 // archive is the file of an uploaded archive.
 func (s *Store) archive(organizationID, hash string) string {
-	return filepath.Join(s.bucketDir(), filepath.Base(organizationID), filepath.Base(hash), "context.tar")
+	return filepath.Join(s.bucketDir(), filepath.Base(organizationID), filepath.Base(hash), archiveName)
 }
 
 // Context opens an uploaded archive, a tar file, and counts it as used.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
 // Config is all that can be set of a server. Load fills it; the settings are
@@ -53,6 +54,7 @@ type Config struct {
 	DefaultImage    string // a reference, or one of the DefaultImage constants
 	Quota           account.Quota
 	DeactivateAfter time.Duration
+	S3              objectstore.RemoteOptions // where the files that builds copy are; without an Endpoint, here
 	AdminAPIKey     string
 	EncryptionKey   string
 	ShutdownTimeout time.Duration

@@ -97,6 +97,7 @@ func TestWhatIsWrongIsNamedWithKeyValueAndWhatIsAllowed(t *testing.T) {
 		{args: []string{"--plain-http", "http://x"}, says: []string{"plain-http", "HOST:PORT"}},
 		{args: []string{"--default-image", "python:latest"}, says: []string{"default-image", "python:latest", "tag"}},
 		{args: []string{"--limited-egress", "https://pypi.org"}, says: []string{"limited-egress", "a domain such as"}},
+		{args: []string{"--s3-endpoint", "s3.example.com"}, says: []string{"s3-endpoint", "http://"}},
 		{args: []string{"--log-level", "loud"}, says: []string{"log-level", "debug, info"}},
 		{args: []string{"--log-format", "xml"}, says: []string{"log-format", "text or json"}},
 		{args: []string{"--auto-deactivate-after", "14"}, says: []string{"auto-deactivate-after", `"14"`, "336h"}},

@@ -16,12 +16,23 @@ const (
 	contextLife       = 7 * 24 * time.Hour
 )
 
-func (s *server) openContexts() (err error) {
-	s.contexts, err = objectstore.Open(objectstore.Options{Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log})
+func (s *server) openContexts(ctx context.Context) error {
+	if s.S3.Endpoint != "" {
+		options := s.S3
+		options.Transport = s.transport
+		remote, err := objectstore.OpenRemote(ctx, options)
+		if err != nil {
+			return err
+		}
+		s.contexts = remote
+		return nil
+	}
+	embedded, err := objectstore.Open(objectstore.Options{Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log})
 	if err != nil {
 		return err
 	}
-	s.opened("contexts", s.contexts.Close)
+	s.opened("contexts", embedded.Close)
+	s.contexts, s.uploads = objectstore.Embedded{Store: embedded}, embedded
 	return nil
 }
 
@@ -74,7 +85,7 @@ func (s *server) fillContexts(ctx context.Context, organizationID string, hashes
 }
 
 func (s *server) fillContext(ctx context.Context, organizationID, hash, dir string) error {
-	archive, err := s.contexts.Context(organizationID, hash)
+	archive, err := s.contexts.Context(ctx, organizationID, hash)
 	if err != nil {
 		return err
 	}

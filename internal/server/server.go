@@ -55,7 +55,8 @@ type server struct {
 	made       *made
 	engine     engine.Engine
 	builder    *build.Builder
-	contexts   *objectstore.Store
+	contexts   objectstore.Contexts
+	uploads    http.Handler // of the embedded ones; nil where they are elsewhere
 	hosted     *hosted.Registry
 	accounts   *account.Service
 	snapshots  *snapshot.Service
@@ -149,7 +150,7 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.opened("engine", s.engine.Close)
-	if err := s.openContexts(); err != nil {
+	if err := s.openContexts(ctx); err != nil {
 		return err
 	}
 	if err := s.openHosted(); err != nil {

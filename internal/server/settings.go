@@ -250,6 +250,40 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "s3-endpoint", usage: "`URL` of an S3 of your own, for the files that builds copy (default: the server is one itself)", allowed: "http:// or https:// and a host, without a path",
+		set: func(c *Config, s string) bool {
+			c.S3.Endpoint = strings.TrimSuffix(s, "/")
+			return s == "" || isOrigin(c.S3.Endpoint)
+		},
+	},
+	{
+		key: "s3-sts-endpoint", usage: "`URL` of the token service that makes credentials for uploads there (default: s3-endpoint, as with MinIO)", allowed: "http:// or https:// and a host, without a path",
+		set: func(c *Config, s string) bool {
+			c.S3.STSEndpoint = strings.TrimSuffix(s, "/")
+			return s == "" || isOrigin(c.S3.STSEndpoint)
+		},
+	},
+	{
+		key: "s3-bucket", fallback: "daytona-contexts", usage: "`name` of the bucket there", allowed: "the name of a bucket",
+		set: func(c *Config, s string) bool { c.S3.Bucket = s; return s != "" },
+	},
+	{
+		key: "s3-region", fallback: "us-east-1", usage: "`name` of the bucket's region", allowed: "the name of a region",
+		set: func(c *Config, s string) bool { c.S3.Region = s; return s != "" },
+	},
+	{
+		key: "s3-role", usage: "`ARN` of the role that uploads assume, where the token service wants one", allowed: "an ARN",
+		set: func(c *Config, s string) bool { c.S3.Role = s; return true },
+	},
+	{
+		key: "s3-access-key", usage: "access `key` that reads the bucket and assumes the role", allowed: "an access key",
+		set: func(c *Config, s string) bool { c.S3.AccessKey = s; return true },
+	},
+	{
+		key: "s3-secret-key", secret: true, usage: "its secret key", allowed: "a secret key",
+		set: func(c *Config, s string) bool { c.S3.SecretKey = s; return true },
+	},
+	{
 		key: "admin-api-key", secret: true, usage: "an API key of the administrator's, besides the one that the server makes", allowed: "32 to 256 letters, digits and _ -",
 		set: func(c *Config, s string) bool {
 			c.AdminAPIKey = s

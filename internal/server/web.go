@@ -42,7 +42,7 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler) *web {
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
-		uploads: s.contexts,
+		uploads: s.uploads,
 		pushes:  s.hosted,
 		home:    home(s.version),
 	}
@@ -63,7 +63,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(path, httpapi.ToolboxPath+"/"):
 		setOperation(r.Context(), "toolbox")
 		at = w.toolbox
-	case objectstore.Serves(path):
+	case w.uploads != nil && objectstore.Serves(path):
 		setOperation(r.Context(), "uploads")
 		at = w.uploads
 	case hosted.Serves(path):
