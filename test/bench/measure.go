@@ -55,20 +55,26 @@ func (b *bench) create(ctx context.Context) (*daytona.Sandbox, error) {
 	return b.client.Create(ctx, daytona.CreateParams{Snapshot: b.snapshot})
 }
 
+// createToOutput makes a sandbox, has a command's output, and deletes it.
+func (b *bench) createToOutput(ctx context.Context) (took time.Duration, err error) {
+	began := time.Now()
+	s, err := b.create(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := echo(ctx, s); err != nil {
+		return 0, err
+	}
+	took = time.Since(began)
+	return took, s.Delete(ctx)
+}
+
 // firstOutput is a sandbox from nothing to the first output of a command.
 func (b *bench) firstOutput(ctx context.Context) error {
 	var ours, peers []float64
 	for i := range 31 {
-		began := time.Now()
-		s, err := b.create(ctx)
+		took, err := b.createToOutput(ctx)
 		if err != nil {
-			return err
-		}
-		if err := echo(ctx, s); err != nil {
-			return err
-		}
-		took := time.Since(began)
-		if err := s.Delete(ctx); err != nil {
 			return err
 		}
 		if i > 0 {

@@ -57,16 +57,8 @@ func (b *bench) warm(ctx context.Context) (err error) {
 		if err := full(ctx, pool.ID); err != nil {
 			return err
 		}
-		began := time.Now()
-		s, err := b.create(ctx)
+		took, err := b.createToOutput(ctx)
 		if err != nil {
-			return err
-		}
-		if err := echo(ctx, s); err != nil {
-			return err
-		}
-		took := time.Since(began)
-		if err := s.Delete(ctx); err != nil {
 			return err
 		}
 		if i > 0 {

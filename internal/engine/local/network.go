@@ -26,7 +26,11 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 	if c == nil {
 		return nil
 	}
-	if reflect.DeepEqual(c.Policy, l.named(l.policy(n), c.Policy.Names)) {
+	wanted, named := l.policy(n)
+	if named {
+		wanted.Names = c.Policy.Names
+	}
+	if reflect.DeepEqual(c.Policy, wanted) {
 		return nil
 	}
 	s := l.slots.Adopt(c.Slot)
@@ -47,41 +51,38 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 }
 
 // surround makes what a sandbox's network policy needs and applies it.
-func (l *Local) surround(id string, s *slot.Slot, n engine.Network) (slot.Policy, error) {
-	policy, err := l.serveNames(id, s, l.policy(n))
+func (l *Local) surround(id string, s *slot.Slot, n engine.Network) (policy slot.Policy, err error) {
+	policy, named := l.policy(n)
+	if named {
+		policy.Names, err = l.serveNames(id, s, policy)
+	} else {
+		err = l.replaceNames(id, nil)
+	}
 	if err != nil {
 		return policy, err
 	}
 	return policy, l.slots.Apply(s, policy)
 }
 
-func (l *Local) policy(n engine.Network) slot.Policy {
-	return slot.Policy{BlockAll: n.BlockAll, Allow: n.Allow, Domains: n.Domains, Resolvers: l.resolver().servers}
+// policy is what the firewall is told; named tells whether the sandbox needs a
+// name server of ours.
+func (l *Local) policy(n engine.Network) (policy slot.Policy, named bool) {
+	r := l.resolver()
+	policy = slot.Policy{BlockAll: n.BlockAll, Allow: n.Allow, Domains: n.Domains, Resolvers: r.servers}
+	return policy, !n.BlockAll && (len(n.Domains) > 0 || r.ours)
 }
 
-// named is the policy with the name server, where it needs one.
-func (l *Local) named(p slot.Policy, server *slot.NameServer) slot.Policy {
-	if !p.BlockAll && (len(p.Domains) > 0 || l.resolver().ours) {
-		p.Names = server
-	}
-	return p
-}
-
-// serveNames gives the sandbox the name server that its policy needs, in place
-// of the one it had.
-func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (slot.Policy, error) {
-	if l.named(policy, &slot.NameServer{}).Names == nil {
-		return policy, l.replaceNames(id, nil)
-	}
+// serveNames gives the sandbox a name server in place of the one it had.
+func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (*slot.NameServer, error) {
 	server, err := names.Listen(s.Host, names.Config{
 		Domains: policy.Domains, Upstreams: upstreams, Log: l.log(id),
 		Learn: func(addrs []netip.Addr, life time.Duration) error { return l.slots.Learn(s, addrs, life) },
 	})
 	if err != nil {
-		return policy, err
+		return nil, err
 	}
 	ports := slot.NameServer(server.Ports())
-	return l.named(policy, &ports), l.replaceNames(id, server)
+	return &ports, l.replaceNames(id, server)
 }
 
 // resumeNames serves names again for a sandbox that an earlier server started.
@@ -90,7 +91,7 @@ func (l *Local) resumeNames(id string, r *record) (err error) {
 		return nil
 	}
 	s := l.slots.Adopt(r.Slot)
-	if r.Policy, err = l.serveNames(id, s, r.Policy); err != nil {
+	if r.Policy.Names, err = l.serveNames(id, s, r.Policy); err != nil {
 		return err
 	}
 	return errors.Join(l.writeRecord(id, *r), l.slots.Apply(s, r.Policy))
