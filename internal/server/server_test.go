@@ -282,6 +282,19 @@ func goroutines() []string {
 	return ours
 }
 
+// noMoreGoroutines waits for those that were told to end and have not been
+// given a processor yet.
+func noMoreGoroutines(t *testing.T, before int) {
+	t.Helper()
+	var left []string
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if left = goroutines(); len(left) <= before {
+			return
+		}
+	}
+	t.Errorf("%d goroutines were left behind (%d before):\n%s", len(left), before, strings.Join(left, "\n\n"))
+}
+
 func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := config(t, "--mirror", "docker.io="+testHub(t))
@@ -302,15 +315,7 @@ func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
 	if e.opens != 0 {
 		t.Error("the engine is still open")
 	}
-	var left []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if left = goroutines(); len(left) <= before {
-			break
-		}
-	}
-	if len(left) > before {
-		t.Errorf("%d goroutines were left behind (%d before):\n%s", len(left), before, strings.Join(left, "\n\n"))
-	}
+	noMoreGoroutines(t, before)
 
 	again := start(t, c, testMachine(e))
 	if again.creds.APIKey != key {
@@ -400,9 +405,7 @@ func TestAStartThatFailsClosesWhatItOpened(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no btrfs") {
 		t.Fatalf("got %v", err)
 	}
-	if left := goroutines(); len(left) > before {
-		t.Errorf("left behind:\n%s", strings.Join(left, "\n\n"))
-	}
+	noMoreGoroutines(t, before)
 	start(t, c, testMachine(e)) // nothing is locked
 }
 

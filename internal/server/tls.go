@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -174,8 +175,9 @@ type bothListener struct {
 	net.Listener
 	config *tls.Config
 	conns  chan net.Conn
-	done   chan struct{}
-	failed error
+	closed context.Context // ended with the error that no more is accepted for
+	end    context.CancelCauseFunc
+	served sync.WaitGroup // accept and the looks
 }
 
 const (
@@ -184,8 +186,9 @@ const (
 )
 
 func newBothListener(l net.Listener, config *tls.Config) *bothListener {
-	b := &bothListener{Listener: l, config: config, conns: make(chan net.Conn), done: make(chan struct{})}
-	go b.accept()
+	b := &bothListener{Listener: l, config: config, conns: make(chan net.Conn)}
+	b.closed, b.end = context.WithCancelCause(context.Background())
+	b.served.Go(b.accept)
 	return b
 }
 
@@ -197,11 +200,10 @@ func (b *bothListener) accept() {
 			if errors.As(err, &timeout) && timeout.Timeout() {
 				continue
 			}
-			b.failed = err
-			close(b.done)
+			b.end(err)
 			return
 		}
-		go b.look(conn)
+		b.served.Go(func() { b.look(conn) })
 	}
 }
 
@@ -209,8 +211,9 @@ func (b *bothListener) accept() {
 func (b *bothListener) look(conn net.Conn) {
 	peeked := &peekedConn{Conn: conn, r: bufio.NewReaderSize(conn, 4096)}
 	_ = conn.SetReadDeadline(time.Now().Add(firstBytePause))
+	giveUp := context.AfterFunc(b.closed, func() { conn.Close() })
 	first, err := peeked.r.Peek(1)
-	if err != nil {
+	if !giveUp() || err != nil {
 		conn.Close()
 		return
 	}
@@ -221,7 +224,7 @@ func (b *bothListener) look(conn net.Conn) {
 	}
 	select {
 	case b.conns <- out:
-	case <-b.done:
+	case <-b.closed.Done():
 		conn.Close()
 	}
 }
@@ -231,9 +234,16 @@ func (b *bothListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-b.conns:
 		return conn, nil
-	case <-b.done:
-		return nil, b.failed
+	case <-b.closed.Done():
+		return nil, context.Cause(b.closed)
 	}
+}
+
+// Close implements net.Listener. It returns when nothing of the listener runs.
+func (b *bothListener) Close() error {
+	err := b.Listener.Close()
+	b.served.Wait()
+	return err
 }
 
 // peekedConn reads what was peeked at first.
