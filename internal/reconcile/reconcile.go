@@ -30,6 +30,10 @@ func New(noun string, first time.Duration, log *slog.Logger) *Queue {
 // Add asks for a step of key; many at once become one.
 func (q *Queue) Add(key string) { q.keys.Add(key) }
 
+// AddAfter asks for a step of key once the pause is over; of several pauses of
+// one key the first to end counts.
+func (q *Queue) AddAfter(key string, pause time.Duration) { q.keys.AddAfter(key, pause) }
+
 // Run works the queue until ctx ends, and returns when the last step has.
 func (q *Queue) Run(ctx context.Context, workers int, step func(ctx context.Context, key string) error) {
 	var wg sync.WaitGroup

@@ -124,7 +124,7 @@ const (
 type Snapshots interface {
 	Get(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
 	Activate(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
-	Used(ctx context.Context, id string) error
+	Used(ctx context.Context, snap *snapshot.Snapshot) error
 	FreeImage(ctx context.Context, digest string) error
 	ForBuild(ctx context.Context, organizationID, regionID string, b snapshot.BuildParams) (*snapshot.Snapshot, error)
 	Take(ctx context.Context, organizationID string, p snapshot.TakeParams) (*snapshot.Snapshot, error)

@@ -216,7 +216,7 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 		}
 		if claimed != nil {
 			*sb = *claimed
-			return s.Snapshots.Used(ctx, snap.ID)
+			return s.Snapshots.Used(ctx, snap)
 		}
 	}
 	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
@@ -226,7 +226,7 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 	if err := s.Store.InsertSandbox(ctx, sb, allow); err != nil {
 		return err
 	}
-	return s.Snapshots.Used(ctx, snap.ID)
+	return s.Snapshots.Used(ctx, snap)
 }
 
 // standOn takes over what only an active snapshot knows.

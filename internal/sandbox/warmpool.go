@@ -26,6 +26,10 @@ type WarmPool struct {
 	UpdatedAt      time.Time
 }
 
+// refillPause is left after a claim before the pool is filled again: making a
+// sandbox takes a processor from the first command of the one just given away.
+const refillPause = 50 * time.Millisecond
+
 // maxWarm bounds the size of one pool.
 const maxWarm = 1000
 
@@ -169,7 +173,7 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 		return nil
 	})
 	if pool != "" {
-		s.pools.Add(pool)
+		s.pools.AddAfter(pool, refillPause)
 	}
 	if errors.Is(err, errUnlike) {
 		return nil, nil

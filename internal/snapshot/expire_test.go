@@ -155,7 +155,7 @@ func TestUnusedSnapshotsBecomeInactiveAndLetTheirImageGo(t *testing.T) {
 	}
 
 	clock.SetTime(clock.Now().Add(fortnight - time.Second))
-	if err := s.Used(t.Context(), used.ID); err != nil {
+	if err := s.Used(t.Context(), used); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Expire(t.Context()); err != nil {

@@ -209,9 +209,17 @@ func (s *Service) Settle(ctx context.Context, snap *Snapshot) (*Snapshot, error)
 	return latest, err
 }
 
-// Used records that a sandbox was made from the snapshot.
-func (s *Service) Used(ctx context.Context, id string) error {
-	return s.Store.TouchSnapshot(ctx, id, s.Clock.Now())
+// usedGrain is how exact LastUsedAt is: what reads it counts in days, and a
+// write for every create would cost each of them a millisecond.
+const usedGrain = time.Minute
+
+// Used records that a sandbox was made from the snapshot, as it was read before.
+func (s *Service) Used(ctx context.Context, snap *Snapshot) error {
+	now := s.Clock.Now()
+	if last := snap.LastUsedAt; last != nil && now.Sub(*last) < usedGrain && !now.Before(*last) {
+		return nil
+	}
+	return s.Store.TouchSnapshot(ctx, snap.ID, now)
 }
 
 // FreeImage lets go of an image that was kept for sandboxes only, once none

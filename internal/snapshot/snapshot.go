@@ -38,7 +38,7 @@ type Snapshot struct {
 
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
-	LastUsedAt *time.Time // when a sandbox was last made from it
+	LastUsedAt *time.Time // when a sandbox was last made from it, to the minute
 }
 
 // Content is what a snapshot's sandboxes are made from, and how far it is. A
