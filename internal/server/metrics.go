@@ -23,6 +23,7 @@ type metrics struct {
 	requests *prometheus.HistogramVec
 	creates  *prometheus.HistogramVec
 	pulls    *prometheus.HistogramVec
+	oomKills prometheus.Counter
 
 	mu    sync.Mutex
 	begun map[string]time.Time // pulls, by snapshot id
@@ -48,15 +49,21 @@ func newMetrics(version string, c clock.PassiveClock) *metrics {
 		pulls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "daytona_snapshot_pull_duration_seconds", Help: "Time in which a snapshot's image was brought here and unpacked, or was not.", Buckets: pullBuckets,
 		}, []string{"outcome"}),
+		oomKills: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "daytona_sandbox_oom_kills_total", Help: "Processes that the kernel killed because their sandbox had reached its memory limit.",
+		}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "daytona_build_info", Help: "Always 1; its label is the server's version.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.creates, m.pulls, info,
+	m.registry.MustRegister(m.requests, m.creates, m.pulls, m.oomKills, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// outOfMemory is told of kills for the memory limit of a sandbox.
+func (m *metrics) outOfMemory(_ string, killed int64) { m.oomKills.Add(float64(killed)) }
 
 // watch adds what is counted at the moment of asking.
 func (m *metrics) watch(rows rowCounter, connections func() int) {

@@ -23,6 +23,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	for status := 1000; status < 1100; status++ { // as a sandbox may answer
 		s.metrics.requested("toolbox", status, 0)
 	}
+	s.metrics.outOfMemory("box", 2)
 	var text string
 	s.eventually("the toolbox request is counted", func() bool { // after its answer
 		_, text = s.raw("GET", s.origin()+"/metrics", "", "")
@@ -41,6 +42,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`daytona_sandbox_create_duration_seconds_count{outcome="started"} 1`,
 		`daytona_snapshot_pull_duration_seconds_count{outcome="active"} 1`,
 		`daytona_event_connections 0`,
+		`daytona_sandbox_oom_kills_total 2`,
 		`daytona_build_info{version="test"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

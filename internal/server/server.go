@@ -142,9 +142,11 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.openImages(ctx, trusted); err != nil {
 		return err
 	}
+	s.metrics = newMetrics(s.version, s.clock)
 	s.engine, err = s.machine.openEngine(ctx, local.Options{
 		DataDir: s.DataDir, RuntimeDir: s.RuntimeDir, Images: s.images, Runtime: s.Runtime, DiskSize: s.DiskSize,
 		Slots: s.NetworkSlots, Subnet: s.Subnet, ExtraCA: trusted, Version: s.version, Log: s.log,
+		OutOfMemory: s.metrics.outOfMemory,
 	})
 	if err != nil {
 		return err
@@ -204,7 +206,6 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 
 // makeServices makes the domain and what listens to it.
 func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
-	s.metrics = newMetrics(s.version, s.clock)
 	s.accounts = account.NewService(account.Config{
 		Store: configuredLimits{s.db, s.Quota, s.DeactivateAfter}, Clock: s.clock,
 		DefaultRegion: s.Region, Quota: s.Quota, DeactivateAfter: s.DeactivateAfter,

@@ -33,6 +33,8 @@ type container struct {
 	record
 	pidfd *os.File
 	ended chan struct{} // closed when the first process is gone
+
+	memory memoryWatch
 }
 
 func (l *Local) sandboxDir(id string) string { return filepath.Join(l.dir, sandboxesDir, id) }
@@ -74,11 +76,13 @@ func (l *Local) attach(id string, r record) error {
 		c.pidfd.Close()
 		return errGone
 	}
+	c.memory.killed = l.cgroups.OOMKills(id) // those that another server told
 	l.mu.Lock()
 	l.running[id] = c
 	l.mu.Unlock()
-	l.work.Add(1)
-	go l.watch(id, c)
+	over, end := context.WithCancel(l.done)
+	l.work.Go(func() { defer end(); l.watch(id, c) })
+	l.work.Go(func() { l.watchMemory(over, id, c) })
 	return nil
 }
 
@@ -88,7 +92,6 @@ var errGone = errors.New("the first process is gone")
 // watch waits for the container's end and cleans up after one that ended by
 // itself.
 func (l *Local) watch(id string, c *container) {
-	defer l.work.Done()
 	if !l.wait(c) {
 		return
 	}
@@ -104,7 +107,7 @@ func (l *Local) watch(id string, c *container) {
 	if !mine {
 		return // it was stopped
 	}
-	oom := l.cgroups.OOMKills(id) > 0
+	oom := c.memory.ranOut(l.cgroups.OOMKills(id))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.done), grace)
 	defer cancel()
 	if err := l.release(ctx, id, c); err != nil {

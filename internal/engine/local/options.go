@@ -24,7 +24,11 @@ type Options struct {
 	Subnet     netip.Prefix // that all servers of this machine share, IPv4 of /14 or shorter; the zero value is slot.DefaultSubnet
 	ExtraCA    []byte       // PEM certificates that sandboxes trust besides those of their image
 	Version    string       // of the server, told to the agents
-	Log        *slog.Logger
+	// OutOfMemory is told, at most once a second for each sandbox, how many
+	// processes the kernel has killed in it for its memory limit; nil tells
+	// nobody. It must not block.
+	OutOfMemory func(id string, killed int64)
+	Log         *slog.Logger
 }
 
 // Images tells the engine where an image's layers are. Errors:

@@ -95,6 +95,31 @@ func (s *Service) memory() (total, used, cache uint64) {
 	return total, used, cache
 }
 
+// OutOfMemory is how often the sandbox's own limit was met by a kill. A limit
+// that something inside has set for a part of the sandbox does not count.
+// Version 1 counts the kills among what is not in a part.
+func (s *Service) OutOfMemory() int64 {
+	if n, ok := field(s.read("sys/fs/cgroup/memory.events.local"), "oom"); ok {
+		return n
+	}
+	n, _ := field(s.read("sys/fs/cgroup/memory/memory.oom_control"), "oom_kill")
+	return n
+}
+
+// oomKills is how many processes the kernel has killed for memory.
+func (s *Service) oomKills() int64 {
+	if n, ok := field(s.read("sys/fs/cgroup/memory.events"), "oom_kill"); ok {
+		return n
+	}
+	return s.OutOfMemory()
+}
+
+// MemoryLimit is the sandbox's, in bytes; without one it is the machine's memory.
+func (s *Service) MemoryLimit() uint64 {
+	total, _, _ := s.memory()
+	return total
+}
+
 // field finds the number after a name at the beginning of a line.
 func field(text, name string) (int64, bool) {
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {

@@ -45,6 +45,7 @@ type view struct {
 	MemTotal      uint64  `json:"memTotal"`
 	MemUsed       uint64  `json:"memUsed"`
 	MemCache      uint64  `json:"memCache"`
+	OOMKills      int64   `json:"oomKills"` // processes that were killed for memory since the start
 	DiskTotal     uint64  `json:"diskTotal"`
 	DiskUsed      uint64  `json:"diskUsed"`
 	DiskFree      uint64  `json:"diskFree"`
@@ -64,6 +65,7 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
 		Timestamp: now.Format(time.RFC3339Nano), TimestampUnix: now.Unix(),
 	}
 	v.MemTotal, v.MemUsed, v.MemCache = s.memory()
+	v.OOMKills = s.oomKills()
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.root, &fs); err == nil {
 		block := uint64(fs.Bsize)

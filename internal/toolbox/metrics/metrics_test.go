@@ -33,13 +33,15 @@ func TestLimitsOfTheCgroup(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"version 2": {
 			"proc/meminfo": meminfo, "sys/fs/cgroup/memory.max": "1073741824", "sys/fs/cgroup/memory.current": "500000000",
-			"sys/fs/cgroup/memory.stat": "anon 1\nfile 100000000\nkernel 5", "sys/fs/cgroup/cpu.max": "150000 100000",
+			"sys/fs/cgroup/memory.stat":   "anon 1\nfile 100000000\nkernel 5",
+			"sys/fs/cgroup/memory.events": "low 0\nhigh 0\nmax 70\noom 5\noom_kill 3\noom_group_kill 0", "sys/fs/cgroup/memory.events.local": "max 60\noom 3\noom_kill 2", "sys/fs/cgroup/cpu.max": "150000 100000",
 			"sys/fs/cgroup/cpu.stat": "usage_usec 2500000\nuser_usec 1",
 		},
 		"version 1": {
 			"proc/meminfo": meminfo, "sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824",
 			"sys/fs/cgroup/memory/memory.usage_in_bytes": "500000000", "sys/fs/cgroup/memory/memory.stat": "cache 7\ntotal_cache 100000000",
-			"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "150000", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+			"sys/fs/cgroup/memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3",
+			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":      "150000", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
 			"sys/fs/cgroup/cpuacct/cpuacct.usage": "2500000000",
 		},
 	} {
@@ -50,6 +52,9 @@ func TestLimitsOfTheCgroup(t *testing.T) {
 		}
 		if q := s.quota(); q != 1.5 {
 			t.Errorf("%s: quota %v", name, q)
+		}
+		if out, kills := s.OutOfMemory(), s.oomKills(); out != 3 || kills != 3 {
+			t.Errorf("%s: out of memory %d times, %d kills", name, out, kills)
 		}
 		if used := s.cpuTime(); used != 2500*time.Millisecond {
 			t.Errorf("%s: CPU time %v", name, used)

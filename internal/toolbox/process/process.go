@@ -80,6 +80,7 @@ func (s *Service) start(ctx context.Context, r run) (int, error) {
 	for _, fd := range r.extra {
 		r.command.Files = append(r.command.Files, uintptr(fd))
 	}
+	toll := s.launcher.Toll()
 	p, err := s.launcher.Start(r.command)
 	if err != nil {
 		out.Close()
@@ -97,6 +98,7 @@ func (s *Service) start(ctx context.Context, r run) (int, error) {
 	select {
 	case <-p.Done():
 		pump.Settle()
+		r.output.Append([]byte(toll.Explain(p.ExitCode())))
 		return p.ExitCode(), nil
 	case <-expired:
 		p.KillTree(0)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/toolbox/capture"
+	"github.com/opendaytona/daytona/internal/toolbox/launch"
 	"github.com/opendaytona/daytona/internal/toolbox/logfile"
 )
 
@@ -22,6 +23,7 @@ type command struct {
 	text  string
 	pipes string
 	log   *logfile.Log
+	toll  launch.Toll // since it began
 	never atomic.Bool // the shell ended before it began
 
 	suppressEcho bool
@@ -89,9 +91,11 @@ func (c *command) pipe(end string) string { return filepath.Join(c.pipes, c.id+"
 func (c *command) finish(code int) {
 	c.once.Do(func() {
 		c.release()
+		why := c.toll.Explain(code)
 		go func() {
 			c.out.Settle()
 			c.errs.Settle()
+			c.log.Append(logfile.Stderr, []byte(why))
 			c.code = code
 			c.log.End()
 			close(c.done)

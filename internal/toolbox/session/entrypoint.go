@@ -80,6 +80,7 @@ func (e *Entrypoint) start(l *launch.Launcher) error {
 		return err
 	}
 	defer unix.Close(errsW)
+	toll := l.Toll()
 	p, err := l.Start(launch.Command{Argv: e.argv, Files: []uintptr{uintptr(null), uintptr(outW), uintptr(errsW)}})
 	if err != nil {
 		out.Close()
@@ -93,6 +94,7 @@ func (e *Entrypoint) start(l *launch.Launcher) error {
 		<-p.Done()
 		stdout.Settle()
 		stderr.Settle()
+		e.log.Append(logfile.Stderr, []byte(toll.Explain(p.ExitCode())))
 		e.end(p.ExitCode())
 	}()
 	return nil

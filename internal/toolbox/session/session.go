@@ -28,6 +28,7 @@ import (
 type session struct {
 	id      string
 	created time.Time
+	toll    func() launch.Toll
 	owner   identity.User // of the pipes
 	pipes   string        // directory of named pipes
 	posix   bool          // the shell is neither zsh nor bash
@@ -50,7 +51,7 @@ func (s *Service) open(id string) (*session, error) {
 		return nil, err
 	}
 	one := &session{
-		id: id, created: time.Now(), byID: map[string]*command{}, queued: make(chan struct{}, 1), over: make(chan struct{}),
+		id: id, created: time.Now(), toll: s.launcher.Toll, byID: map[string]*command{}, queued: make(chan struct{}, 1), over: make(chan struct{}),
 		pipes: filepath.Join(s.dir, "pipes", rand.Text()),
 		posix: filepath.Base(path) == "sh",
 	}
@@ -181,6 +182,9 @@ func (s *session) settle(id string) *command {
 	for i, cmd := range s.pending {
 		if cmd.id == id {
 			s.pending = append(s.pending[:i], s.pending[i+1:]...)
+			if len(s.pending) > 0 {
+				s.pending[0].toll = s.toll() // it begins now
+			}
 			return cmd
 		}
 	}
@@ -196,6 +200,7 @@ func (s *session) submit(cmd *command) error {
 	}
 	s.commands = append(s.commands, cmd)
 	s.byID[cmd.id] = cmd
+	cmd.toll = s.toll()
 	s.pending = append(s.pending, cmd)
 	s.queue = append(s.queue, s.script(cmd))
 	select {

@@ -47,6 +47,24 @@ def test_exec_of_a_million_lines(shared: Sandbox):
     assert answer.result.endswith("1000000\n")
 
 
+HOG = "held = []\nwhile True:\n    held.append(bytearray(64 << 20))"
+
+
+def test_what_is_killed_for_memory_says_so(shared: Sandbox):
+    line = f"killed: the sandbox's memory limit of {shared.memory} GiB was reached"
+    ran = shared.process.code_run(HOG)
+    assert (ran.exit_code, line in ran.result) == (137, True)
+    answer = shared.process.exec(f"python3 -c '{HOG}'")
+    assert (answer.exit_code, line in answer.result) == (137, True)
+    session = uuid.uuid4().hex
+    shared.process.create_session(session)
+    code = shared.process.execute_session_command(session, SessionExecuteRequest(command=f"python3 -c '{HOG}'"))
+    assert (code.exit_code, line in code.stderr) == (137, True)
+    after = shared.process.execute_session_command(session, SessionExecuteRequest(command="(exit 137)"))
+    assert (after.exit_code, after.stderr) == (137, "")
+    shared.process.delete_session(session)
+
+
 def test_exec_of_binary_output_answers(shared: Sandbox):
     answer = shared.process.exec("head -c 100000 /dev/urandom")
     assert answer.exit_code == 0

@@ -55,7 +55,11 @@ func field(path, name string) int64 {
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
+	return fieldOf(string(b), name)
+}
+
+func fieldOf(text, name string) int64 {
+	for line := range strings.Lines(text) {
 		if value, found := strings.CutPrefix(line, name+" "); found {
 			n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 			return n
