@@ -188,3 +188,43 @@ func TestTheVersionAndTheCompletions(t *testing.T) {
 		t.Errorf("help %q", out)
 	}
 }
+
+func TestForksSnapshotsOfSandboxesAndWarmPools(t *testing.T) {
+	serve(t)
+	must(t, "snapshot", "create", "snap", "--image", "python:3.11-slim")
+	must(t, "create", "--snapshot", "snap", "--name", "web")
+	if out := must(t, "fork", "web", "--name", "copy"); out != "Sandbox copy is started.\n" {
+		t.Errorf("fork: %q", out)
+	}
+	if r := run(t, "fork", "none"); r.code != exitNotFound {
+		t.Errorf("fork of nothing: %+v", r)
+	}
+	if out := must(t, "snapshot", "create", "saved", "--sandbox", "web"); out != "Snapshot saved is active.\n" {
+		t.Errorf("snapshot of a sandbox: %q", out)
+	}
+	for _, wrong := range [][]string{
+		{"snapshot", "create", "x", "--sandbox", "web", "--image", "python:3.11-slim"},
+		{"snapshot", "create", "x", "--sandbox", "web", "--cpu", "2"},
+		{"warm-pool", "create", "saved"},
+	} {
+		if r := run(t, wrong...); r.code != exitUsage {
+			t.Errorf("%v: %+v", wrong, r)
+		}
+	}
+
+	if out := must(t, "warm-pool", "create", "saved", "--size", "2"); !strings.HasPrefix(out, "Warm pool of saved: ") || !strings.HasSuffix(out, " of 2 sandboxes wait.\n") {
+		t.Errorf("pool: %q", out)
+	}
+	if out := must(t, "warm-pool", "resize", "saved", "--size", "0"); !strings.HasSuffix(out, " of 0 sandboxes wait.\n") {
+		t.Errorf("smaller pool: %q", out)
+	}
+	if out := must(t, "warm-pool", "list"); !strings.Contains(out, "saved") {
+		t.Errorf("pools: %q", out)
+	}
+	if r := run(t, "warm-pool", "delete", "saved", "none"); r.code != exitNotFound || strings.Count(r.err, "deleted") != 1 {
+		t.Errorf("deleted: %+v", r)
+	}
+	if out := must(t, "warm-pool", "list", "-f", "json"); out != "[]\n" {
+		t.Errorf("left: %s", out)
+	}
+}

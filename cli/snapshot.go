@@ -34,11 +34,12 @@ func (a *app) snapshotCommand() *cobra.Command {
 func (a *app) snapshotCreate() *cobra.Command {
 	var p daytona.CreateSnapshotParams
 	var r daytona.Resources
-	var entrypoint string
+	var entrypoint, source string
 	c := &cobra.Command{
-		Use: "create NAME --image IMAGE | --dockerfile FILE", Short: "Make a snapshot of an image, pulled or built", Args: exactly(1, "the snapshot's name"),
+		Use: "create NAME --image IMAGE | --dockerfile FILE | --sandbox SANDBOX", Short: "Make a snapshot of an image, pulled or built, or of a sandbox", Args: exactly(1, "the snapshot's name"),
 		Example: `  daytona snapshot create my-snapshot --image python:3.11-slim --cpu 2 --memory 4 --disk 8 --region us
-  daytona snapshot create my-snapshot --dockerfile ./Dockerfile --context .`,
+  daytona snapshot create my-snapshot --dockerfile ./Dockerfile --context .
+  daytona snapshot create my-snapshot --sandbox web`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
@@ -46,6 +47,7 @@ func (a *app) snapshotCreate() *cobra.Command {
 	resourceFlags(c, &r)
 	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox (default: the image's)")
 	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's)")
+	flags.StringVar(&source, "sandbox", "", "sandbox to make it of, as it is now; the snapshot has its resources")
 	flags.BoolVar(&p.Replace, "replace", false, "update the snapshot of that name, if there is one")
 	dockerfile := dockerfileFlags(c)
 	wait := waitFlag(c)
@@ -53,8 +55,17 @@ func (a *app) snapshotCreate() *cobra.Command {
 		if p.Build, err = dockerfile(); err != nil {
 			return err
 		}
-		if (p.Image == "") == (p.Build == nil) {
-			return usageError{errors.New("--image or --dockerfile is needed, not both, for example --image python:3.11-slim")}
+		sources := 0
+		for _, given := range []bool{p.Image != "", p.Build != nil, source != ""} {
+			if given {
+				sources++
+			}
+		}
+		switch {
+		case sources != 1:
+			return usageError{errors.New("give one of --image, --dockerfile and --sandbox, for example --image python:3.11-slim")}
+		case source != "" && (r != daytona.Resources{} || entrypoint != "" || p.RegionID != "" || p.Replace):
+			return usageError{errors.New("--sandbox goes with no other flag: the snapshot has the sandbox's resources, entrypoint and region")}
 		}
 		if err := checkResources(c); err != nil {
 			return err
@@ -70,6 +81,9 @@ func (a *app) snapshotCreate() *cobra.Command {
 		}
 		ctx, cancel := wait()
 		defer cancel()
+		if source != "" {
+			return a.snapshotSandbox(ctx, client, f, source, args[0])
+		}
 		s, err := client.Snapshot.Create(ctx, p, func(line string) { fmt.Fprintln(a.program.Err, line) })
 		if err != nil {
 			return err
@@ -77,6 +91,25 @@ func (a *app) snapshotCreate() *cobra.Command {
 		return f.print(a.program.Out, s, func(w io.Writer) { fmt.Fprintf(w, "Snapshot %s is %s.\n", s.Name, s.State) })
 	}
 	return c
+}
+
+// snapshotSandbox makes a snapshot of a sandbox as it is.
+func (a *app) snapshotSandbox(ctx context.Context, client *daytona.Client, f *format, sandbox, name string) error {
+	box, err := client.Get(ctx, sandbox)
+	if err != nil {
+		return err
+	}
+	stop := spin(a.program.Err, "snapshot of "+sandbox)
+	err = box.CreateSnapshot(ctx, name)
+	stop()
+	if err != nil {
+		return err
+	}
+	s, err := client.Snapshot.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	return f.print(a.program.Out, s, func(w io.Writer) { fmt.Fprintf(w, "Snapshot %s is %s.\n", s.Name, s.State) })
 }
 
 func (a *app) snapshotUpdate() *cobra.Command {

@@ -37,6 +37,7 @@ type Client struct {
 	config   Config
 	Snapshot *SnapshotService
 	Registry *RegistryService
+	WarmPool *WarmPoolService
 }
 
 // NewClient reads DAYTONA_API_KEY, DAYTONA_API_URL, DAYTONA_ORGANIZATION_ID and
@@ -76,6 +77,7 @@ func NewClientWithConfig(c Config) (*Client, error) {
 	client := &Client{config: c}
 	client.Snapshot = &SnapshotService{client: client}
 	client.Registry = &RegistryService{client: client}
+	client.WarmPool = &WarmPoolService{client: client}
 	return client, nil
 }
 
