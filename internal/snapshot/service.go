@@ -24,7 +24,8 @@ type Service struct {
 	queue   *reconcile.Queue
 	changes change.Board
 	custody custody
-	line    *line
+	line    *line // of builds
+	takes   *line // of sandboxes' disks that become layers
 	builds  sync.WaitGroup
 	works   works // how a removal ends a pull or a build
 
@@ -55,6 +56,7 @@ func NewService(c Config) *Service {
 		Config: c,
 		queue:  reconcile.New("snapshot", time.Second, c.Log),
 		line:   newLine(max(c.Builds, 1)),
+		takes:  newLine(max(c.Builds, 1)),
 		alike:  make(map[string]*buildLock),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}

@@ -3,9 +3,11 @@ package snapshot_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -17,6 +19,8 @@ type disks struct {
 	mu     sync.Mutex
 	kept   map[string]bool
 	gone   map[string]bool
+
+	commits, most int // that go on, and the most that did
 }
 
 func (d *disks) Capture(_ context.Context, sandboxID, name string) error {
@@ -30,8 +34,18 @@ func (d *disks) Capture(_ context.Context, sandboxID, name string) error {
 }
 
 func (d *disks) Commit(ctx context.Context, name, _, owner string) (*image.Image, error) {
+	d.count(1)
+	defer d.count(-1)
+	time.Sleep(10 * time.Millisecond)
 	img := &image.Image{Digest: "sha256:" + name, DefaultUser: "root"}
 	return img, d.images.Hold(ctx, owner, img.Digest)
+}
+
+func (d *disks) count(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.commits += n
+	d.most = max(d.most, d.commits)
 }
 
 func (d *disks) Captures(context.Context) ([]string, error) {
@@ -53,13 +67,19 @@ func (d *disks) Discard(_ context.Context, name string) error {
 
 func take(t *testing.T, s *snapshot.Service, organization, name, sandbox string) *snapshot.Snapshot {
 	t.Helper()
+	snap, err := s.Settle(t.Context(), begin(t, s, organization, name, sandbox))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+func begin(t *testing.T, s *snapshot.Service, organization, name, sandbox string) *snapshot.Snapshot {
+	t.Helper()
 	snap, err := s.Take(t.Context(), organization, snapshot.TakeParams{
 		Name: name, SandboxID: sandbox, Region: "us", Image: "sha256:1", Entrypoint: []string{"run"}, User: "ann", Resources: snapshot.DefaultResources,
 	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if snap, err = s.Settle(t.Context(), snap); err != nil {
 		t.Fatal(err)
 	}
 	return snap
@@ -90,6 +110,23 @@ func TestASnapshotOfASandboxKeepsItsImageWhileItIsInactive(t *testing.T) {
 	}
 	if _, total, _ := s.List(t.Context(), snapshot.Filter{OrganizationID: organization, SourceSandbox: "other", Page: 1, Limit: 10}); total != 0 {
 		t.Errorf("another sandbox has %d", total)
+	}
+}
+
+func TestDisksAreCopiedAtOnceAndPackedInTurn(t *testing.T) {
+	s, _, _, organization := service(t)
+	disks := s.Captures.(*disks)
+	var all []*snapshot.Snapshot
+	for i := range 5 {
+		all = append(all, begin(t, s, organization, fmt.Sprintf("saved-%d", i), "box"))
+	}
+	for _, snap := range all {
+		if snap, err := s.Settle(t.Context(), snap); err != nil || snap.State != snapshot.StateActive {
+			t.Errorf("it is %+v, %v", snap, err)
+		}
+	}
+	if disks.most != 1 {
+		t.Errorf("%d were packed at once", disks.most)
 	}
 }
 
