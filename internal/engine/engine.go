@@ -124,6 +124,7 @@ type Status struct {
 	ID        string
 	Phase     Phase
 	DiskUsed  int64     // bytes written by the sandbox, as far as the pool counts them
+	DiskLimit int64     // bytes that it may write; 0 where the pool cannot limit it
 	StartedAt time.Time // zero when stopped
 	Booted    bool      // it was started since the machine booted (tells a reboot from an exit)
 }

@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
 // Authorizer decides who may reach a sandbox.
@@ -32,10 +34,16 @@ type Dialer interface {
 	Dial(ctx context.Context, id string) (net.Conn, error)
 }
 
+// Inspector tells what is there of a sandbox.
+type Inspector interface {
+	Inspect(ctx context.Context, id string) (engine.Status, error)
+}
+
 // Config is what a Toolbox stands on.
 type Config struct {
 	Authorizer Authorizer
 	Dialer     Dialer
+	Inspector  Inspector
 	Touch      func(id string) // records that the sandbox is being used; must not block
 	Log        *slog.Logger
 }
@@ -111,8 +119,28 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// which then drops the connection under the client's next request.
 	defer r.Body.Close()
 	out := r.Clone(r.Context())
+	t.tellDisk(out, id, path)
 	out.URL = &url.URL{Scheme: "http", Host: id, Path: "/" + path, RawPath: "/" + route, RawQuery: r.URL.RawQuery}
 	t.proxy.ServeHTTP(w, out)
+}
+
+// tellDisk adds to a request for a sandbox's metrics what only the host sees.
+// The headers are never the client's.
+func (t *Toolbox) tellDisk(out *http.Request, id, path string) {
+	out.Header.Del(boot.DiskLimit)
+	out.Header.Del(boot.DiskUsed)
+	if path != "system/metrics" {
+		return
+	}
+	st, err := t.Inspector.Inspect(out.Context(), id)
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		t.Log.Warn("toolbox: the use of a disk is not known", "sandbox", id, "err", err)
+	}
+	if err != nil || st.DiskLimit == 0 {
+		return
+	}
+	out.Header.Set(boot.DiskLimit, strconv.FormatInt(st.DiskLimit, 10))
+	out.Header.Set(boot.DiskUsed, strconv.FormatInt(st.DiskUsed, 10))
 }
 
 // keepTouching lets a stream that goes on count as activity.

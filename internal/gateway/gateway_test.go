@@ -20,6 +20,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
 // machine has one running sandbox, "box" with id "id", whose agent is handler.
@@ -50,6 +51,10 @@ func (m *machine) Dial(ctx context.Context, id string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", m.socket)
 }
 
+func (m *machine) Inspect(context.Context, string) (engine.Status, error) {
+	return engine.Status{DiskUsed: 5, DiskLimit: 7}, nil
+}
+
 func (m *machine) touch(string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,7 +70,7 @@ func start(t *testing.T, agent http.HandlerFunc) (url string, m *machine) {
 	}
 	server := &http.Server{Handler: agent, ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(l) }()
-	web := httptest.NewServer(http.StripPrefix("/toolbox", New(Config{Authorizer: m, Dialer: m, Touch: m.touch, Log: slog.New(slog.DiscardHandler)})))
+	web := httptest.NewServer(http.StripPrefix("/toolbox", New(Config{Authorizer: m, Dialer: m, Inspector: m, Touch: m.touch, Log: slog.New(slog.DiscardHandler)})))
 	t.Cleanup(func() {
 		web.Close()
 		if err := server.Close(); err != nil {
@@ -104,6 +109,27 @@ func TestRequestsReachTheAgentWithoutTheUsersSecrets(t *testing.T) {
 	defer m.mu.Unlock()
 	if m.used == 0 {
 		t.Error("the request did not count as activity")
+	}
+}
+
+func TestOnlyTheServerTellsOfTheDisk(t *testing.T) {
+	url, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header[boot.DiskLimit], r.Header[boot.DiskUsed])
+	})
+	for route, want := range map[string]string{"/box/system/metrics": "[7] [5]", "/box/version": "[] []"} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", url+route, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"Authorization": {"Bearer key"}, boot.DiskLimit: {"1"}, boot.DiskUsed: {"1"}}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		if res.Body.Close(); err != nil || string(text) != want {
+			t.Errorf("%s: the agent was told %s, %v; want %s", route, text, err, want)
+		}
 	}
 }
 

@@ -263,7 +263,7 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		Operation: setOperation,
 	})
-	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
+	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{

@@ -305,6 +305,9 @@ func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
 		if st.DiskUsed, err = l.disks.Used(id); err != nil {
 			return st, fmt.Errorf("inspect sandbox %s: %w", id, err)
 		}
+		if st.DiskLimit, err = l.disks.Limit(id); err != nil {
+			return st, fmt.Errorf("inspect sandbox %s: %w", id, err)
+		}
 	}
 	return st, nil
 }

@@ -24,6 +24,14 @@ const (
 	CABundle = "/.daytona/ca-certificates.crt"
 )
 
+// The headers in which the server tells the agent, in requests for its metrics,
+// how many bytes the sandbox's disk may and does take: inside, nobody can see
+// the filesystem's quota.
+const (
+	DiskLimit = "X-Daytona-Disk-Limit"
+	DiskUsed  = "X-Daytona-Disk-Used"
+)
+
 // Config tells the agent how to run the sandbox's processes.
 type Config struct {
 	SandboxID  string            `json:"sandboxId"`

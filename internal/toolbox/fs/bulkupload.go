@@ -18,7 +18,8 @@ var formName = regexp.MustCompile(`^files\[(\d+)\]\.(path|file)$`)
 
 // bulkUpload writes the files of a form as they arrive: files[i].path names the
 // place of files[i].file. One that fails does not keep the others from being
-// written; the answer then is 400 with a line for each that failed.
+// written; the answer then is 507 when one did not find room, else 400, with a
+// line for each that failed.
 func (s *Service) bulkUpload(w http.ResponseWriter, r *http.Request) error {
 	form, err := r.MultipartReader()
 	if err != nil {
@@ -26,7 +27,7 @@ func (s *Service) bulkUpload(w http.ResponseWriter, r *http.Request) error {
 	}
 	paths := map[string]string{}
 	var failed []string
-	files := 0
+	files, status := 0, http.StatusBadRequest
 	for {
 		part, err := form.NextRawPart()
 		if err == io.EOF {
@@ -55,14 +56,21 @@ func (s *Service) bulkUpload(w http.ResponseWriter, r *http.Request) error {
 			}
 			if err := s.uploadPart(path, part); err != nil {
 				failed = append(failed, name+" ("+path+"): "+err.Error())
+				if wire.From(err).Status == http.StatusInsufficientStorage {
+					status = http.StatusInsufficientStorage
+				}
 			}
 		}
 	}
 	switch {
 	case len(failed) > 0:
-		env := wire.NewEnvelope(r, wire.Bad("%s", strings.Join(failed, "; ")))
+		code := wire.BadRequest
+		if status == http.StatusInsufficientStorage {
+			code = wire.Internal
+		}
+		env := wire.NewEnvelope(r, wire.Errorf(status, code, "%s", strings.Join(failed, "; ")))
 		env.Errors = failed
-		wire.JSON(w, http.StatusBadRequest, env)
+		wire.JSON(w, status, env)
 		return nil
 	case files == 0:
 		return wire.Bad("the form has no files: send pairs files[i].path and files[i].file")

@@ -35,6 +35,8 @@ func (s *Service) upload(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := &tracked{r: content}
 	if err := s.write(path, body); err != nil {
+		// Most clients read no answer before they have sent everything.
+		_, _ = io.Copy(io.Discard, r.Body)
 		return body.explain(err)
 	}
 	wire.JSON(w, http.StatusOK, uploaded{Name: filepath.Base(path), Path: path, Type: "file"})

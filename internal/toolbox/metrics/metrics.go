@@ -1,17 +1,19 @@
 // Package metrics tells what the sandbox uses of its CPU, memory and disk: of
 // its own cgroup where that is visible, else of the machine. It imports nothing
-// of the house but wire.
+// of the house but boot and wire.
 package metrics
 
 import (
 	"math"
 	"net/http"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -66,15 +68,25 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
 	}
 	v.MemTotal, v.MemUsed, v.MemCache = s.memory()
 	v.OOMKills = s.oomKills()
+	v.DiskTotal, v.DiskUsed, v.DiskFree = s.disk(r.Header)
+	wire.JSON(w, http.StatusOK, v)
+	return nil
+}
+
+// disk is the sandbox's own where the server told of it, else the whole
+// filesystem. What is free is never more than the filesystem has.
+func (s *Service) disk(told http.Header) (total, used, free uint64) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(s.root, &fs); err == nil {
 		block := uint64(fs.Bsize)
-		v.DiskTotal = fs.Blocks * block
-		v.DiskFree = fs.Bavail * block
-		v.DiskUsed = (fs.Blocks - fs.Bfree) * block
+		total, used, free = fs.Blocks*block, (fs.Blocks-fs.Bfree)*block, fs.Bavail*block
 	}
-	wire.JSON(w, http.StatusOK, v)
-	return nil
+	limit, err := strconv.ParseUint(told.Get(boot.DiskLimit), 10, 64)
+	own, err2 := strconv.ParseUint(told.Get(boot.DiskUsed), 10, 64)
+	if err == nil && err2 == nil {
+		total, used, free = limit, own, min(free, limit-min(own, limit))
+	}
+	return total, used, free
 }
 
 // shortest is the time over which the use of the CPU is measured at least.

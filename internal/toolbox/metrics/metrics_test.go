@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
 func system(t *testing.T, files map[string]string) *Service {
@@ -93,6 +95,15 @@ func TestAnswerOfThisMachine(t *testing.T) {
 	var v view
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
 		t.Fatal(err)
+	}
+	told := httptest.NewRequest(http.MethodGet, "/system/metrics", nil)
+	told.Header.Set(boot.DiskLimit, "3000")
+	told.Header.Set(boot.DiskUsed, "1000")
+	w = httptest.NewRecorder()
+	mux.ServeHTTP(w, told)
+	var own view
+	if err := json.Unmarshal(w.Body.Bytes(), &own); err != nil || own.DiskTotal != 3000 || own.DiskUsed != 1000 || own.DiskFree != 2000 {
+		t.Errorf("%+v, %v", own, err)
 	}
 	if v.CPUCount < 1 || v.CPUUsedPct <= 0 || v.CPUUsedPct > 100 || v.MemTotal == 0 || v.MemUsed == 0 || v.MemUsed > v.MemTotal ||
 		v.DiskTotal == 0 || v.DiskFree > v.DiskTotal || v.Timestamp == "" || time.Since(time.Unix(v.TimestampUnix, 0)) > time.Minute {

@@ -11,6 +11,7 @@ from daytona import (
     DaytonaConflictError,
     DaytonaError,
     DaytonaNotFoundError,
+    FileUpload,
     ListSandboxesQuery,
     Resources,
     Sandbox,
@@ -151,6 +152,29 @@ def test_errors_have_their_class(daytona: Daytona):
 def test_the_memory_limit_is_seen_inside(shared: Sandbox):
     files = "/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max"
     assert shared.process.exec(f"cat {files} 2>/dev/null").result.strip() == str(1 << 30)
+
+
+def test_the_disk_in_the_metrics_is_the_sandbox_s_own(sandbox: Sandbox):
+    before = sandbox.get_metrics_latest()
+    assert before.disk_total == sandbox.disk << 30
+    sandbox.process.exec("dd if=/dev/zero of=fill bs=1M count=200 && sync")
+    after = sandbox.get_metrics_latest()
+    assert 190 << 20 < after.disk_used - before.disk_used < 220 << 20
+    assert after.disk_total == before.disk_total
+
+
+def test_a_full_disk_is_told(sandbox: Sandbox):
+    sandbox.fs.upload_file(b"as it was", "old")
+    full = sandbox.process.exec("head -c 200M /dev/zero >room; dd if=/dev/zero of=fill bs=1M")
+    assert (full.exit_code, "Disk quota exceeded" in full.result) == (1, True)
+    sandbox.process.exec("while head -c 4096 /dev/zero >>fill; do :; done")
+    for upload in (["old"], ["new"], ["new", "old"]):
+        with pytest.raises(DaytonaError, match="the sandbox's disk is full"):
+            sandbox.fs.upload_files([FileUpload(b"x" * (64 << 20), name) for name in upload])
+    assert sandbox.fs.download_file("old") == b"as it was"
+    assert "new" not in [f.name for f in sandbox.fs.list_files(".")]
+    sandbox.fs.delete_file("room")
+    sandbox.fs.upload_file(b"x" * (64 << 20), "new")
 
 
 def test_resize_while_it_runs(daytona: Daytona, sandbox: Sandbox):

@@ -170,9 +170,36 @@ func (p *btrfs) Used(id string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("use of disk %s: %w", id, err)
 	}
-	b, err := os.ReadFile(filepath.Join(p.qgroup, fmt.Sprintf("0_%d", sub), "referenced"))
+	sum, err := p.quota(sub, "referenced")
 	if err != nil {
 		return 0, fmt.Errorf("use of disk %s: %w", id, err)
+	}
+	// What was written since the last commit counts against the limit too. Kernels
+	// that do not tell lag behind by half a minute.
+	for _, reserved := range []string{"rsv_data", "rsv_meta_prealloc", "rsv_meta_pertrans"} {
+		n, _ := p.quota(sub, reserved)
+		sum += n
+	}
+	return sum, nil
+}
+
+func (p *btrfs) Limit(id string) (int64, error) {
+	sub, err := subvolumeID(p.Path(id))
+	if err != nil {
+		return 0, fmt.Errorf("limit of disk %s: %w", id, err)
+	}
+	n, err := p.quota(sub, "max_referenced")
+	if err != nil {
+		return 0, fmt.Errorf("limit of disk %s: %w", id, err)
+	}
+	return n, nil
+}
+
+// quota reads a number of a subvolume's quota group.
+func (p *btrfs) quota(subvolume uint64, name string) (int64, error) {
+	b, err := os.ReadFile(filepath.Join(p.qgroup, fmt.Sprintf("0_%d", subvolume), name))
+	if err != nil {
+		return 0, err
 	}
 	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
 }

@@ -84,6 +84,9 @@ func (p *plain) Used(id string) (int64, error) {
 	return sum, nil
 }
 
+// Limit implements Pool: there is none.
+func (p *plain) Limit(string) (int64, error) { return 0, nil }
+
 func (p *plain) Delete(id string) error {
 	gone := filepath.Join(p.dir, ".gone-"+id)
 	err := os.Rename(p.Path(id), gone)

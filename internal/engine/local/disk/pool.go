@@ -30,6 +30,8 @@ type Pool interface {
 	Exists(id string) bool
 	// Used is how many bytes the disk takes, as far as the pool counts them.
 	Used(id string) (int64, error)
+	// Limit is what it may take; 0 where nothing limits it.
+	Limit(id string) (int64, error)
 	// Delete removes the disk; a missing one is fine. Space comes back a
 	// little later.
 	Delete(id string) error

@@ -3,10 +3,6 @@ package disk
 import (
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 )
 
 // TooSmall says that a limit is below what a disk holds.
@@ -19,20 +15,13 @@ func (e *TooSmall) Error() string { return fmt.Sprintf("the disk holds %d bytes"
 const room = 16 << 20
 
 func (p *btrfs) Resize(id string, limit int64) error {
-	sub, err := subvolumeID(p.Path(id))
-	if err != nil {
-		return fmt.Errorf("resize disk %s: %w", id, err)
-	}
 	used, err := p.Used(id)
 	if err != nil {
 		return fmt.Errorf("resize disk %s: %w", id, err)
 	}
 	// One that is full stays valid, so only a lower limit is judged.
-	b, err := os.ReadFile(filepath.Join(p.qgroup, fmt.Sprintf("0_%d", sub), "max_referenced"))
-	if err == nil {
-		if was, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && was > 0 && limit >= was {
-			used = 0
-		}
+	if was, err := p.Limit(id); err == nil && was > 0 && limit >= was {
+		used = 0
 	}
 	if used > 0 && used+room > limit {
 		return fmt.Errorf("resize disk %s: %w", id, &TooSmall{Used: used})
