@@ -39,6 +39,7 @@ type Config struct {
 	DiskSize        int64
 	NetworkSlots    int
 	Subnet          netip.Prefix // of the sandboxes
+	Bandwidth       int64        // of each sandbox and step of a build, in bits per second each way; 0 is no limit
 	LogLevel        slog.Level
 	LogFormat       string
 	Builds          int           // at once

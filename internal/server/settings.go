@@ -119,6 +119,14 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "sandbox-bandwidth", fallback: "0", usage: "`bits` per second that each sandbox and each step of a build may send, and as many receive, such as 100M; 0 is no limit", allowed: "0, or from 1M to 100G bits per second",
+		set: func(c *Config, s string) bool {
+			n, ok := parseSize(s)
+			c.Bandwidth = n
+			return ok && (n == 0 || n >= 1e6 && n <= 100e9)
+		},
+	},
+	{
 		key: "builds", fallback: "2", usage: "`number` of images that are built at once; others wait", allowed: "a whole number from 1 to 64",
 		set: func(c *Config, s string) bool { return whole(&c.Builds, s, 1, 64) },
 	},

@@ -287,7 +287,7 @@ func (l *Local) recover(ctx context.Context) error {
 			}
 		}
 	}
-	if l.slots, err = slot.Open(slot.Config{Instance: l.instance.Index, Subnet: l.Subnet, Ready: l.Slots, Log: l.Log}, keep); err != nil {
+	if l.slots, err = slot.Open(slot.Config{Instance: l.instance.Index, Subnet: l.Subnet, Bandwidth: l.Bandwidth, Ready: l.Slots, Log: l.Log}, keep); err != nil {
 		return err
 	}
 	for id, r := range alive {

@@ -69,6 +69,9 @@ func (f *firewall) install(policies map[netip.Addr]Policy) error {
 			return err
 		}
 	}
+	if err := f.police(c); err != nil {
+		return err
+	}
 	accept := nftables.ChainPolicyAccept
 	// Before the machine's own filters (priority 0).
 	early := nftables.ChainPriorityRef(-5)

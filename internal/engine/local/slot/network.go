@@ -21,6 +21,8 @@ type network struct {
 	all      netip.Prefix // of every instance
 	own      netip.Prefix
 	mtu      int
+
+	bandwidth int64 // as Config has it
 }
 
 const (
@@ -35,7 +37,7 @@ const (
 )
 
 func newNetwork(c Config) (network, error) {
-	n := network{instance: c.Instance, all: c.Subnet.Masked(), mtu: uplinkMTU()}
+	n := network{instance: c.Instance, all: c.Subnet.Masked(), mtu: uplinkMTU(), bandwidth: c.Bandwidth}
 	if !n.all.Addr().Is4() || n.all.Bits() > allBits {
 		return n, fmt.Errorf("subnet %s: it must be an IPv4 prefix of /%d or shorter", c.Subnet, allBits)
 	}

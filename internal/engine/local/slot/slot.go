@@ -58,7 +58,10 @@ type Config struct {
 	Instance int          // which slice of ids and addresses, 0…15
 	Subnet   netip.Prefix // of all instances; the zero value is DefaultSubnet
 	Ready    int          // slots to keep ready
-	Log      *slog.Logger
+	// Bandwidth is what each sandbox may send, and receive, in bits per second;
+	// 0 is no limit.
+	Bandwidth int64
+	Log       *slog.Logger
 }
 
 // Pool hands out slots.
@@ -94,6 +97,11 @@ func Open(c Config, keep map[int]Policy) (*Pool, error) {
 	}
 	if err := p.net.sweep(func(index int) bool { return p.used[index] }); err != nil {
 		return nil, fmt.Errorf("prepare network slots: %w", err)
+	}
+	for index := range keep {
+		if err := p.shape(index); err != nil {
+			return nil, err
+		}
 	}
 	p.fw = newFirewall(p.net)
 	if err := p.fw.install(p.policies(keep)); err != nil {
@@ -225,7 +233,10 @@ func (p *Pool) make() (_ *Slot, err error) {
 	if err := p.fw.passDocker(); err != nil {
 		p.Log.Warn("sandboxes may not get through the rules of the Docker on this machine", "err", err)
 	}
-	return s, p.net.addLink(s)
+	if err := p.net.addLink(s); err != nil || p.Bandwidth == 0 {
+		return s, err
+	}
+	return s, p.shape(s.Index)
 }
 
 func (p *Pool) wantSlots() {
