@@ -392,6 +392,39 @@ func TestQuotasNameWhatIsUsedAndAsked(t *testing.T) {
 	}
 }
 
+func TestForksSnapshotsOfSandboxesAndPoolsCountToTheQuota(t *testing.T) {
+	s := newServer(t) // 6 cores, 5 snapshots
+	s.call("POST", "/api/snapshots", `{"name":"two","imageName":"debian:12.9","cpu":2,"memory":1,"disk":3}`, 200)
+	s.call("POST", "/api/sandbox", `{"snapshot":"two","name":"box"}`, 200)
+	s.call("POST", "/api/sandbox/box/fork", `{"name":"fork"}`, 200)
+	pool := s.call("POST", "/api/warm-pools", `{"snapshot":"two","pool":3}`, 201)
+	var told map[string]any
+	s.eventually("the pool says why it is not full", func() bool {
+		_, text := s.raw(s.key, "GET", "/api/warm-pools", "")
+		var pools []map[string]any
+		if err := json.Unmarshal(text, &pools); err != nil || len(pools) != 1 {
+			t.Fatalf("%s: %v", text, err)
+		}
+		told = pools[0]
+		return told["currentSize"] == 1.0 && strings.Contains(fmt.Sprint(told["errorReason"]), "6 of 6")
+	})
+	if m := fmt.Sprint(s.call("POST", "/api/sandbox/box/fork", `{"name":"one-too-many"}`, 400)["message"]); !strings.Contains(m, "CPU") {
+		t.Errorf("the fork: %q", m)
+	}
+	s.call("POST", "/api/sandbox", `{"snapshot":"two"}`, 200) // what waits was counted already
+	s.call("DELETE", fmt.Sprintf("/api/warm-pools/%s", pool["id"]), "", 204)
+
+	for i := range 4 {
+		s.snapshot(fmt.Sprintf("s%d", i))
+	}
+	if m := fmt.Sprint(s.call("POST", "/api/sandbox/box/snapshot", `{"name":"more"}`, 400)["message"]); !strings.Contains(m, "5 of 5") {
+		t.Errorf("the snapshot: %q", m)
+	}
+	if state := s.call("GET", "/api/sandbox/box", "", 200)["state"]; state != "started" {
+		t.Errorf("the sandbox is %v", state)
+	}
+}
+
 func TestKeysDoWhatTheirPermissionsSay(t *testing.T) {
 	s := newServer(t)
 	s.snapshot("snap")
