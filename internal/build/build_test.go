@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -112,17 +113,19 @@ func serveBusybox(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Architecture, config.OS, config.Config.Env = "amd64", "linux", []string{"PATH=/bin"}
-	if img, err = mutate.ConfigFile(img, config); err != nil {
-		t.Fatal(err)
-	}
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://")+"/library/busybox:1", name.Insecure)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, img); err != nil {
-		t.Fatal(err)
+	for tag, architecture := range map[string]string{"1": runtime.GOARCH, "s390x": "s390x"} {
+		config.Architecture, config.OS, config.Config.Env = architecture, "linux", []string{"PATH=/bin"}
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			t.Fatal(err)
+		}
+		ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://")+"/library/busybox:"+tag, name.Insecure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(ref, img); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return server.URL
 }
@@ -300,6 +303,7 @@ func TestAFailedBuildNamesItsLine(t *testing.T) {
 		{"syntax", "FROM busybox:1\nRUNN echo\n", "unknown instruction: RUNN"},
 		{"missing-file", "FROM busybox:1\nCOPY nothing /\n", "line 2 of the Dockerfile (COPY nothing /): /nothing is not among the files of the build"},
 		{"missing-image", "FROM nothing:1\n", "line 1 of the Dockerfile"},
+		{"platform", "FROM --platform=linux/s390x busybox:s390x\nCOPY . /\n", "for other machines than this one"},
 		{"host-network", "FROM busybox:1\nRUN --network=host true\n", "network.host"},
 		{"disk", "FROM busybox:1\nRUN dd if=/dev/zero of=/big bs=1M count=2000; sleep 60\n", local.ErrStepDisk.Error()},
 		{"memory", "FROM busybox:1\nRUN dd if=/dev/zero of=/dev/null bs=1000M count=1\n", local.ErrStepMemory.Error()},

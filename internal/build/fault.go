@@ -75,6 +75,8 @@ func (e *Error) Message() string {
 		return at + ": the image does not match its digest: the registry serves other bytes than it promises."
 	case strings.Contains(e.Err.Error(), "no match for platform in manifest"):
 		return at + ": the image does not exist for this machine (" + platforms.DefaultString() + ")."
+	case errors.Is(e.Err, image.ErrPlatform):
+		return at + ": what it makes is for other machines than this one (" + platforms.DefaultString() + "): leave --platform out."
 	case errors.Is(e.Err, errSpace), strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
 		return "The server has no disk space left for this build: deactivate or delete snapshots."
 	case errors.As(e.Err, &exit):

@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
 // applier unpacks one layer straight into the directory of its snapshot, with
@@ -49,9 +51,25 @@ func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 		_, err = io.Copy(io.Discard, counted) // what follows the end of the archive is part of the digest
 	}
 	if err != nil {
+		if !ofMachine(err) {
+			err = fmt.Errorf("%w: %w", errInvalid, err)
+		}
 		return ocispec.Descriptor{}, fmt.Errorf("unpack layer %s: %w", desc.Digest, err)
 	}
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: counted.n, Digest: digester.Digest()}, nil
+}
+
+// ofMachine tells whether unpacking failed by the machine. All else, such as a
+// link to what is not there, is the layer's: its bytes are those of its digest.
+func ofMachine(err error) bool {
+	for _, cause := range []error{
+		context.Canceled, context.DeadlineExceeded, unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EROFS, unix.ENOMEM, unix.EMFILE, unix.ENFILE, unix.EPERM, unix.EACCES,
+	} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
 }
 
 // target is the directory that the mounts of a snapshot in the making write to,

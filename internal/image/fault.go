@@ -113,11 +113,13 @@ func root(err error) error {
 	}
 }
 
+// ErrPlatform is an image for other machines.
+var ErrPlatform = errors.New("it has no variant for this platform")
+
 // Failures that only we can tell.
 var (
-	errPlatform = errors.New("it has no variant for this platform")
-	errInvalid  = errors.New("it is not a valid image")
-	errStalled  = errors.New("the registry stopped sending")
+	errInvalid = errors.New("it is not a valid image")
+	errStalled = errors.New("the registry stopped sending")
 )
 
 func classify(err error) Kind {
@@ -136,7 +138,7 @@ func classify(err error) Kind {
 		return KindCredentials
 	case errors.Is(err, context.Canceled):
 		return KindCanceled
-	case errors.Is(err, errPlatform):
+	case errors.Is(err, ErrPlatform):
 		return KindPlatform
 	case errors.Is(err, errInvalid):
 		return KindInvalid

@@ -175,7 +175,7 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec
 	}
 	if err != nil {
 		if errors.Is(err, errdefs.ErrNotFound) && images.IsIndexType(desc.MediaType) {
-			if _, platformErr := s.manifest(ctx, desc, platform); errors.Is(platformErr, errPlatform) {
+			if _, platformErr := s.manifest(ctx, desc, platform); errors.Is(platformErr, ErrPlatform) {
 				return "", platformErr
 			}
 		}
@@ -221,7 +221,7 @@ func (s *Store) manifest(ctx context.Context, desc ocispec.Descriptor, platform 
 			return d.Platform == nil || !platform.Match(*d.Platform)
 		})
 		if len(fits) == 0 {
-			return "", fmt.Errorf("%w (%s)", errPlatform, platforms.DefaultString())
+			return "", fmt.Errorf("%w (%s)", ErrPlatform, platforms.DefaultString())
 		}
 		sort.SliceStable(fits, func(i, j int) bool { return platform.Less(*fits[i].Platform, *fits[j].Platform) })
 		return fits[0].Digest.String(), nil
@@ -238,7 +238,7 @@ func (s *Store) manifest(ctx context.Context, desc ocispec.Descriptor, platform 
 		return "", err
 	}
 	if !platform.Match(platforms.Normalize(config.Platform)) {
-		return "", fmt.Errorf("%w: it is for %s, this machine is %s", errPlatform, platforms.Format(config.Platform), platforms.DefaultString())
+		return "", fmt.Errorf("%w: it is for %s, this machine is %s", ErrPlatform, platforms.Format(config.Platform), platforms.DefaultString())
 	}
 	return desc.Digest.String(), nil
 }

@@ -224,6 +224,7 @@ func TestFailuresSayWhy(t *testing.T) {
 	h.push(t, "library/arm:1", arm)
 	h.push(t, "library/evil:1", imageOf(t, v1.Config{}, layerOf(t, file("../../evil", "x"))))
 	h.push(t, "library/evillink:1", imageOf(t, v1.Config{}, layerOf(t, entry{Header: tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "../../etc/passwd"}})))
+	h.push(t, "library/deadlink:1", imageOf(t, v1.Config{}, layerOf(t, entry{Header: tar.Header{Name: "l", Typeflag: tar.TypeLink, Linkname: "/etc/none"}})))
 	blob := func(answer func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
@@ -245,6 +246,7 @@ func TestFailuresSayWhy(t *testing.T) {
 		{"another architecture", "arm:1", nil, KindPlatform},
 		{"an entry outside", "evil:1", nil, KindInvalid},
 		{"a hard link outside", "evillink:1", nil, KindInvalid},
+		{"a hard link to nothing", "deadlink:1", nil, KindInvalid},
 		{"unauthorized", "app:1", func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(401); return true }, KindUnauthorized},
 		{"wrong bytes", "app:1", blob(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(bytes.ToUpper(h.real(r)))

@@ -11,6 +11,9 @@ import (
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Shared is what a builder works with in place of a store of its own, so that
@@ -39,13 +42,18 @@ func (s *Store) Share() Shared {
 	}
 }
 
-// Adopt lets owner hold an image that a builder has made and unpacked.
-func (s *Store) Adopt(ctx context.Context, owner, digest string) (*Image, error) {
-	img, err := s.Image(ctx, digest)
+// Adopt lets owner hold an image that a builder has made and unpacked. Errors:
+// ErrPlatform when it is for other machines.
+func (s *Store) Adopt(ctx context.Context, owner, manifestDigest string) (*Image, error) {
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(manifestDigest)}
+	if _, err := s.manifest(s.in(ctx), desc, platforms.Only(platforms.DefaultSpec())); err != nil {
+		return nil, fmt.Errorf("adopt image: %w", err)
+	}
+	img, err := s.Image(ctx, manifestDigest)
 	if err != nil {
 		return nil, fmt.Errorf("adopt image: %w", err)
 	}
-	return img, s.Hold(ctx, owner, digest)
+	return img, s.Hold(ctx, owner, manifestDigest)
 }
 
 // lent is a snapshotter that only its owner closes.
