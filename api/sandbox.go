@@ -72,7 +72,7 @@ type CreateSandbox struct {
 	Labels              map[string]string `json:"labels,omitempty" nullable:"true"`
 	Public              bool              `json:"public,omitempty"`
 	NetworkBlockAll     bool              `json:"networkBlockAll,omitempty"`
-	NetworkAllowList    string            `json:"networkAllowList,omitempty" doc:"IPv4 networks, separated by commas"`
+	NetworkAllowList    string            `json:"networkAllowList,omitempty" doc:"networks, separated by commas"`
 	DomainAllowList     string            `json:"domainAllowList,omitempty"`
 	OutboundProxyURL    string            `json:"outboundProxyUrl,omitempty"`
 	Target              string            `json:"target,omitempty" doc:"Region"`
@@ -143,6 +143,6 @@ type ResizeSandbox struct {
 // out stays; an allow list ends a block of everything.
 type UpdateSandboxNetworkSettings struct {
 	NetworkBlockAll  *bool   `json:"networkBlockAll,omitempty"`
-	NetworkAllowList *string `json:"networkAllowList,omitempty" doc:"IPv4 networks, separated by commas; empty is none"`
+	NetworkAllowList *string `json:"networkAllowList,omitempty" doc:"networks, separated by commas; empty is none"`
 	DomainAllowList  *string `json:"domainAllowList,omitempty" doc:"Domains, separated by commas; *.example.com is all below it"`
 }

@@ -38,7 +38,7 @@ func (a *app) createCommand() *cobra.Command {
 	flags.IntVar(&autoArchive, "auto-archive", 10080, "minutes after stop until it is archived")
 	flags.IntVar(&autoDelete, "auto-delete", -1, "minutes after stop until it is deleted; 0 at once, -1 never")
 	flags.BoolVar(&p.NetworkBlockAll, "network-block-all", false, "reach nothing outside")
-	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "reach only these IPv4 networks, separated by commas")
+	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "reach only these networks, separated by commas")
 	dockerfile := dockerfileFlags(c)
 	resourceFlags(c, &r)
 	flags.StringVar(&p.DomainAllowList, "domain-allow-list", "", "reach only these domains, separated by commas; *.example.com is all below it")

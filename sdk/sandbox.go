@@ -43,7 +43,7 @@ type CreateParams struct {
 	AutoDeleteInterval  *int // minutes after stop, 0 is at stop, negative is never
 	Ephemeral           bool // delete it when it stops
 	NetworkBlockAll     bool
-	NetworkAllowList    string // IPv4 networks, separated by commas
+	NetworkAllowList    string // networks, separated by commas
 	DomainAllowList     string // domains, separated by commas; "*.example.com" is all below it
 	Target              string // region
 }
@@ -240,7 +240,7 @@ func (s *Sandbox) SetLabels(ctx context.Context, labels map[string]string) error
 // list ends a block of everything.
 type NetworkSettings struct {
 	BlockAll         *bool
-	NetworkAllowList *string // IPv4 networks, separated by commas; "" is none
+	NetworkAllowList *string // networks, separated by commas; "" is none
 	DomainAllowList  *string // domains, separated by commas; "*.example.com" is all below it
 }
 

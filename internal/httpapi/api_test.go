@@ -104,8 +104,8 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 		sb := s.call("POST", "/api/sandbox", body, 200)
 		return fmt.Sprintf("%v %v %v", sb["networkBlockAll"], sb["networkAllowList"], sb["domainAllowList"])
 	}
-	own := `{"domainAllowList":"Example.com., *.example.org,example.com","networkAllowList":"192.0.2.7/24"}`
-	if got := network(own); got != "false 192.0.2.0/24 example.com,*.example.org" {
+	own := `{"domainAllowList":"Example.com., *.example.org,example.com","networkAllowList":"192.0.2.7/24, 2001:DB8::7/64"}`
+	if got := network(own); got != "false 192.0.2.0/24,2001:db8::/64 example.com,*.example.org" {
 		t.Error(got)
 	}
 	organization := fmt.Sprint(s.call("GET", "/api/sandbox/"+fmt.Sprint(s.call("POST", "/api/sandbox", `{}`, 200)["id"]), "", 200)["organizationId"])
@@ -130,6 +130,7 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	sb := fmt.Sprint(s.call("POST", "/api/sandbox", `{"networkBlockAll":true}`, 200)["id"])
 	for body, status := range map[string]int{
 		`{}`: 400, `{"domainAllowList":"https://example.com"}`: 400, `{"domainAllowList":"192.0.2.1"}`: 400, `{"networkAllowList":"example.com"}`: 400,
+		`{"domainAllowList":"2001:db8::1"}`: 400, `{"networkAllowList":"2001:db8::1"}`: 400, `{"networkAllowList":"::ffff:192.0.2.0/120"}`: 400,
 	} {
 		s.call("POST", "/api/sandbox/"+sb+"/network-settings", body, status)
 	}

@@ -25,7 +25,7 @@ func parseNetwork(blockAll bool, allowList, domains string) (n Network, err erro
 	return n, err
 }
 
-// ParseEgress reads a list of domains and IPv4 networks; without any it is
+// ParseEgress reads a list of domains and networks; without any it is
 // nothing at all that is reached.
 func ParseEgress(list []string) (Network, error) {
 	var networks, domains []string

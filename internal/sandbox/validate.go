@@ -148,8 +148,8 @@ func parseAllowList(list string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, item := range items(list) {
 		prefix, err := netip.ParsePrefix(item)
-		if err != nil || !prefix.Addr().Is4() {
-			return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList: %q is not an IPv4 network such as 192.0.2.0/24.", item))
+		if err != nil || prefix.Addr().Is4In6() {
+			return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList: %q is not a network such as 192.0.2.0/24 or 2001:db8::/32.", item))
 		}
 		out = append(out, prefix.Masked())
 	}
@@ -166,8 +166,8 @@ func parseDomains(list string) ([]string, error) {
 	var out []string
 	for _, item := range items(list) {
 		domain := strings.TrimSuffix(strings.ToLower(item), ".")
-		if _, err := netip.ParseAddr(domain); err == nil {
-			return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList: %q is an address: put %s/32 into networkAllowList.", item, domain))
+		if addr, err := netip.ParseAddr(domain); err == nil {
+			return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList: %q is an address: put %s/%d into networkAllowList.", item, domain, addr.BitLen()))
 		}
 		if !domainPattern.MatchString(domain) || len(domain) > 253 {
 			return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList: %q is not a domain such as example.com, or *.example.com for all below it.", item))

@@ -39,6 +39,8 @@ type Config struct {
 	DiskSize        int64
 	NetworkSlots    int
 	Subnet          netip.Prefix // of the sandboxes
+	Subnet6         netip.Prefix // likewise, IPv6; the zero value is the engine's choice
+	NoIPv6          bool         // sandboxes have none
 	Bandwidth       int64        // of each sandbox and step of a build, in bits per second each way; 0 is no limit
 	LogLevel        slog.Level
 	LogFormat       string

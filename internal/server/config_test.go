@@ -72,6 +72,19 @@ func TestEveryDefaultIsValid(t *testing.T) {
 	}
 }
 
+func TestSandboxesHaveIPv6UnlessItIsOff(t *testing.T) {
+	for arg, want := range map[string]string{"auto": "false invalid Prefix", "off": "true invalid Prefix", "fd12:3456:789a::/56": "false fd12:3456:789a::/56"} {
+		c, err := loadFrom(t, []string{"--ipv6", arg}, nil, "")
+		if got := fmt.Sprint(c.NoIPv6, " ", c.Subnet6); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", arg, got, err, want)
+		}
+	}
+	c, err := loadFrom(t, nil, nil, "limited-egress:\n- pypi.org\n- 2001:db8::/32\n")
+	if err != nil || len(c.LimitedEgress) != 2 || c.NoIPv6 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestWhatIsWrongIsNamedWithKeyValueAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct {
 		args, environment []string
@@ -97,6 +110,11 @@ func TestWhatIsWrongIsNamedWithKeyValueAndWhatIsAllowed(t *testing.T) {
 		{args: []string{"--plain-http", "http://x"}, says: []string{"plain-http", "HOST:PORT"}},
 		{args: []string{"--default-image", "python:latest"}, says: []string{"default-image", "python:latest", "tag"}},
 		{args: []string{"--limited-egress", "https://pypi.org"}, says: []string{"limited-egress", "a domain such as"}},
+		{args: []string{"--limited-egress", "2001:db8::1"}, says: []string{"limited-egress", "2001:db8::/32"}},
+		{args: []string{"--ipv6", "on"}, says: []string{"ipv6", `"on"`, "auto, off"}},
+		{args: []string{"--ipv6", "2001:db8::/48"}, says: []string{"ipv6", "unique local"}},
+		{args: []string{"--ipv6", "fd5c:8a1e:94d7::/64"}, says: []string{"ipv6", "/60 or shorter"}},
+		{args: []string{"--ipv6", "10.0.0.0/8"}, says: []string{"ipv6"}},
 		{args: []string{"--s3-endpoint", "s3.example.com"}, says: []string{"s3-endpoint", "http://"}},
 		{args: []string{"--log-level", "loud"}, says: []string{"log-level", "debug, info"}},
 		{args: []string{"--log-format", "xml"}, says: []string{"log-format", "text or json"}},

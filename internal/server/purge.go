@@ -55,7 +55,7 @@ func purge(ctx context.Context, c Config, version string, data bool, log *slog.L
 
 func purgeEngine(ctx context.Context, c Config, path, version string, log *slog.Logger) (err error) {
 	e, err := local.Open(ctx, local.Options{
-		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Subnet: c.Subnet, Version: version, Log: log,
+		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Subnet: c.Subnet, Subnet6: c.Subnet6, NoIPv6: c.NoIPv6, Version: version, Log: log,
 	})
 	if err != nil {
 		return err

@@ -127,6 +127,18 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "ipv6", fallback: "auto", usage: "whether sandboxes have IPv6: auto (where this machine has a default route for it), off, or auto with addresses from a `prefix` of yours", allowed: "auto, off, or a prefix of unique local addresses of /60 or shorter, such as fd5c:8a1e:94d7::/48",
+		set: func(c *Config, s string) bool {
+			c.NoIPv6, c.Subnet6 = s == "off", netip.Prefix{}
+			if s == "auto" || s == "off" {
+				return true
+			}
+			p, err := netip.ParsePrefix(s)
+			c.Subnet6 = p
+			return err == nil && slot.ValidSubnet6(p)
+		},
+	},
+	{
 		key: "builds", fallback: "2", usage: "`number` of images that are built at once; others wait", allowed: "a whole number from 1 to 64",
 		set: func(c *Config, s string) bool { return whole(&c.Builds, s, 1, 64) },
 	},
@@ -167,7 +179,7 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "limited-egress", list: true, usage: "`domain` or network that is reached by sandboxes which say nothing of the network, in organizations whose sandboxes are limited by default (repeatable; default: nothing is)", allowed: "a domain such as pypi.org or *.example.com, or an IPv4 network such as 192.0.2.0/24",
+		key: "limited-egress", list: true, usage: "`domain` or network that is reached by sandboxes which say nothing of the network, in organizations whose sandboxes are limited by default (repeatable; default: nothing is)", allowed: "a domain such as pypi.org or *.example.com, or a network such as 192.0.2.0/24 or 2001:db8::/32",
 		set: func(c *Config, s string) bool {
 			c.LimitedEgress = append(c.LimitedEgress, s)
 			_, err := sandbox.ParseEgress(c.LimitedEgress)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	network "github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/serve"
 )
@@ -121,14 +123,19 @@ func addresses(t *testing.T) (all []string) {
 	return all
 }
 
-// Addresses of what outside makes.
+// The host's link to what outside makes, and addresses there.
 const (
+	outsideLink = "isol1"
+
 	beyond    = "198.18.79.2:80"
+	beyond6   = "[fdb7:3d11:c04a:79::2]:80"
 	linkLocal = "169.254.79.2:80"
+	metadata6 = "[fd00:ec2::254]:80"
 )
 
-// outside makes a machine beyond this one with a link-local address, as metadata
-// services have, and another. What is on the link is reached by forwarding.
+// outside makes a machine beyond this one with the addresses that metadata
+// services have, and others. What is on the link is reached by forwarding. It
+// comes before the server, whose sandboxes have IPv6 because of it.
 func outside(t *testing.T) {
 	t.Helper()
 	ip := func(args ...string) {
@@ -137,18 +144,13 @@ func outside(t *testing.T) {
 			t.Fatalf("ip %v: %v: %s", args, err, out)
 		}
 	}
-	link, name := "isol1", fmt.Sprintf("isolation-%d", os.Getpid())
-	ip("netns", "add", name)
-	t.Cleanup(func() { ip("netns", "del", name) })
-	ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
-	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", link).Run() })
-	for _, network := range []string{"198.18.79.", "169.254.79."} {
-		ip("addr", "add", network+"1/30", "dev", link)
-		ip("-n", name, "addr", "add", network+"2/30", "dev", "eth0")
-	}
-	ip("link", "set", link, "up")
-	ip("-n", name, "link", "set", "eth0", "up")
-	ip("-n", name, "route", "add", "default", "via", "198.18.79.1")
+	four, six := netip.MustParseAddrPort(beyond).Addr(), netip.MustParseAddrPort(beyond6).Addr()
+	name := network.Network(t, outsideLink, four, six)
+	ip("addr", "add", "169.254.79.1/30", "dev", outsideLink)
+	ip("-n", name, "addr", "add", "169.254.79.2/30", "dev", "eth0")
+	ip("-n", name, "route", "add", "default", "via", four.Prev().String())
+	ip("-n", name, "addr", "add", netip.MustParseAddrPort(metadata6).Addr().String()+"/128", "dev", "lo", "nodad")
+	ip("-6", "route", "add", netip.MustParseAddrPort(metadata6).Addr().String(), "via", six.String(), "dev", outsideLink)
 	server := exec.Command("ip", "netns", "exec", name, "busybox", "httpd", "-f", "-p", "80", "-h", t.TempDir())
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -163,6 +165,39 @@ func outside(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("the machine outside does not answer")
+}
+
+// echo is a service of the host's on every address and group, by UDP.
+func echo(t *testing.T) (port string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		b := make([]byte, 64)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = c.WriteTo(b[:n], from)
+		}
+	}()
+	_, port, _ = net.SplitHostPort(c.LocalAddr().String())
+	return port
+}
+
+// linkOf is the link with an address of the host's.
+func linkOf(t *testing.T, address string) string {
+	t.Helper()
+	out, err := exec.Command("ip", "-o", "addr", "show", "to", address).Output()
+	fields := strings.Fields(string(out))
+	if err != nil || len(fields) < 2 {
+		t.Fatalf("the link of %q: %v: %s", address, err, out)
+	}
+	return fields[1]
 }
 
 // attemptsAgainst are all that a sandbox of s or a build step may try.
@@ -184,7 +219,6 @@ func attemptsAgainst(t *testing.T, s *serve.Server, served string, neighbour *da
 	t.Cleanup(func() { l.Close() })
 	major, minor := disk(t, s)
 	pid := bystander(t)
-	outside(t)
 	serial := strconv.Itoa(key(t))
 	writableFile := filepath.Join(onDisk, "writable")
 	if err := os.WriteFile(writableFile, nil, 0o600); err != nil {
@@ -223,13 +257,22 @@ func attemptsAgainst(t *testing.T, s *serve.Server, served string, neighbour *da
 		{name: "search the filesystem of all disks", args: []string{"search-tree", "/data"}, onHost: []string{"search-tree", disks}},
 		{name: "reach an abstract socket of the host", args: []string{"connect", "unix", abstract}},
 		{name: "reach a metadata service", args: []string{"connect", "tcp", linkLocal}},
+		{name: "reach a metadata service by IPv6", args: []string{"connect", "tcp", metadata6}},
 	}
 	ports := listeners(t, s.Process.Process.Pid)
 	if len(ports) == 0 {
 		t.Fatal("the server listens nowhere")
 	}
 	gateway := strings.TrimSpace(run(t, neighbour, "ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'"))
-	for _, a := range append(addresses(t), gateway) {
+	gateway6 := strings.TrimSpace(run(t, neighbour, "ip -6 route | sed -n 's/^default via \\([0-9a-f:]*\\).*/\\1/p'"))
+	link := linkOf(t, gateway6)
+	asked := echo(t)
+	all = append(all,
+		attempt{name: "reach the server at the link-local address of its end", args: []string{"connect", "tcp", net.JoinHostPort("fe80::1%eth0", served)}, onHost: []string{"connect", "tcp", net.JoinHostPort("fe80::1%"+link, served)}},
+		attempt{name: "ask the host at the link-local address of its end", args: []string{"ask", net.JoinHostPort("fe80::1%eth0", asked)}, onHost: []string{"ask", net.JoinHostPort("fe80::1%"+link, asked)}},
+		attempt{name: "ask all nodes of its link", args: []string{"ask", net.JoinHostPort("ff02::1%eth0", asked)}, onHost: []string{"ask", net.JoinHostPort("ff02::1%"+outsideLink, asked)}},
+	)
+	for _, a := range append(addresses(t), gateway, gateway6) {
 		all = append(all, attempt{name: "reach the server at " + a, args: []string{"connect", "tcp", net.JoinHostPort(a, served)}})
 	}
 	for _, p := range ports {
@@ -237,23 +280,31 @@ func attemptsAgainst(t *testing.T, s *serve.Server, served string, neighbour *da
 	}
 	// The neighbour's own service, which the neighbour reaches.
 	run(t, neighbour, "/hostile listen :7979 </dev/null >/dev/null 2>&1 & sleep 0.3; /hostile connect tcp 127.0.0.1:7979")
-	address := strings.TrimSpace(run(t, neighbour, "ip route get 198.18.79.2 | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p'"))
-	if net.ParseIP(address) == nil {
-		t.Fatalf("the neighbour's address is %q", address)
+	for _, find := range []string{
+		"ip route get 198.18.79.2 | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p'",
+		"ip -6 addr show dev eth0 | sed -n 's/.*inet6 \\([0-9a-f:]*\\).* scope global.*/\\1/p'",
+	} {
+		address := strings.TrimSpace(run(t, neighbour, find))
+		if net.ParseIP(address) == nil {
+			t.Fatalf("the neighbour's address is %q", address)
+		}
+		all = append(all, attempt{name: "reach a neighbour at " + address, args: []string{"connect", "tcp", net.JoinHostPort(address, "7979")}, onHost: []string{"connect", "tcp", net.JoinHostPort("127.0.0.1", served)}})
 	}
-	all = append(all, attempt{name: "reach a neighbour", args: []string{"connect", "tcp", address + ":7979"}, onHost: []string{"connect", "tcp", net.JoinHostPort("127.0.0.1", served)}})
 	return all
 }
 
 func TestNoAttemptWorksInside(t *testing.T) {
 	serve.LeavesNothing(t)
+	outside(t)
 	port := freePort(t)
 	s := serve.New(t, "--listen", ":"+port)
 	s.Snapshot("plain", addImages(t, s))
 	one, two := box(s, "plain"), box(s, "plain")
 	before, limits := machine(t), groups(t, one.ID)
 	attempts := work(t, attemptsAgainst(t, s, port, two))
-	run(t, one, "/hostile connect tcp "+beyond) // the network is there
+	for _, address := range []string{beyond, beyond6} { // the network is there
+		run(t, one, "/hostile connect tcp "+address)
+	}
 	text := quote(list(t, attempts, false))
 	fail(t, "sandbox", attempts, run(t, one, "/hostile all "+text))
 	fail(t, "namespaces in a sandbox", attempts, run(t, one, "/hostile nested all "+text))

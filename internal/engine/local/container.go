@@ -22,6 +22,7 @@ import (
 type record struct {
 	Boot      string // id of the machine's boot
 	Slot      int
+	IPv6      bool // the slot has it
 	Policy    slot.Policy
 	PID       int    // of the first process; 0 while it is being started and when it is stopped
 	Ticks     uint64 // when the first process started: tells it from another of the same pid
@@ -228,7 +229,7 @@ func (l *Local) release(ctx context.Context, id string, c *container) error {
 	l.mu.Unlock()
 	c.pidfd.Close()
 	err := l.clear(ctx, id)
-	return errors.Join(err, l.slots.Release(l.slots.Adopt(c.Slot)))
+	return errors.Join(err, l.slots.Release(l.slots.Adopt(c.Slot, c.IPv6)))
 }
 
 // clear removes every trace of a container that does not run, but its record's
@@ -287,7 +288,10 @@ func (l *Local) recover(ctx context.Context) error {
 			}
 		}
 	}
-	if l.slots, err = slot.Open(slot.Config{Instance: l.instance.Index, Subnet: l.Subnet, Bandwidth: l.Bandwidth, Ready: l.Slots, Log: l.Log}, keep); err != nil {
+	if l.slots, err = slot.Open(slot.Config{
+		Instance: l.instance.Index, Subnet: l.Subnet, Subnet6: l.Subnet6, NoIPv6: l.NoIPv6,
+		Bandwidth: l.Bandwidth, Ready: l.Slots, Log: l.Log,
+	}, keep); err != nil {
 		return err
 	}
 	for id, r := range alive {
@@ -299,7 +303,7 @@ func (l *Local) recover(ctx context.Context) error {
 			err = l.attach(id, r)
 		}
 		if errors.Is(err, errGone) { // just now
-			err = errors.Join(l.clear(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot)))
+			err = errors.Join(l.clear(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot, r.IPv6)))
 		}
 		if err != nil {
 			return fmt.Errorf("take over sandbox %s: %w", id, err)

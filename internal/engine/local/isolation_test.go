@@ -80,7 +80,7 @@ func TestNeighboursAndTheHostsSocketsAreOutOfReach(t *testing.T) {
 
 	// Each listens; neither hears the other.
 	f.has(two.ID, "nc -l -p 7777 </dev/null >/dev/null 2>&1 & sleep 0.2; netstat -ltn | grep -c 7777", "1")
-	address := f.slots.Adopt(f.slot(two.ID)).Guest
+	address := f.slots.Adopt(f.slot(two.ID), false).Guest
 	f.has(one.ID, fmt.Sprintf("nc -w 1 %s 7777 </dev/null; echo exit $?", address), "exit 1")
 
 	// Processes and memory segments of one are none of the other's.

@@ -33,7 +33,7 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 	if reflect.DeepEqual(c.Policy, wanted) {
 		return nil
 	}
-	s := l.slots.Adopt(c.Slot)
+	s := l.slots.Adopt(c.Slot, c.IPv6)
 	r := c.record
 	if r.Policy, err = l.surround(id, s, n); err == nil {
 		err = l.writeRecord(id, r)
@@ -74,14 +74,21 @@ func (l *Local) policy(n engine.Network) (policy slot.Policy, named bool) {
 
 // serveNames gives the sandbox a name server in place of the one it had.
 func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (*slot.NameServer, error) {
-	server, err := names.Listen(s.Host, names.Config{
-		Domains: policy.Domains, Upstreams: upstreams, Log: l.log(id),
+	at := []netip.Addr{s.Host}
+	if s.Host6.IsValid() {
+		at = append(at, s.Host6)
+	}
+	server, err := names.Listen(names.Config{
+		Domains: policy.Domains, Upstreams: upstreams, IPv6: s.Host6.IsValid(), Log: l.log(id),
 		Learn: func(addrs []netip.Addr, life time.Duration) error { return l.slots.Learn(s, addrs, life) },
-	})
+	}, at...)
 	if err != nil {
 		return nil, err
 	}
-	ports := slot.NameServer(server.Ports())
+	ports := slot.NameServer{UDP: server.Ports()[0].UDP, TCP: server.Ports()[0].TCP}
+	if s.Host6.IsValid() {
+		ports.UDP6, ports.TCP6 = server.Ports()[1].UDP, server.Ports()[1].TCP
+	}
 	return &ports, l.replaceNames(id, server)
 }
 
@@ -90,7 +97,7 @@ func (l *Local) resumeNames(id string, r *record) (err error) {
 	if r.Policy.Names == nil {
 		return nil
 	}
-	s := l.slots.Adopt(r.Slot)
+	s := l.slots.Adopt(r.Slot, r.IPv6)
 	if r.Policy.Names, err = l.serveNames(id, s, r.Policy); err != nil {
 		return err
 	}

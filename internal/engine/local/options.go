@@ -22,6 +22,8 @@ type Options struct {
 	DiskSize   int64        // bytes of the pool's file; 0 is 80 % of the free space
 	Slots      int          // network slots kept ready; 0 is 4
 	Subnet     netip.Prefix // that all servers of this machine share, IPv4 of /14 or shorter; the zero value is slot.DefaultSubnet
+	Subnet6    netip.Prefix // likewise, IPv6 of /60 or shorter; the zero value is slot.DefaultSubnet6
+	NoIPv6     bool         // for sandboxes, even where the machine has it
 	Bandwidth  int64        // bits per second of each slot, each way; 0 is no limit
 	ExtraCA    []byte       // PEM certificates that sandboxes trust besides those of their image
 	Version    string       // of the server, told to the agents

@@ -73,7 +73,7 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 		err = errors.Join(err, l.clear(cleanup, spec.ID), l.slots.Release(s))
 	}()
 	b := bundle{spec: spec, image: img, slot: s, dir: l.sandboxDir(spec.ID)}
-	r := record{Boot: l.boot, Slot: s.Index, StartedAt: time.Now()}
+	r := record{Boot: l.boot, Slot: s.Index, IPv6: s.Guest6.IsValid(), StartedAt: time.Now()}
 	if err := l.setUp(&b, &r); err != nil {
 		return err
 	}

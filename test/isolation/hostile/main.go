@@ -25,6 +25,7 @@ var errAbsent = errors.New("this machine has no such thing")
 // attempts by name. They return nil when what they try worked.
 var attempts = map[string]func(args ...string) error{
 	"connect":       connect,
+	"ask":           ask,
 	"read":          read,
 	"read-handle":   readHandle,
 	"open-device":   openDevice,

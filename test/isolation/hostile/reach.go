@@ -23,6 +23,27 @@ func connect(args ...string) error {
 	return err
 }
 
+// ask takes an address, sends it a datagram, and waits for any answer.
+func ask(args ...string) error {
+	to, err := net.ResolveUDPAddr("udp", args[0])
+	if err != nil {
+		return err
+	}
+	c, err := net.ListenUDP("udp", nil) // a group's members answer from other addresses
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.WriteToUDP([]byte("?"), to); err != nil {
+		return err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(700 * time.Millisecond)); err != nil {
+		return err
+	}
+	_, _, err = c.ReadFromUDP(make([]byte, 16))
+	return err
+}
+
 // listen answers every connection to an address, for others to reach.
 func listen(address string) {
 	l, err := net.Listen("tcp", address)

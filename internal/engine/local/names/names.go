@@ -31,21 +31,23 @@ type Config struct {
 	// Learn is told of the addresses of an allowed domain before the answer
 	// goes out; they are good for life. Nil when Domains is empty.
 	Learn func(addrs []netip.Addr, life time.Duration) error
-	Log   *slog.Logger
+	// IPv6 addresses of allowed domains are told, too.
+	IPv6 bool
+	Log  *slog.Logger
 }
 
-// Server answers at one address, by UDP and TCP.
+// Server answers at some addresses, by UDP and TCP.
 type Server struct {
-	config   Config
-	udp, tcp *dns.Server
-	ports    Ports
-	asking   chan struct{}
-	done     context.Context
-	stop     context.CancelFunc
-	serving  sync.WaitGroup
+	config  Config
+	servers []*dns.Server
+	ports   []Ports
+	asking  chan struct{}
+	done    context.Context
+	stop    context.CancelFunc
+	serving sync.WaitGroup
 }
 
-// Ports are where a Server listens.
+// Ports are where a Server listens at one of its addresses.
 type Ports struct{ UDP, TCP uint16 }
 
 // The times of one question, and how many of a sandbox's are asked at once.
@@ -60,44 +62,63 @@ const (
 	maxAddresses   = 256 // of one answer
 )
 
-// Listen starts a server at addr, on ports that the kernel chooses.
-func Listen(addr netip.Addr, c Config) (*Server, error) {
+// Listen starts a server at the addresses, on ports that the kernel chooses.
+func Listen(c Config, addrs ...netip.Addr) (_ *Server, err error) {
 	s := &Server{config: c, asking: make(chan struct{}, maxAsking)}
 	s.done, s.stop = context.WithCancel(context.Background())
-	packets, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	if err != nil {
-		return nil, fmt.Errorf("answer names at %s: %w", addr, err)
-	}
-	conns, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("answer names at %s: %w", addr, err), packets.Close())
-	}
-	s.ports = Ports{UDP: uint16(packets.LocalAddr().(*net.UDPAddr).Port), TCP: uint16(conns.Addr().(*net.TCPAddr).Port)}
-	handler := dns.HandlerFunc(s.answer)
-	s.udp = &dns.Server{PacketConn: packets, Handler: handler}
-	s.tcp = &dns.Server{Listener: conns, Handler: handler, MaxTCPQueries: 128, IdleTimeout: func() time.Duration { return clientPatience }}
-	for _, server := range []*dns.Server{s.udp, s.tcp} {
-		started := make(chan struct{})
-		server.NotifyStartedFunc = func() { close(started) }
-		s.serving.Go(func() {
-			if err := server.ActivateAndServe(); err != nil && s.done.Err() == nil {
-				c.Log.Error("answer names", "err", err)
-			}
-		})
-		<-started
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, addr := range addrs {
+		if err := s.listen(addr); err != nil {
+			return nil, fmt.Errorf("answer names at %s: %w", addr, err)
+		}
 	}
 	return s, nil
 }
 
-// Ports tells where the server listens.
-func (s *Server) Ports() Ports { return s.ports }
+func (s *Server) listen(addr netip.Addr) error {
+	packets, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	if err != nil {
+		return err
+	}
+	conns, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	if err != nil {
+		return errors.Join(err, packets.Close())
+	}
+	s.ports = append(s.ports, Ports{UDP: uint16(packets.LocalAddr().(*net.UDPAddr).Port), TCP: uint16(conns.Addr().(*net.TCPAddr).Port)})
+	handler := dns.HandlerFunc(s.answer)
+	for _, server := range []*dns.Server{
+		{PacketConn: packets, Handler: handler},
+		{Listener: conns, Handler: handler, MaxTCPQueries: 128, IdleTimeout: func() time.Duration { return clientPatience }},
+	} {
+		started := make(chan struct{})
+		server.NotifyStartedFunc = func() { close(started) }
+		s.serving.Go(func() {
+			if err := server.ActivateAndServe(); err != nil && s.done.Err() == nil {
+				s.config.Log.Error("answer names", "err", err)
+			}
+		})
+		<-started
+		s.servers = append(s.servers, server)
+	}
+	return nil
+}
+
+// Ports tells where the server listens, in the order of its addresses.
+func (s *Server) Ports() []Ports { return s.ports }
 
 // Close ends the server and the questions it has asked.
 func (s *Server) Close() error {
 	s.stop()
-	err := errors.Join(s.udp.Shutdown(), s.tcp.Shutdown())
+	var errs []error
+	for _, server := range s.servers {
+		errs = append(errs, server.Shutdown())
+	}
 	s.serving.Wait()
-	return err
+	return errors.Join(errs...)
 }
 
 func (s *Server) answer(w dns.ResponseWriter, q *dns.Msg) {
@@ -120,6 +141,10 @@ func (s *Server) answer(w dns.ResponseWriter, q *dns.Msg) {
 	}
 }
 
+// told are the records of an allowed domain that a sandbox may ask for. Hints of
+// addresses (HTTPS) would not be known to the firewall.
+var told = []uint16{dns.TypeA, dns.TypeCNAME, dns.TypeMX, dns.TypeTXT, dns.TypeSRV, dns.TypeNS, dns.TypeSOA, dns.TypeCAA}
+
 func (s *Server) reply(q *dns.Msg) *dns.Msg {
 	if q.Opcode != dns.OpcodeQuery || len(q.Question) != 1 {
 		return new(dns.Msg).SetRcode(q, dns.RcodeNotImplemented)
@@ -129,9 +154,7 @@ func (s *Server) reply(q *dns.Msg) *dns.Msg {
 	if limited && !allowed(s.config.Domains, question.Name) {
 		return filtered(q)
 	}
-	if limited && !slices.Contains([]uint16{dns.TypeA, dns.TypeCNAME, dns.TypeMX, dns.TypeTXT, dns.TypeSRV, dns.TypeNS, dns.TypeSOA, dns.TypeCAA}, question.Qtype) {
-		// Sandboxes have no IPv6, and hints of other addresses (HTTPS) would
-		// not be known to the firewall.
+	if limited && !slices.Contains(told, question.Qtype) && !(s.config.IPv6 && question.Qtype == dns.TypeAAAA) {
 		return new(dns.Msg).SetReply(q)
 	}
 	reply, err := s.ask(q)
@@ -186,10 +209,8 @@ func (s *Server) learn(reply *dns.Msg) error {
 		ttl := min(max(time.Duration(rr.Header().Ttl)*time.Second, minTTL), maxTTL)
 		rr.Header().Ttl = uint32(ttl / time.Second)
 		life = min(life, ttl)
-		if a, ok := rr.(*dns.A); ok && len(addrs) < maxAddresses {
-			if addr, ok := netip.AddrFromSlice(a.A.To4()); ok {
-				addrs = append(addrs, addr)
-			}
+		if addr := address(rr); addr.IsValid() && len(addrs) < maxAddresses {
+			addrs = append(addrs, addr)
 		}
 	}
 	reply.Extra = slices.DeleteFunc(reply.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeOPT })
@@ -197,6 +218,17 @@ func (s *Server) learn(reply *dns.Msg) error {
 		return nil
 	}
 	return s.config.Learn(addrs, life+overtime)
+}
+
+// address is that in a record; invalid when it holds none.
+func address(rr dns.RR) (addr netip.Addr) {
+	switch rr := rr.(type) {
+	case *dns.A:
+		addr, _ = netip.AddrFromSlice(rr.A.To4())
+	case *dns.AAAA:
+		addr, _ = netip.AddrFromSlice(rr.AAAA.To16())
+	}
+	return addr
 }
 
 // filtered says that the name does not exist, and to those who can read it that

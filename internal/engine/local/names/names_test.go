@@ -23,14 +23,12 @@ func upstream(t *testing.T) netip.AddrPort {
 	started := make(chan struct{})
 	server := &dns.Server{PacketConn: conn, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		reply := new(dns.Msg).SetReply(q)
-		if q.Question[0].Qtype == dns.TypeA {
-			for _, text := range []string{q.Question[0].Name + " 1 IN A 192.0.2.7", q.Question[0].Name + " 86400 IN A 192.0.2.8"} {
-				rr, err := dns.NewRR(text)
-				if err != nil {
-					t.Error(err)
-				}
-				reply.Answer = append(reply.Answer, rr)
+		for _, text := range map[uint16][]string{dns.TypeA: {"1 IN A 192.0.2.7", "86400 IN A 192.0.2.8"}, dns.TypeAAAA: {"1 IN AAAA 2001:db8::7"}}[q.Question[0].Qtype] {
+			rr, err := dns.NewRR(q.Question[0].Name + " " + text)
+			if err != nil {
+				t.Error(err)
 			}
+			reply.Answer = append(reply.Answer, rr)
 		}
 		if err := w.WriteMsg(reply); err != nil {
 			t.Error(err)
@@ -59,12 +57,18 @@ func (l *learned) learn(addrs []netip.Addr, life time.Duration) error {
 
 func serve(t *testing.T, l *learned, domains ...string) *Server {
 	t.Helper()
+	return serveWith(t, Config{Domains: domains, Learn: l.learn})
+}
+
+var loopbacks = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
+
+func serveWith(t *testing.T, c Config) *Server {
+	t.Helper()
 	up := upstream(t)
-	s, err := Listen(netip.MustParseAddr("127.0.0.1"), Config{
-		Domains: domains, Learn: l.learn, Log: slog.New(slog.DiscardHandler),
-		// The first one does not answer: the next is asked.
-		Upstreams: func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1"), up} },
-	})
+	c.Log = slog.New(slog.DiscardHandler)
+	// The first one does not answer: the next is asked.
+	c.Upstreams = func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1"), up} }
+	s, err := Listen(c, loopbacks...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +82,16 @@ func serve(t *testing.T, l *learned, domains ...string) *Server {
 
 func ask(t *testing.T, s *Server, network, name string, kind uint16) *dns.Msg {
 	t.Helper()
-	port := map[string]uint16{"udp": s.Ports().UDP, "tcp": s.Ports().TCP}[network]
+	return askAt(t, s, 0, network, name, kind)
+}
+
+// askAt asks at one of the server's addresses.
+func askAt(t *testing.T, s *Server, at int, network, name string, kind uint16) *dns.Msg {
+	t.Helper()
+	port := map[string]uint16{"udp": s.Ports()[at].UDP, "tcp": s.Ports()[at].TCP}[network]
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(name), kind)
 	q.SetEdns0(1232, false)
-	reply, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(q, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String())
+	reply, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(q, netip.AddrPortFrom(loopbacks[at], port).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +152,29 @@ func TestAddressesThatTheFirewallCannotKnowAreNotTold(t *testing.T) {
 	s := serve(t, &learned{addrs: map[netip.Addr]time.Duration{}}, "example.com")
 	for _, kind := range []uint16{dns.TypeAAAA, dns.TypeHTTPS} {
 		if reply := ask(t, s, "udp", "example.com", kind); reply.Rcode != dns.RcodeSuccess || len(reply.Answer) > 0 {
+			t.Error(reply)
+		}
+	}
+}
+
+func TestAddressesOfIPv6AreToldAndKnownWhereTheSandboxHasIt(t *testing.T) {
+	l := &learned{addrs: map[netip.Addr]time.Duration{}}
+	s := serveWith(t, Config{Domains: []string{"example.com"}, Learn: l.learn, IPv6: true})
+	for at := range loopbacks {
+		for _, network := range []string{"udp", "tcp"} {
+			reply := askAt(t, s, at, network, "example.com", dns.TypeAAAA)
+			if len(reply.Answer) != 1 || reply.Answer[0].Header().Ttl != uint32(minTTL/time.Second) {
+				t.Errorf("at %s by %s: %s", loopbacks[at], network, reply)
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if life := l.addrs[netip.MustParseAddr("2001:db8::7")]; life != minTTL+overtime {
+		t.Errorf("learned %v", l.addrs)
+	}
+	for name, kind := range map[string]uint16{"example.com": dns.TypeHTTPS, "example.org": dns.TypeAAAA} {
+		if reply := ask(t, s, "udp", name, kind); len(reply.Answer) > 0 {
 			t.Error(reply)
 		}
 	}

@@ -17,9 +17,12 @@ const (
 	dockerChain = "DOCKER-USER"
 )
 
+// dockerFamilies have a chain each; that of IPv6 is there when Docker handles it.
+var dockerFamilies = []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6}
+
 // dockerChainOf finds the chain where there is one.
-func dockerChainOf(c *nftables.Conn) (*nftables.Chain, error) {
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+func dockerChainOf(c *nftables.Conn, family nftables.TableFamily) (*nftables.Chain, error) {
+	chains, err := c.ListChainsOfTableFamily(family)
 	if err != nil {
 		return nil, fmt.Errorf("list chains: %w", err)
 	}
@@ -31,10 +34,22 @@ func dockerChainOf(c *nftables.Conn) (*nftables.Chain, error) {
 	return nil, nil
 }
 
-// passDocker lets the links that begin with prefix through Docker's chain.
-// Without Docker there is nothing to do, and done is false.
+// passDocker lets the links that begin with prefix through Docker's chains.
+// Where one is missing, done is false.
 func passDocker(c *nftables.Conn, prefix string) (done bool, err error) {
-	chain, err := dockerChainOf(c)
+	done = true
+	for _, family := range dockerFamilies {
+		passed, err := passDockerChain(c, family, prefix)
+		if err != nil {
+			return false, err
+		}
+		done = done && passed
+	}
+	return done, nil
+}
+
+func passDockerChain(c *nftables.Conn, family nftables.TableFamily, prefix string) (done bool, err error) {
+	chain, err := dockerChainOf(c, family)
 	if chain == nil || err != nil {
 		return false, err
 	}
@@ -54,19 +69,24 @@ func passDocker(c *nftables.Conn, prefix string) (done bool, err error) {
 	return true, nil
 }
 
-// leaveDocker takes our rules out of Docker's chain.
+// leaveDocker takes our rules out of Docker's chains.
 func leaveDocker(c *nftables.Conn, prefix string) error {
-	chain, err := dockerChainOf(c)
-	if chain == nil || err != nil {
-		return err
-	}
-	ours, err := dockerRules(c, chain, prefix)
-	if err != nil || len(ours) == 0 {
-		return err
-	}
-	for _, r := range ours {
-		if err := c.DelRule(r); err != nil {
+	for _, family := range dockerFamilies {
+		chain, err := dockerChainOf(c, family)
+		if err != nil {
 			return err
+		}
+		if chain == nil {
+			continue
+		}
+		ours, err := dockerRules(c, chain, prefix)
+		if err != nil {
+			return err
+		}
+		for _, r := range ours {
+			if err := c.DelRule(r); err != nil {
+				return err
+			}
 		}
 	}
 	if err := c.Flush(); err != nil {

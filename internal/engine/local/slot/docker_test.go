@@ -21,20 +21,37 @@ func TestDockersRulesLetSandboxesThroughAndForgetThem(t *testing.T) {
 	if done, err := passDocker(c, "dt0-"); done || err != nil {
 		t.Fatalf("without Docker: %v, %v", done, err)
 	}
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: dockerTable})
-	chain := c.AddChain(&nftables.Chain{Name: dockerChain, Table: table})
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: verdict(-5)}) // Docker's own: return
-	if err := c.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	count := func() int {
+	var chains []*nftables.Chain
+	docker := func(family nftables.TableFamily) {
 		t.Helper()
-		rules, err := c.GetRules(table, chain)
-		if err != nil {
+		table := c.AddTable(&nftables.Table{Family: family, Name: dockerTable})
+		chain := c.AddChain(&nftables.Chain{Name: dockerChain, Table: table})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: verdict(-5)}) // Docker's own: return
+		if err := c.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		return len(rules)
+		chains = append(chains, chain)
 	}
+	// In every chain there is the same number of rules.
+	count := func() (n int) {
+		t.Helper()
+		for i, chain := range chains {
+			rules, err := c.GetRules(chain.Table, chain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i > 0 && len(rules) != n {
+				t.Fatalf("%d rules for IPv6, %d for IPv4", len(rules), n)
+			}
+			n = len(rules)
+		}
+		return n
+	}
+	docker(nftables.TableFamilyIPv4)
+	if done, err := passDocker(c, "dt0-"); done || err != nil || count() != 3 {
+		t.Fatalf("with a Docker that may have IPv6 later: %v, %v, %d rules", done, err, count())
+	}
+	docker(nftables.TableFamilyIPv6)
 	for range 2 {
 		if done, err := passDocker(c, "dt0-"); !done || err != nil {
 			t.Fatalf("with Docker: %v, %v", done, err)

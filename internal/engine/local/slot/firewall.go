@@ -3,7 +3,6 @@ package slot
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -23,31 +22,33 @@ type firewall struct {
 	passed atomic.Bool // Docker's rules know us
 
 	mu       sync.Mutex
-	maps     map[part]*nftables.Set // guest address → jump to its chain
-	policies map[netip.Addr]Policy  // of the guests that have chains
+	maps     map[mapKey]*nftables.Set // guest address → jump to its chain
+	policies map[int]Policy           // of the slots that have chains
+}
+
+type mapKey struct {
+	part
+	*family
 }
 
 func newFirewall(n network) *firewall {
 	return &firewall{
-		net: n, maps: map[part]*nftables.Set{}, policies: map[netip.Addr]Policy{},
+		net: n, maps: map[mapKey]*nftables.Set{}, policies: map[int]Policy{},
 		table: &nftables.Table{Family: nftables.TableFamilyINet, Name: "daytona" + strconv.Itoa(n.instance)},
 	}
 }
 
-// never are destinations outside of the subnet that no sandbox reaches: what
-// RFC 6890 calls "this host", loopback, link-local (metadata services live
-// there), multicast and reserved. The machine's own addresses are the input
-// chain's matter.
-var never = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("224.0.0.0/3"),
+// families are those that sandboxes may have.
+func (f *firewall) families() []*family {
+	if f.net.with6 {
+		return []*family{four, six}
+	}
+	return []*family{four}
 }
 
 // install replaces the whole table in one transaction: running sandboxes are
-// never without it.
-func (f *firewall) install(policies map[netip.Addr]Policy) error {
+// never without it. The policies are those of the slots in use.
+func (f *firewall) install(policies map[int]Policy) error {
 	c, err := nftables.New()
 	if err != nil {
 		return err
@@ -55,76 +56,111 @@ func (f *firewall) install(policies map[netip.Addr]Policy) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// What a server before this one has learned, its sandboxes go on with.
-	known := make(map[netip.Addr]learned)
-	for guest, p := range policies {
-		known[guest] = f.learned(c, guest, p)
+	known := make(map[int]learned)
+	for index, p := range policies {
+		known[index] = f.learned(c, index, p)
 	}
 	c.AddTable(f.table) // so that deleting it cannot fail
 	c.DelTable(f.table)
 	c.AddTable(f.table)
 
 	for _, p := range parts {
-		f.maps[p] = &nftables.Set{Table: f.table, Name: string(p), IsMap: true, KeyType: nftables.TypeIPAddr, DataType: nftables.TypeVerdict}
-		if err := c.AddSet(f.maps[p], nil); err != nil {
-			return err
+		for _, v := range f.families() {
+			set := &nftables.Set{Table: f.table, Name: string(p) + v.suffix, IsMap: true, KeyType: v.key, DataType: nftables.TypeVerdict}
+			if err := c.AddSet(set, nil); err != nil {
+				return err
+			}
+			f.maps[mapKey{p, v}] = set
 		}
 	}
 	if err := f.police(c); err != nil {
 		return err
 	}
-	accept := nftables.ChainPolicyAccept
-	// Before the machine's own filters (priority 0).
-	early := nftables.ChainPriorityRef(-5)
-	// Before the machine's own redirections (priority -100), which could lead
-	// from one of its addresses to a container's; after connection tracking (-200).
-	arriving := c.AddChain(&nftables.Chain{Name: "prerouting", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept})
-	f.rule(c, arriving, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
-	f.rule(c, arriving, f.fromSandbox(), toHost(), verdict(expr.VerdictDrop))
-	// Questions for names go to the sandbox's own server where it has one, with
-	// whatever resolver it asks.
-	redirect := c.AddChain(&nftables.Chain{Name: "redirect", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest, Policy: &accept})
-	f.rule(c, redirect, f.fromSandbox(), family(expr.CmpOpEq, unix.NFPROTO_IPV4), f.jumpBySource(redirected))
-	input := c.AddChain(&nftables.Chain{Name: "input", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: early, Policy: &accept})
-	f.rule(c, input, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
-	f.rule(c, input, f.fromSandbox(), family(expr.CmpOpNeq, unix.NFPROTO_IPV4), verdict(expr.VerdictDrop))
-	f.rule(c, input, f.fromSandbox(), spoofed(), verdict(expr.VerdictDrop))
-	f.rule(c, input, f.fromSandbox(), f.jumpBySource(answered))
-	f.rule(c, input, f.fromSandbox(), verdict(expr.VerdictDrop))
-
-	forward := c.AddChain(&nftables.Chain{Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: early, Policy: &accept})
-	f.rule(c, forward, f.toSandbox(), established(), verdict(expr.VerdictAccept))
-	f.rule(c, forward, f.toSandbox(), verdict(expr.VerdictDrop))
-	f.rule(c, forward, f.fromSandbox(), family(expr.CmpOpNeq, unix.NFPROTO_IPV4), verdict(expr.VerdictDrop))
-	f.rule(c, forward, f.fromSandbox(), spoofed(), verdict(expr.VerdictDrop))
-	for _, p := range append([]netip.Prefix{f.net.all}, never...) {
-		f.rule(c, forward, f.fromSandbox(), prefix(daddr, p), verdict(expr.VerdictDrop))
-	}
-	f.rule(c, forward, f.fromSandbox(), f.jumpBySource(limited))
-
-	nat := c.AddChain(&nftables.Chain{Name: "postrouting", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
-	f.rule(c, nat, family(expr.CmpOpEq, unix.NFPROTO_IPV4), prefix(saddr, f.net.own), f.link(expr.MetaKeyOIFNAME, expr.CmpOpNeq), []expr.Any{&expr.Masq{}})
-
-	for guest, p := range policies {
-		if err := f.add(c, guest, p, known[guest]); err != nil {
+	f.addArriving(c)
+	f.addForwarded(c)
+	for index, p := range policies {
+		if err := f.add(c, index, p, known[index]); err != nil {
 			return err
 		}
 	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	for guest, p := range policies {
+	for index, p := range policies {
 		if len(p.parts()) > 0 {
-			f.policies[guest] = p
+			f.policies[index] = p
 		}
 	}
 	return nil
 }
 
+// early is before the machine's own filters (priority 0).
+var early = nftables.ChainPriorityRef(-5)
+
+// addArriving adds what decides about packets from sandboxes to the host.
+func (f *firewall) addArriving(c *nftables.Conn) {
+	accept := nftables.ChainPolicyAccept
+	// Before the machine's own redirections (priority -100), which could lead
+	// from one of its addresses to a container's; after connection tracking (-200).
+	arriving := c.AddChain(&nftables.Chain{Name: "prerouting", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept})
+	f.rule(c, arriving, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	f.passNeighbours(c, arriving)
+	f.rule(c, arriving, f.fromSandbox(), toHost(), verdict(expr.VerdictDrop))
+	// Questions for names go to the sandbox's own server where it has one, with
+	// whatever resolver it asks.
+	redirect := c.AddChain(&nftables.Chain{Name: "redirect", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest, Policy: &accept})
+	f.jumpBySource(c, redirect, redirected)
+	input := c.AddChain(&nftables.Chain{Name: "input", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: early, Policy: &accept})
+	f.rule(c, input, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	f.passNeighbours(c, input)
+	f.rule(c, input, f.fromSandbox(), routedBack(false), verdict(expr.VerdictDrop))
+	f.jumpBySource(c, input, answered)
+	f.rule(c, input, f.fromSandbox(), verdict(expr.VerdictDrop))
+}
+
+// passNeighbours lets the two ends of a link find each other (RFC 4861). Nothing
+// else of the protocol passes: no sandbox advertises itself as a router or
+// redirects the host, and from its own addresses only, a sandbox cannot fill the
+// host's table of neighbours.
+func (f *firewall) passNeighbours(c *nftables.Conn, chain *nftables.Chain) {
+	if !f.net.with6 {
+		return
+	}
+	const solicitation, advertisement = 135, 136
+	kinds := append(transport(unix.IPPROTO_ICMPV6),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+		&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: []byte{solicitation}, ToData: []byte{advertisement}},
+	)
+	f.rule(c, chain, f.fromSandbox(), from(f.net.own6), routedBack(true), kinds, verdict(expr.VerdictAccept))
+	f.rule(c, chain, f.fromSandbox(), from(only(guestLocal)), kinds, verdict(expr.VerdictAccept))
+}
+
+// addForwarded adds what decides about packets from sandboxes to elsewhere.
+func (f *firewall) addForwarded(c *nftables.Conn) {
+	accept := nftables.ChainPolicyAccept
+	forward := c.AddChain(&nftables.Chain{Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: early, Policy: &accept})
+	f.rule(c, forward, f.toSandbox(), established(), verdict(expr.VerdictAccept))
+	f.rule(c, forward, f.toSandbox(), verdict(expr.VerdictDrop))
+	if !f.net.with6 {
+		f.rule(c, forward, f.fromSandbox(), six.is(), verdict(expr.VerdictDrop))
+	}
+	f.rule(c, forward, f.fromSandbox(), routedBack(false), verdict(expr.VerdictDrop))
+	for _, p := range f.net.never() {
+		f.rule(c, forward, f.fromSandbox(), to(p), verdict(expr.VerdictDrop))
+	}
+	f.jumpBySource(c, forward, limited)
+
+	nat := c.AddChain(&nftables.Chain{Name: "postrouting", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+	for _, own := range f.net.owns() {
+		f.rule(c, nat, from(own), f.link(expr.MetaKeyOIFNAME, expr.CmpOpNeq), []expr.Any{&expr.Masq{}})
+	}
+}
+
 // apply changes one sandbox's policy in one transaction.
-func (f *firewall) apply(guest netip.Addr, p Policy) error {
+func (f *firewall) apply(index int, p Policy) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	old, limited := f.policies[guest]
+	old, limited := f.policies[index]
 	if len(p.parts()) == 0 && !limited {
 		return nil // nothing to take back
 	}
@@ -134,20 +170,20 @@ func (f *firewall) apply(guest netip.Addr, p Policy) error {
 	}
 	var known learned
 	if old.within(p) {
-		known = f.learned(c, guest, old)
+		known = f.learned(c, index, old)
 	}
-	if err := f.drop(c, guest, old); err != nil {
+	if err := f.drop(c, index, old); err != nil {
 		return err
 	}
-	if err := f.add(c, guest, p, known); err != nil {
+	if err := f.add(c, index, p, known); err != nil {
 		return err
 	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	f.policies[guest] = p
+	f.policies[index] = p
 	if len(p.parts()) == 0 {
-		delete(f.policies, guest)
+		delete(f.policies, index)
 	}
 	return nil
 }
@@ -191,12 +227,6 @@ func (f *firewall) rule(c *nftables.Conn, chain *nftables.Chain, parts ...[]expr
 	c.AddRule(&nftables.Rule{Table: f.table, Chain: chain, Exprs: all})
 }
 
-// Offsets in the IPv4 header (RFC 791).
-const (
-	saddr = 12
-	daddr = 16
-)
-
 func (f *firewall) fromSandbox() []expr.Any { return f.link(expr.MetaKeyIIFNAME, expr.CmpOpEq) }
 func (f *firewall) toSandbox() []expr.Any   { return f.link(expr.MetaKeyOIFNAME, expr.CmpOpEq) }
 
@@ -210,10 +240,6 @@ func linkPrefix(key expr.MetaKey, op expr.CmpOp, prefix string) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte(prefix)}}
 }
 
-func family(op expr.CmpOp, nfproto byte) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte{nfproto}}}
-}
-
 func established() []expr.Any {
 	return []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
@@ -223,11 +249,15 @@ func established() []expr.Any {
 	}
 }
 
-// spoofed matches a source that is not routed back the way it came.
-func spoofed() []expr.Any {
+// routedBack matches a source that is, or is not, routed back the way it came.
+func routedBack(is bool) []expr.Any {
+	op := expr.CmpOpEq
+	if is {
+		op = expr.CmpOpNeq
+	}
 	return []expr.Any{
 		&expr.Fib{Register: 1, ResultOIF: true, FlagSADDR: true, FlagIIF: true},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: make([]byte, 4)},
+		&expr.Cmp{Op: op, Register: 1, Data: make([]byte, 4)},
 	}
 }
 
@@ -236,17 +266,6 @@ func toHost() []expr.Any {
 	return []expr.Any{
 		&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
-	}
-}
-
-// prefix matches an IPv4 address in the header against p.
-func prefix(offset uint32, p netip.Prefix) []expr.Any {
-	addr := p.Masked().Addr().As4()
-	mask := binaryutil.BigEndian.PutUint32(^uint32(0) << (32 - p.Bits()))
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: addr[:]},
 	}
 }
 
@@ -266,10 +285,11 @@ func transport(protocol byte) []expr.Any {
 }
 
 // jumpBySource goes on in the chain that a sandbox has for this part, if any.
-func (f *firewall) jumpBySource(p part) []expr.Any {
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: saddr, Len: 4},
-		&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetID: f.maps[p].ID, SetName: f.maps[p].Name},
+func (f *firewall) jumpBySource(c *nftables.Conn, chain *nftables.Chain, p part) {
+	for _, v := range f.families() {
+		set := f.maps[mapKey{p, v}]
+		f.rule(c, chain, f.fromSandbox(), v.is(), []expr.Any{v.source(),
+			&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetID: set.ID, SetName: set.Name}})
 	}
 }
 

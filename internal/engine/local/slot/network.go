@@ -15,11 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network is an instance's part of the subnet: four addresses a slot.
+// network is an instance's part of the subnet: four addresses a slot. Of IPv6
+// each slot has two, when its link is made while the machine has IPv6 too.
 type network struct {
 	instance int
 	all      netip.Prefix // of every instance
 	own      netip.Prefix
+	all6     netip.Prefix
+	own6     netip.Prefix
+	with6    bool // IPv6 is wanted and possible
 	mtu      int
 
 	bandwidth int64 // as Config has it
@@ -41,27 +45,34 @@ func newNetwork(c Config) (network, error) {
 	if !n.all.Addr().Is4() || n.all.Bits() > allBits {
 		return n, fmt.Errorf("subnet %s: it must be an IPv4 prefix of /%d or shorter", c.Subnet, allBits)
 	}
-	if err := n.free(); err != nil {
+	if err := free(n.all); err != nil {
 		return n, err
 	}
 	n.own = netip.PrefixFrom(after(n.all.Addr(), uint32(c.Instance)<<(32-ownBits)), ownBits)
+	if err := n.prepare6(c); err != nil {
+		return n, err
+	}
 	return n, setSysctl(forward, "1")
 }
 
 // free fails when the machine's network already uses the subnet.
-func (n network) free() error {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+func free(subnet netip.Prefix) error {
+	family := netlink.FAMILY_V4
+	if subnet.Addr().Is6() {
+		family = netlink.FAMILY_V6
+	}
+	routes, err := netlink.RouteList(nil, family)
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
 	for _, r := range routes {
-		if r.Dst == nil {
+		if r.Dst == nil || r.Type != unix.RTN_UNICAST {
 			continue
 		}
-		addr, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+		addr, _ := netip.AddrFromSlice(r.Dst.IP)
 		ones, _ := r.Dst.Mask.Size()
-		dst := netip.PrefixFrom(addr, ones)
-		if ones == 0 || !dst.Overlaps(n.all) {
+		dst := netip.PrefixFrom(addr.Unmap(), ones)
+		if ones == 0 || !dst.Overlaps(subnet) {
 			continue
 		}
 		link, err := netlink.LinkByIndex(r.LinkIndex)
@@ -72,7 +83,7 @@ func (n network) free() error {
 		if err == nil && strings.HasPrefix(link.Attrs().Name, "dt") {
 			continue // a sandbox's, of this or another instance
 		}
-		return fmt.Errorf("subnet %s: this machine's network uses %s; choose another one in the configuration", n.all, dst)
+		return fmt.Errorf("subnet %s: this machine's network uses %s; choose another one in the configuration", subnet, dst)
 	}
 	return nil
 }
@@ -92,11 +103,15 @@ func (n network) guest(index int) netip.Addr {
 	return after(n.own.Addr(), uint32(index*perSlot+2))
 }
 
-func (n network) slot(index int) *Slot {
-	return &Slot{
+func (n network) slot(index int, six bool) *Slot {
+	s := &Slot{
 		Index: index, HostID: firstID + n.instance*idsOfOne + index*IDs,
 		Host: n.host(index), Guest: n.guest(index),
 	}
+	if six && n.with6 {
+		s.Host6, s.Guest6 = n.host6(index), n.guest6(index)
+	}
+	return s
 }
 
 func (n network) linkName(index int) string { return Prefix(n.instance) + strconv.Itoa(index) }
@@ -110,13 +125,14 @@ func (n network) addLink(s *Slot) error {
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("add link %s: %w", name, err)
 	}
-	// No IPv6 to the host, and no packet with another source than the slot's.
-	for key, value := range map[string]string{"net/ipv6/conf/%s/disable_ipv6": "1", "net/ipv4/conf/%s/rp_filter": "1"} {
-		if err := setSysctl(fmt.Sprintf(key, name), value); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	// No packet with another source than the slot's.
+	if err := setSysctl("net/ipv4/conf/"+name+"/rp_filter", "1"); err != nil {
+		return err
 	}
-	if err := up(netlinkHandle{}, veth, s.Host); err != nil {
+	if err := setLink6(name, s.Guest6.IsValid()); err != nil {
+		return err
+	}
+	if err := up(netlinkHandle{}, veth, s.hostEnd()); err != nil {
 		return fmt.Errorf("set up link %s: %w", name, err)
 	}
 	inside, err := netlink.NewHandleAt(netns.NsHandle(s.Net.Fd()), unix.NETLINK_ROUTE)
@@ -142,10 +158,24 @@ func (n network) setUpGuest(inside *netlink.Handle, s *Slot) error {
 	if err != nil {
 		return err
 	}
-	if err := up(inside, eth, s.Guest); err != nil {
+	if s.Guest6.IsValid() {
+		// It has a link-local address that the firewall knows, and no other.
+		if err := inside.LinkSetIP6AddrGenMode(eth, genModeNone); err != nil {
+			return fmt.Errorf("make no link-local address: %w", err)
+		}
+	}
+	if err := up(inside, eth, s.guestEnd()); err != nil {
 		return err
 	}
-	return inside.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: net.IP(s.Host.AsSlice())})
+	for _, gateway := range []netip.Addr{s.Host, s.Host6} {
+		if !gateway.IsValid() {
+			continue
+		}
+		if err := inside.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: net.IP(gateway.AsSlice())}); err != nil {
+			return fmt.Errorf("add default route by %s: %w", gateway, err)
+		}
+	}
+	return nil
 }
 
 // links is the part of a netlink handle that up needs.
@@ -160,10 +190,27 @@ type netlinkHandle struct{}
 func (netlinkHandle) AddrAdd(l netlink.Link, a *netlink.Addr) error { return netlink.AddrAdd(l, a) }
 func (netlinkHandle) LinkSetUp(l netlink.Link) error                { return netlink.LinkSetUp(l) }
 
-func up(h links, link netlink.Link, addr netip.Addr) error {
-	ip := &net.IPNet{IP: net.IP(addr.AsSlice()), Mask: net.CIDRMask(linkBits, 32)}
-	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil {
-		return err
+// hostEnd and guestEnd are the addresses of the two ends of the slot's link.
+func (s *Slot) hostEnd() []netip.Prefix  { return ends(s.Host, s.Host6, hostLocal) }
+func (s *Slot) guestEnd() []netip.Prefix { return ends(s.Guest, s.Guest6, guestLocal) }
+
+func ends(addr, addr6, local netip.Addr) []netip.Prefix {
+	all := []netip.Prefix{netip.PrefixFrom(addr, linkBits)}
+	if addr6.IsValid() {
+		all = append(all, netip.PrefixFrom(addr6, linkBits6), netip.PrefixFrom(local, localBits6))
+	}
+	return all
+}
+
+func up(h links, link netlink.Link, addrs []netip.Prefix) error {
+	for _, p := range addrs {
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.IP(p.Addr().AsSlice()), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
+		if p.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD // it need not wait to be known as unique: nobody else is on the link
+		}
+		if err := h.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("add address %s: %w", p, err)
+		}
 	}
 	return h.LinkSetUp(link)
 }
@@ -232,12 +279,17 @@ func uplinkMTU() int {
 	return fallback
 }
 
+// sysctl reads a value below /proc/sys.
+func sysctl(key string) (string, error) {
+	now, err := os.ReadFile(filepath.Join("/proc/sys", key))
+	return strings.TrimSpace(string(now)), err
+}
+
 // setSysctl writes a value below /proc/sys unless it is there already.
 func setSysctl(key, value string) error {
-	path := filepath.Join("/proc/sys", key)
-	now, err := os.ReadFile(path)
-	if err == nil && strings.TrimSpace(string(now)) != value {
-		err = os.WriteFile(path, []byte(value), 0)
+	now, err := sysctl(key)
+	if err == nil && now != value {
+		err = os.WriteFile(filepath.Join("/proc/sys", key), []byte(value), 0)
 	}
 	if err != nil {
 		return fmt.Errorf("set sysctl %s to %s: %w", key, value, err)

@@ -29,8 +29,11 @@ type Policy struct {
 }
 
 // NameServer is where a sandbox's name server listens on the slot's Host
-// address.
-type NameServer struct{ UDP, TCP uint16 }
+// address, and on its Host6 where there is one.
+type NameServer struct {
+	UDP, TCP   uint16
+	UDP6, TCP6 uint16 `json:",omitempty"`
+}
 
 func (p Policy) open() bool { return !p.BlockAll && len(p.Allow) == 0 && len(p.Domains) == 0 }
 
@@ -69,97 +72,117 @@ func (p Policy) parts() (own []part) {
 	return own
 }
 
-func (f *firewall) chain(guest netip.Addr, p part) *nftables.Chain {
-	return &nftables.Chain{Table: f.table, Name: string(p) + "-" + guest.String()}
+func (f *firewall) chain(index int, p part) *nftables.Chain {
+	return &nftables.Chain{Table: f.table, Name: string(p) + "-" + f.net.guest(index).String()}
 }
 
-func jump(guest netip.Addr, chain *nftables.Chain) []nftables.SetElement {
-	return []nftables.SetElement{{Key: guest.AsSlice(), VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: chain.Name}}}
+// jump leads from a sandbox's address to its chain.
+func (f *firewall) jump(v *family, index int, chain *nftables.Chain) []nftables.SetElement {
+	return []nftables.SetElement{{Key: f.net.guestOf(v, index).AsSlice(), VerdictData: &expr.Verdict{Kind: expr.VerdictJump, Chain: chain.Name}}}
 }
 
-// The addresses that a sandbox's domains had. New connections go to the fresh
-// ones; a connection may stay at any that was.
-func (f *firewall) fresh(guest netip.Addr) *nftables.Set {
-	return &nftables.Set{Table: f.table, Name: "fresh-" + guest.String(), KeyType: nftables.TypeIPAddr, HasTimeout: true, Timeout: time.Hour, Size: maxLearned}
+// fresh and seen are the addresses that a sandbox's domains had. New connections
+// go to the fresh ones; a connection may stay at any that was.
+func (f *firewall) fresh(v *family, index int) *nftables.Set {
+	return f.addressSet("fresh", v, index, time.Hour)
 }
 
-func (f *firewall) seen(guest netip.Addr) *nftables.Set {
-	return &nftables.Set{Table: f.table, Name: "seen-" + guest.String(), KeyType: nftables.TypeIPAddr, HasTimeout: true, Timeout: seenLife, Size: maxLearned}
+func (f *firewall) seen(v *family, index int) *nftables.Set {
+	return f.addressSet("seen", v, index, seenLife)
+}
+
+func (f *firewall) addressSet(name string, v *family, index int, life time.Duration) *nftables.Set {
+	return &nftables.Set{Table: f.table, Name: name + v.suffix + "-" + f.net.guest(index).String(), KeyType: v.key, HasTimeout: true, Timeout: life, Size: maxLearned}
 }
 
 const (
-	maxLearned = 1 << 16 // addresses of one sandbox
+	maxLearned = 1 << 16 // addresses of one sandbox, of each family
 	seenLife   = 30 * 24 * time.Hour
 )
 
-// learned is what the sets of a sandbox hold.
-type learned struct{ fresh, seen []nftables.SetElement }
+// learned is what the sets of a sandbox hold, by their names.
+type learned map[string][]nftables.SetElement
 
 // learned reads what the kernel has; nothing where there are no sets.
-func (f *firewall) learned(c *nftables.Conn, guest netip.Addr, p Policy) (all learned) {
+func (f *firewall) learned(c *nftables.Conn, index int, p Policy) learned {
+	all := learned{}
 	if !p.learns() {
 		return all
 	}
-	for set, to := range map[*nftables.Set]*[]nftables.SetElement{f.fresh(guest): &all.fresh, f.seen(guest): &all.seen} {
-		elements, err := c.GetSetElements(set)
-		if err != nil {
-			continue
-		}
-		for _, e := range elements {
-			life := e.Expires
-			if life <= 0 {
-				life = set.Timeout
+	for _, v := range f.families() {
+		for _, set := range []*nftables.Set{f.fresh(v, index), f.seen(v, index)} {
+			elements, err := c.GetSetElements(set)
+			if err != nil {
+				continue
 			}
-			*to = append(*to, nftables.SetElement{Key: e.Key, Timeout: life})
+			for _, e := range elements {
+				life := e.Expires
+				if life <= 0 {
+					life = set.Timeout
+				}
+				all[set.Name] = append(all[set.Name], nftables.SetElement{Key: e.Key, Timeout: life})
+			}
 		}
 	}
 	return all
 }
 
 // add adds the chains of one sandbox.
-func (f *firewall) add(c *nftables.Conn, guest netip.Addr, p Policy, known learned) error {
+func (f *firewall) add(c *nftables.Conn, index int, p Policy, known learned) error {
 	for _, own := range p.parts() {
-		chain := c.AddChain(f.chain(guest, own))
-		var err error
+		chain := c.AddChain(f.chain(index, own))
 		switch own {
 		case limited:
-			err = f.limit(c, chain, guest, p, known)
+			if err := f.limit(c, chain, index, p, known); err != nil {
+				return err
+			}
 		case redirected:
-			f.eachPort(p, func(protocol byte, n uint16) {
-				f.rule(c, chain, port(protocol, 53), dnat(netip.AddrPortFrom(hostOf(guest), n)))
+			f.eachPort(index, p, func(protocol byte, at netip.AddrPort) {
+				f.rule(c, chain, familyOf(at.Addr()).is(), port(protocol, 53), dnat(at))
 			})
 		case answered:
-			f.eachPort(p, func(protocol byte, n uint16) {
-				f.rule(c, chain, prefix(daddr, netip.PrefixFrom(hostOf(guest), 32)), port(protocol, n), verdict(expr.VerdictAccept))
+			f.eachPort(index, p, func(protocol byte, at netip.AddrPort) {
+				f.rule(c, chain, to(only(at.Addr())), port(protocol, at.Port()), verdict(expr.VerdictAccept))
 			})
 		}
-		if err == nil {
-			err = c.SetAddElements(f.maps[own], jump(guest, chain))
-		}
-		if err != nil {
-			return err
+		for _, v := range f.families() {
+			if err := c.SetAddElements(f.maps[mapKey{own, v}], f.jump(v, index, chain)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (f *firewall) eachPort(p Policy, do func(protocol byte, n uint16)) {
-	do(unix.IPPROTO_UDP, p.Names.UDP)
-	do(unix.IPPROTO_TCP, p.Names.TCP)
+// eachPort does something for each place where the sandbox's name server
+// listens.
+func (f *firewall) eachPort(index int, p Policy, do func(protocol byte, at netip.AddrPort)) {
+	host := f.net.host(index)
+	do(unix.IPPROTO_UDP, netip.AddrPortFrom(host, p.Names.UDP))
+	do(unix.IPPROTO_TCP, netip.AddrPortFrom(host, p.Names.TCP))
+	if f.net.with6 && p.Names.UDP6 != 0 {
+		host := f.net.host6(index)
+		do(unix.IPPROTO_UDP, netip.AddrPortFrom(host, p.Names.UDP6))
+		do(unix.IPPROTO_TCP, netip.AddrPortFrom(host, p.Names.TCP6))
+	}
 }
 
 // drop takes them back.
-func (f *firewall) drop(c *nftables.Conn, guest netip.Addr, old Policy) error {
+func (f *firewall) drop(c *nftables.Conn, index int, old Policy) error {
 	for _, own := range old.parts() {
-		chain := f.chain(guest, own)
-		if err := c.SetDeleteElements(f.maps[own], jump(guest, chain)); err != nil {
-			return err
+		chain := f.chain(index, own)
+		for _, v := range f.families() {
+			if err := c.SetDeleteElements(f.maps[mapKey{own, v}], f.jump(v, index, chain)); err != nil {
+				return err
+			}
 		}
 		c.FlushChain(chain)
 		c.DelChain(chain)
 		if own == limited && old.learns() {
-			c.DelSet(f.fresh(guest))
-			c.DelSet(f.seen(guest))
+			for _, v := range f.families() {
+				c.DelSet(f.fresh(v, index))
+				c.DelSet(f.seen(v, index))
+			}
 		}
 	}
 	return nil
@@ -167,28 +190,28 @@ func (f *firewall) drop(c *nftables.Conn, guest netip.Addr, old Policy) error {
 
 // limit is the chain of a sandbox that may not reach everything. What it may
 // not is refused, not dropped, so that programs inside say so at once.
-func (f *firewall) limit(c *nftables.Conn, chain *nftables.Chain, guest netip.Addr, p Policy, known learned) error {
+func (f *firewall) limit(c *nftables.Conn, chain *nftables.Chain, index int, p Policy, known learned) error {
 	if !p.BlockAll {
 		for _, allowed := range p.Allow {
-			if allowed.Addr().Is4() {
-				f.rule(c, chain, prefix(daddr, allowed.Masked()), verdict(expr.VerdictAccept))
-			}
+			f.rule(c, chain, to(allowed), verdict(expr.VerdictAccept))
 		}
 		for _, r := range p.Resolvers {
-			if !r.Is4() || p.Names != nil {
-				continue
+			if p.Names != nil {
+				break
 			}
 			for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-				f.rule(c, chain, prefix(daddr, netip.PrefixFrom(r, 32)), port(protocol, 53), verdict(expr.VerdictAccept))
+				f.rule(c, chain, to(only(r)), port(protocol, 53), verdict(expr.VerdictAccept))
 			}
 		}
 		if p.learns() {
-			fresh, seen := f.fresh(guest), f.seen(guest)
-			if err := errors.Join(c.AddSet(fresh, known.fresh), c.AddSet(seen, known.seen)); err != nil {
-				return err
+			for _, v := range f.families() {
+				fresh, seen := f.fresh(v, index), f.seen(v, index)
+				if err := errors.Join(c.AddSet(fresh, known[fresh.Name]), c.AddSet(seen, known[seen.Name])); err != nil {
+					return err
+				}
+				f.rule(c, chain, member(v, fresh), verdict(expr.VerdictAccept))
+				f.rule(c, chain, established(), member(v, seen), verdict(expr.VerdictAccept))
 			}
-			f.rule(c, chain, member(fresh), verdict(expr.VerdictAccept))
-			f.rule(c, chain, established(), member(seen), verdict(expr.VerdictAccept))
 		}
 	}
 	f.rule(c, chain, transport(unix.IPPROTO_TCP), []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
@@ -197,26 +220,33 @@ func (f *firewall) limit(c *nftables.Conn, chain *nftables.Chain, guest netip.Ad
 }
 
 // learn lets a sandbox of domains reach addresses for life.
-func (f *firewall) learn(guest netip.Addr, addrs []netip.Addr, life time.Duration) error {
+func (f *firewall) learn(index int, addrs []netip.Addr, life time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.policies[guest].learns() {
+	if !f.policies[index].learns() {
 		return nil // the policy has just changed
 	}
 	c, err := nftables.New()
 	if err != nil {
 		return err
 	}
-	for set, life := range map[*nftables.Set]time.Duration{f.fresh(guest): life, f.seen(guest): seenLife} {
-		var elements []nftables.SetElement
-		for _, a := range addrs {
-			elements = append(elements, nftables.SetElement{Key: a.AsSlice(), Timeout: life})
-		}
-		// Adding one that is there would not make it live longer, and deleting
-		// one that is not there would fail.
-		err := errors.Join(c.SetAddElements(set, elements), c.SetDeleteElements(set, elements), c.SetAddElements(set, elements))
-		if err != nil {
-			return err
+	for _, v := range f.families() {
+		for set, life := range map[*nftables.Set]time.Duration{f.fresh(v, index): life, f.seen(v, index): seenLife} {
+			var elements []nftables.SetElement
+			for _, a := range addrs {
+				if familyOf(a) == v {
+					elements = append(elements, nftables.SetElement{Key: a.AsSlice(), Timeout: life})
+				}
+			}
+			if len(elements) == 0 {
+				continue
+			}
+			// Adding one that is there would not make it live longer, and deleting
+			// one that is not there would fail.
+			err := errors.Join(c.SetAddElements(set, elements), c.SetDeleteElements(set, elements), c.SetAddElements(set, elements))
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return c.Flush()
@@ -225,7 +255,7 @@ func (f *firewall) learn(guest netip.Addr, addrs []netip.Addr, life time.Duratio
 // Learn lets the slot's sandbox reach addresses of its policy's domains for
 // life.
 func (p *Pool) Learn(s *Slot, addrs []netip.Addr, life time.Duration) error {
-	if err := p.fw.learn(s.Guest, addrs, life); err != nil {
+	if err := p.fw.learn(s.Index, addrs, life); err != nil {
 		return fmt.Errorf("learn addresses for slot %d: %w", s.Index, err)
 	}
 	return nil
@@ -241,14 +271,17 @@ func (p *Pool) Cut(s *Slot, policy Policy) error {
 	if err != nil {
 		return err
 	}
-	r := refused{guest: s.Guest, policy: policy, known: map[netip.Addr]bool{}}
-	for _, e := range p.fw.learned(c, s.Guest, policy).seen {
-		if addr, ok := netip.AddrFromSlice(e.Key); ok {
-			r.known[addr] = true
+	known := p.fw.learned(c, s.Index, policy)
+	for _, v := range p.fw.families() {
+		r := refused{guest: p.net.guestOf(v, s.Index), policy: policy, known: map[netip.Addr]bool{}}
+		for _, e := range known[p.fw.seen(v, s.Index).Name] {
+			if addr, ok := netip.AddrFromSlice(e.Key); ok {
+				r.known[addr] = true
+			}
 		}
-	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, r); err != nil {
-		return fmt.Errorf("cut connections of slot %d: %w", s.Index, err)
+		if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, v.flows, r); err != nil {
+			return fmt.Errorf("cut connections of slot %d: %w", s.Index, err)
+		}
 	}
 	return nil
 }
@@ -263,27 +296,21 @@ type refused struct {
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
 func (r refused) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	from, _ := netip.AddrFromSlice(flow.Forward.SrcIP.To4())
-	to, _ := netip.AddrFromSlice(flow.Forward.DstIP.To4())
-	return from == r.guest && !r.known[to] && !r.policy.passes(to)
+	from, _ := netip.AddrFromSlice(flow.Forward.SrcIP)
+	to, _ := netip.AddrFromSlice(flow.Forward.DstIP)
+	to = to.Unmap()
+	return from.Unmap() == r.guest && !r.known[to] && !r.policy.passes(to)
 }
 
 // member matches a destination in the set.
-func member(set *nftables.Set) []expr.Any {
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: daddr, Len: 4},
-		&expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID},
-	}
+func member(v *family, set *nftables.Set) []expr.Any {
+	return append(v.is(), v.destination(), &expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID})
 }
 
-// hostOf is the host's end of a guest's link.
-func hostOf(guest netip.Addr) netip.Addr { return guest.Prev() }
-
 func dnat(to netip.AddrPort) []expr.Any {
-	addr := to.Addr().As4()
 	return []expr.Any{
-		&expr.Immediate{Register: 1, Data: addr[:]},
+		&expr.Immediate{Register: 1, Data: to.Addr().AsSlice()},
 		&expr.Immediate{Register: 2, Data: binaryutil.BigEndian.PutUint16(to.Port())},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 2},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(familyOf(to.Addr()).proto), RegAddrMin: 1, RegProtoMin: 2},
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,6 +46,8 @@ type Slot struct {
 	HostID int // the sandbox's root is this user on the host
 	Host   netip.Addr
 	Guest  netip.Addr
+	// Their IPv6 addresses; invalid where the slot has none.
+	Host6, Guest6 netip.Addr
 
 	// The namespaces; nil in a slot of a sandbox that an earlier server started.
 	User, Net *os.File
@@ -57,6 +60,8 @@ type Slot struct {
 type Config struct {
 	Instance int          // which slice of ids and addresses, 0…15
 	Subnet   netip.Prefix // of all instances; the zero value is DefaultSubnet
+	Subnet6  netip.Prefix // likewise; the zero value is DefaultSubnet6
+	NoIPv6   bool         // not even where the machine has it
 	Ready    int          // slots to keep ready
 	// Bandwidth is what each sandbox may send, and receive, in bits per second;
 	// 0 is no limit.
@@ -72,6 +77,7 @@ type Pool struct {
 	want chan struct{}
 	done sync.WaitGroup
 	stop context.CancelFunc
+	six  atomic.Bool // the next slots have IPv6
 
 	mu    sync.Mutex
 	used  [Slots]bool
@@ -104,23 +110,18 @@ func Open(c Config, keep map[int]Policy) (*Pool, error) {
 		}
 	}
 	p.fw = newFirewall(p.net)
-	if err := p.fw.install(p.policies(keep)); err != nil {
+	if err := p.fw.install(keep); err != nil {
 		return nil, fmt.Errorf("install firewall: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
+	if p.net.with6 {
+		p.followUplinks(ctx)
+	}
 	p.done.Add(1)
 	go p.refill(ctx)
 	p.wantSlots()
 	return p, nil
-}
-
-func (p *Pool) policies(keep map[int]Policy) map[netip.Addr]Policy {
-	all := make(map[netip.Addr]Policy, len(keep))
-	for index, policy := range keep {
-		all[p.net.guest(index)] = policy
-	}
-	return all
 }
 
 // Close frees the slots that were not taken. With forget it removes the
@@ -128,6 +129,15 @@ func (p *Pool) policies(keep map[int]Policy) map[netip.Addr]Policy {
 func (p *Pool) Close(forget bool) error {
 	p.stop()
 	p.done.Wait()
+	errs := []error{p.freeReady()}
+	if forget {
+		errs = append(errs, p.fw.remove())
+	}
+	return errors.Join(errs...)
+}
+
+// freeReady frees the slots that nobody took.
+func (p *Pool) freeReady() error {
 	p.mu.Lock()
 	ready := p.ready
 	p.ready = nil
@@ -135,9 +145,6 @@ func (p *Pool) Close(forget bool) error {
 	var errs []error
 	for _, s := range ready {
 		errs = append(errs, p.free(s))
-	}
-	if forget {
-		errs = append(errs, p.fw.remove())
 	}
 	return errors.Join(errs...)
 }
@@ -156,13 +163,13 @@ func (p *Pool) Take() (*Slot, error) {
 	return p.make()
 }
 
-// Adopt returns the slot of a sandbox that an earlier server started.
-func (p *Pool) Adopt(index int) *Slot { return p.net.slot(index) }
+// Adopt returns the slot of a sandbox that runs, with IPv6 when it was made so.
+func (p *Pool) Adopt(index int, six bool) *Slot { return p.net.slot(index, six) }
 
 // Apply sets what the slot's sandbox may reach, at once and for connections
 // that are open too.
 func (p *Pool) Apply(s *Slot, policy Policy) error {
-	if err := p.fw.apply(s.Guest, policy); err != nil {
+	if err := p.fw.apply(s.Index, policy); err != nil {
 		return fmt.Errorf("set network policy of slot %d: %w", s.Index, err)
 	}
 	return nil
@@ -181,7 +188,7 @@ func (s *Slot) CloseNamespaces() {
 
 // Release frees a slot whose sandbox has ended.
 func (p *Pool) Release(s *Slot) error {
-	err := p.fw.apply(s.Guest, Policy{})
+	err := p.fw.apply(s.Index, Policy{})
 	return errors.Join(err, p.free(s))
 }
 
@@ -217,7 +224,7 @@ func (p *Pool) make() (_ *Slot, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := p.net.slot(index)
+	s := p.net.slot(index, p.six.Load())
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("make network slot %d: %w", index, err), p.free(s))

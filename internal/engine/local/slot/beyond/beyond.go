@@ -11,10 +11,12 @@ import (
 	"testing"
 )
 
-// Network makes a network namespace with one address, behind a link of that name
-// to the address before it. It returns the namespace's name and goes with the
-// test.
-func Network(t testing.TB, link string, address netip.Addr) (namespace string) {
+// Network makes a network namespace with the addresses, behind a link of that
+// name to the addresses before them. For IPv6 the link becomes the machine's last
+// default route, so that a machine without a better one has IPv6 as long as the
+// test runs; take unique local addresses, to which programs prefer any IPv4. It
+// returns the namespace's name and goes with the test.
+func Network(t testing.TB, link string, addresses ...netip.Addr) (namespace string) {
 	t.Helper()
 	run := func(args ...string) {
 		t.Helper()
@@ -27,9 +29,21 @@ func Network(t testing.TB, link string, address netip.Addr) (namespace string) {
 	t.Cleanup(func() { run("netns", "del", namespace) })
 	run("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
 	t.Cleanup(func() { run("link", "del", link) })
-	run("addr", "add", address.Prev().String()+"/30", "dev", link)
 	run("link", "set", link, "up")
-	run("-n", namespace, "addr", "add", address.String()+"/30", "dev", "eth0")
 	run("-n", namespace, "link", "set", "eth0", "up")
+	run("-n", namespace, "link", "set", "lo", "up")
+	for _, a := range addresses {
+		if a.Is4() {
+			run("addr", "add", a.Prev().String()+"/30", "dev", link)
+			run("-n", namespace, "addr", "add", a.String()+"/30", "dev", "eth0")
+			continue
+		}
+		run("addr", "add", a.Prev().String()+"/126", "dev", link, "nodad")
+		run("-n", namespace, "addr", "add", a.String()+"/126", "dev", "eth0", "nodad")
+		// What else the machine sends there is refused at once.
+		run("-n", namespace, "-6", "route", "add", "unreachable", "default")
+		run("netns", "exec", namespace, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+		run("-6", "route", "add", "default", "via", a.String(), "dev", link, "metric", "2000000000")
+	}
 	return namespace
 }
