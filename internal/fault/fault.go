@@ -21,6 +21,7 @@ const (
 	KindConflict                     // 409: not in the present state
 	KindTooLarge                     // 413: the request body is too big
 	KindUnavailable                  // 503: would work at another time
+	KindNoAnswer                     // 502: a program of the user's does not answer
 )
 
 // Status is the HTTP status that the kind becomes.
@@ -40,6 +41,8 @@ func (k Kind) Status() int {
 		return http.StatusRequestEntityTooLarge
 	case KindUnavailable:
 		return http.StatusServiceUnavailable
+	case KindNoAnswer:
+		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError
 }
@@ -101,6 +104,11 @@ func TooLarge(message string) *Error {
 // Unavailable says that it would work at another time.
 func Unavailable(code, message string) *Error {
 	return &Error{Kind: KindUnavailable, Code: code, Message: message}
+}
+
+// NoAnswer says that a program in a sandbox does not answer.
+func NoAnswer(code, message string) *Error {
+	return &Error{Kind: KindNoAnswer, Code: code, Message: message}
 }
 
 // Is reports whether err is, or wraps, an Error of the kind.

@@ -1,12 +1,15 @@
 // Package gateway stands between the user and a sandbox. Toolbox passes requests
-// on to the agent of a sandbox over its unix socket, both ways as a stream. It
-// names the small interfaces it needs; package server wires them.
+// on to the agent of a sandbox over its unix socket, both ways as a stream;
+// Preview (preview.go) passes them on to what listens on a port of it, by a
+// tunnel through the agent (tunnel.go). It names the small interfaces it needs;
+// package server wires them.
 package gateway
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,7 +47,7 @@ type Config struct {
 	Authorizer Authorizer
 	Dialer     Dialer
 	Inspector  Inspector
-	Touch      func(id string) // records that the sandbox is being used; must not block
+	Touch      Touch
 	Log        *slog.Logger
 }
 
@@ -54,9 +57,6 @@ type Toolbox struct {
 	Config
 	proxy httputil.ReverseProxy
 }
-
-// touchPeriod is how often a request that goes on counts as activity.
-const touchPeriod = 30 * time.Second
 
 // New makes the proxy.
 func New(c Config) *Toolbox {
@@ -104,21 +104,9 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.refuse(w, r, err)
 		return
 	}
-	ended := make(chan struct{})
-	defer close(ended)
-	t.Touch(id)
-	defer t.Touch(id)
-	go t.keepTouching(id, ended)
-
-	// Without it the answer would wait for the end of the request's body. Writers
-	// that cannot do it (HTTP/2) are full duplex anyway.
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		t.Log.Warn("toolbox: stream both ways", "err", err)
-	}
-	// A full-duplex handler must not leave the end of the body to net/http,
-	// which then drops the connection under the client's next request.
-	defer r.Body.Close()
-	out := r.Clone(r.Context())
+	defer t.Touch.during(id)()
+	out, end := streamBothWays(w, r, t.Log)
+	defer end()
 	t.tellDisk(out, id, path)
 	out.URL = &url.URL{Scheme: "http", Host: id, Path: "/" + path, RawPath: "/" + route, RawQuery: r.URL.RawQuery}
 	t.proxy.ServeHTTP(w, out)
@@ -143,20 +131,6 @@ func (t *Toolbox) tellDisk(out *http.Request, id, path string) {
 	out.Header.Set(boot.DiskUsed, strconv.FormatInt(st.DiskUsed, 10))
 }
 
-// keepTouching lets a stream that goes on count as activity.
-func (t *Toolbox) keepTouching(id string, ended <-chan struct{}) {
-	tick := time.NewTicker(touchPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			t.Touch(id)
-		case <-ended:
-			return
-		}
-	}
-}
-
 // failed answers for an agent that could not be reached.
 func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
@@ -171,17 +145,49 @@ func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
 	t.refuse(w, r, err)
 }
 
+// streamBothWays makes of r the request to pass on, whose answer may begin before
+// the end of its body. end is for the end of the handler.
+func streamBothWays(w http.ResponseWriter, r *http.Request, log *slog.Logger) (out *http.Request, end func()) {
+	control := http.NewResponseController(w)
+	// Writers that cannot do it (HTTP/2) are full duplex anyway.
+	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		log.Warn("stream both ways", "err", err)
+	}
+	out = r.Clone(r.Context())
+	// Closing the body reads on, and a client that expects 100 (Continue) sends
+	// nothing before it has an answer: the answer goes first.
+	out.Body = io.NopCloser(r.Body)
+	// A full-duplex handler must not leave the end of the body to net/http,
+	// which then drops the connection under the client's next request.
+	return out, func() {
+		if r.Body == http.NoBody {
+			return
+		}
+		_ = control.Flush() // fails when the connection is a WebSocket's now
+		_ = r.Body.Close()
+	}
+}
+
 // refuse answers with the error envelope.
 func (t *Toolbox) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	writeEnvelope(w, envelope(r, err, t.Log))
+}
+
+// envelope tells people of err. One that is no fault is ours, for the log.
+func envelope(r *http.Request, err error, log *slog.Logger) api.Error {
 	e := api.Error{StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why."}
 	var f *fault.Error
 	if errors.As(err, &f) {
 		e.StatusCode, e.Code, e.Message = f.Kind.Status(), f.Code, f.Message
 	} else {
-		t.Log.Error("toolbox request", "path", r.URL.Path, "err", err)
+		log.Error("request to a sandbox", "path", r.URL.Path, "err", err)
 	}
 	e.Err, e.Path, e.Source = http.StatusText(e.StatusCode), r.URL.Path, api.SourceProxy
 	e.Timestamp = time.Now().UTC().Format(time.RFC3339Nano)
+	return e
+}
+
+func writeEnvelope(w http.ResponseWriter, e api.Error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(e.StatusCode)
 	_ = json.NewEncoder(w).Encode(e)

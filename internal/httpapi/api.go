@@ -19,6 +19,7 @@ import (
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -36,6 +37,7 @@ type Config struct {
 	Logs       *buildlog.Logs
 	Contexts   objectstore.Contexts
 	Hosted     *hosted.Registry
+	Previews   *preview.Service
 	Ready      map[string]func(context.Context) error // the parts that must work, by name
 	Log        *slog.Logger
 	Version    string
@@ -87,6 +89,7 @@ func New(c Config) *API {
 	a.registerAccount()
 	a.registerSnapshot()
 	a.registerSandbox()
+	a.registerPreview()
 	a.registerWarmPool()
 	a.registerObjectStorage()
 	a.registerRegistry()

@@ -23,6 +23,7 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -81,7 +82,7 @@ func newServer(t *testing.T) *testServer {
 		}
 	})
 	web := httptest.NewServer(New(Config{
-		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Usage: db, Logs: logs, Log: log, Version: "test",
+		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Usage: db, Previews: preview.NewService(preview.Config{Domain: "localhost"}), Logs: logs, Log: log, Version: "test",
 		DefaultSnapshot: "default", Ready: map[string]func(context.Context) error{"database": db.Ping},
 	}))
 	s.url = web.URL

@@ -52,6 +52,7 @@ type Sandbox struct {
 	UpdatedAt      time.Time
 	LastActivityAt time.Time
 	StoppedAt      *time.Time // since when it is stopped
+	Stops          int        // how often it was; the token of its previews ends with each
 }
 
 // Resources are cores, and GiB of memory and disk.
@@ -149,8 +150,8 @@ func (s State) Settled() bool {
 // waiting are the states of a sandbox whose snapshot is not active yet.
 var waiting = []State{StatePendingBuild, StateBuilding, StatePulling}
 
-// enter applies one transition; it is the only writer of State, ErrorReason and
-// StoppedAt.
+// enter applies one transition; it is the only writer of State, ErrorReason,
+// StoppedAt and Stops.
 func (s *Sandbox) enter(next State, reason string, now time.Time) error {
 	if next != StateDestroying && !slices.Contains(transitions[s.State], next) {
 		return fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s and cannot become %s.", s.Name, s.State, next))
@@ -164,6 +165,7 @@ func (s *Sandbox) enter(next State, reason string, now time.Time) error {
 	case StateStopped:
 		if before != StateSnapshotting || s.StoppedAt == nil {
 			s.StoppedAt = &now
+			s.Stops++
 		}
 	}
 	return nil

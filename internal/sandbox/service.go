@@ -260,6 +260,17 @@ func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Sa
 	return sb, err
 }
 
+// Find finds by id whoever's it is, for those that hold another credential than
+// a key. Errors: fault of kind NotFound, also for one that waits in a pool or is
+// being deleted.
+func (s *Service) Find(ctx context.Context, id string) (*Sandbox, error) {
+	sb, err := s.Store.Sandbox(ctx, id)
+	if err == nil && (sb.WarmPoolID != "" || sb.Desired == DesiredDestroyed) {
+		return nil, fault.NotFound("SANDBOX_NOT_FOUND", fmt.Sprintf("Sandbox %q does not exist.", id))
+	}
+	return sb, err
+}
+
 // List returns one page by cursor.
 func (s *Service) List(ctx context.Context, f Filter) ([]*Sandbox, string, error) {
 	page, next, err := s.Store.ListSandboxes(ctx, f)

@@ -22,6 +22,7 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/preview"
 )
 
 // Config is all that can be set of a server. Load fills it; the settings are
@@ -31,6 +32,7 @@ type Config struct {
 	RuntimeDir      string
 	Listen          string
 	PublicURL       string // "" is where each request says it went
+	ProxyDomain     preview.Domain
 	Region          string
 	Mirrors         map[string][]image.Mirror
 	PlainHTTP       []string

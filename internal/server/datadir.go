@@ -24,6 +24,7 @@ const (
 	baseImageName     = "base-image"
 	defaultsName      = "default-snapshots"
 	encryptionKeyName = "encryption.key"
+	previewKeyName    = "preview.key"      // from which the previews' tokens are derived
 	CredentialsName   = "credentials.json" // read by the CLI on the same machine
 )
 

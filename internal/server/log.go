@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net/http"
 
@@ -21,6 +22,11 @@ func newLog(c Config, w io.Writer) *slog.Logger {
 	}
 	log := slog.New(handler)
 	klog.SetSlogLogger(log)
+	// net/http's clients log there what they do not expect of a server, and
+	// programs in sandboxes may say anything.
+	outside := slog.NewLogLogger(handler, slog.LevelDebug)
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(outside.Writer())
 	logrus.SetOutput(io.Discard)
 	logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{})
 	logrus.AddHook(containerdLog{log})

@@ -31,6 +31,7 @@ import (
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -61,6 +62,7 @@ type server struct {
 	accounts   *account.Service
 	snapshots  *snapshot.Service
 	sandboxes  *sandbox.Service
+	previews   *preview.Service
 	hub        *events.Hub
 	metrics    *metrics
 	doors      *doors
@@ -168,6 +170,9 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.makeServices(ctx, logs); err != nil {
 		return err
 	}
+	if err := s.openPreviews(); err != nil {
+		return err
+	}
 	if err := s.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -259,7 +264,7 @@ func (s *server) since(ctx context.Context) time.Time {
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
 	api := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		Operation: setOperation,
 	})
@@ -267,7 +272,7 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: s.newWeb(api, toolbox), metrics: s.metrics, log: s.log, active: &s.active},
+		Handler: &recorder{next: s.newWeb(api, toolbox, s.previewProxy()), metrics: s.metrics, log: s.log, active: &s.active},
 		// No limit on a whole request or answer: streams may take days.
 		ReadHeaderTimeout: 15 * time.Second,
 		IdleTimeout:       2 * time.Minute,

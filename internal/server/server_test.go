@@ -123,7 +123,7 @@ func (ts *testServer) raw(method, url, key, body string) (int, string) {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := ts.client().Do(r)
 	if err != nil {
 		ts.Fatal(err)
 	}
@@ -133,6 +133,17 @@ func (ts *testServer) raw(method, url, key, body string) (int, string) {
 		ts.Fatal(err)
 	}
 	return res.StatusCode, string(text)
+}
+
+// client connects to the server whatever the host.
+func (ts *testServer) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", ts.listener.Addr().String())
+		},
+		DisableKeepAlives: true,
+	}}
 }
 
 func (ts *testServer) eventually(what string, is func() bool) {

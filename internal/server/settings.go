@@ -16,6 +16,7 @@ import (
 	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
 )
@@ -56,6 +57,13 @@ var settings = []setting{
 		set: func(c *Config, s string) bool {
 			c.PublicURL = strings.TrimSuffix(s, "/")
 			return s == "" || isOrigin(c.PublicURL)
+		},
+	},
+	{
+		key: "proxy-domain", usage: "`domain` that the previews of sandboxes' ports are below, such as preview.example.com (default: the host of public-url, or localhost)", allowed: "HOST or HOST:PORT in small letters, and no address",
+		set: func(c *Config, s string) bool {
+			c.ProxyDomain = preview.Domain(s)
+			return s == "" || c.ProxyDomain.Valid()
 		},
 	},
 	{

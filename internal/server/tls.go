@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,6 +139,10 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		}
 		name = host
 	}
+	name = strings.ToLower(name)
+	if !a.maySign(name) {
+		return nil, fmt.Errorf("no certificate for %q: this server's authority signs for this machine's names and private addresses only", name)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if leaf := a.leaves[name]; leaf != nil && time.Until(leaf.Leaf.NotAfter) > leafLife/2 {
@@ -167,6 +172,18 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	a.leaves[name] = &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key, Leaf: leaf}
 	return a.leaves[name], nil
+}
+
+// maySign reports whether a client that trusts the authority would take its word
+// for the name: one of the permitted or below it, as previews are.
+func (a *authority) maySign(name string) bool {
+	if ip := net.ParseIP(name); ip != nil {
+		return slices.ContainsFunc(a.cert.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) })
+	}
+	return slices.ContainsFunc(a.cert.PermittedDNSDomains, func(domain string) bool {
+		domain = strings.ToLower(domain)
+		return name == domain || strings.HasSuffix(name, "."+domain)
+	})
 }
 
 // bothListener takes TLS and plain connections at one address: the first byte

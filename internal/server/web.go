@@ -25,20 +25,27 @@ const (
 	metricsPath = "/metrics"
 )
 
+// previewHosts serves hosts of its own, and no path on any other.
+type previewHosts interface {
+	http.Handler
+	Serves(host string) bool
+}
+
 // web is everything that the listener serves.
 type web struct {
 	api     http.Handler
 	events  http.Handler
 	toolbox http.Handler
+	preview previewHosts
 	metrics http.Handler
 	uploads http.Handler
 	pushes  http.Handler
 	home    http.Handler
 }
 
-func (s *server) newWeb(api *httpapi.API, toolbox http.Handler) *web {
+func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
 	return &web{
-		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox),
+		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews,
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
@@ -53,6 +60,9 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler) *web {
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	at, path := w.home, r.URL.Path
 	switch {
+	case w.preview.Serves(r.Host): // before any path: all of them are the application's
+		setOperation(r.Context(), "preview")
+		at = w.preview
 	case strings.HasPrefix(path, eventsPath):
 		setOperation(r.Context(), "events")
 		at = w.events

@@ -42,6 +42,9 @@ func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 	if _, err := tx.NewDelete().Model(r).WherePK().Exec(ctx); err != nil {
 		return err
 	}
+	if _, err := tx.NewDelete().Model((*previewRow)(nil)).Where("sandbox_id = ?", r.ID).Exec(ctx); err != nil {
+		return err
+	}
 	root := rootOf(r)
 	alive, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("(id = ? OR root_id = ?)", root, root).Exists(ctx)
 	if err != nil {

@@ -53,6 +53,7 @@ type sandboxRow struct {
 	CopyOf         string
 	WarmPoolID     string
 	Claimed        bool
+	Stops          int
 }
 
 func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
@@ -63,7 +64,7 @@ func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
 		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: s.Network,
 		AutoStop: s.AutoStop, AutoArchive: s.AutoArchive, AutoDelete: s.AutoDelete, DestroyAt: utc(s.DestroyAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastActivityAt: s.LastActivityAt.UTC(), StoppedAt: utc(s.StoppedAt),
-		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf, WarmPoolID: s.WarmPoolID, Claimed: s.Claimed,
+		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf, WarmPoolID: s.WarmPoolID, Claimed: s.Claimed, Stops: s.Stops,
 	}
 }
 
@@ -75,7 +76,7 @@ func (r *sandboxRow) sandbox() *sandbox.Sandbox {
 		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network,
 		AutoStop: r.AutoStop, AutoArchive: r.AutoArchive, AutoDelete: r.AutoDelete, DestroyAt: r.DestroyAt,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastActivityAt: r.LastActivityAt, StoppedAt: r.StoppedAt,
-		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf, WarmPoolID: r.WarmPoolID, Claimed: r.Claimed,
+		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf, WarmPoolID: r.WarmPoolID, Claimed: r.Claimed, Stops: r.Stops,
 	}
 }
 

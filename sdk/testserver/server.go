@@ -22,7 +22,9 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/gateway"
+	"github.com/opendaytona/daytona/internal/grant"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -66,15 +68,28 @@ func Start(t testing.TB) *Server {
 	encryption, err := seal.ParseKey(seal.NewKeyText())
 	must(t, err)
 	registries := &registry.Service{Store: db, Sealer: encryption, Tester: hubs{}, Clock: clock.RealClock{}, Log: log}
+	previews := preview.NewService(preview.Config{
+		Domain: "localhost", Store: db, Sandboxes: sandboxes, Keys: accounts, Secret: grant.Key("of tests"), Clock: clock.RealClock{},
+	})
+	proxy := gateway.NewPreview(gateway.PreviewConfig{
+		Admission: previews, Domain: previews.Domain, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
+		Origin: func(r *http.Request) string { return httpapi.Origin(r, "") },
+	})
 	mux := http.NewServeMux()
 	mux.Handle(httpapi.ToolboxPath+"/", http.StripPrefix(httpapi.ToolboxPath, gateway.New(gateway.Config{
 		Authorizer: &door{accounts, sandboxes}, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
 	})))
 	mux.Handle("/", httpapi.New(httpapi.Config{
-		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Registries: registries, Usage: db, Logs: logs, Log: log, Version: "test",
+		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Registries: registries, Usage: db, Logs: logs, Log: log, Version: "test", Previews: previews,
 		DefaultSnapshot: "default", Ready: map[string]func(context.Context) error{"database": db.Ping},
 	}))
-	web := httptest.NewServer(mux)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if proxy.Serves(r.Host) {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	s.APIURL = web.URL + httpapi.Prefix
 
 	ctx, stop := context.WithCancel(context.Background())

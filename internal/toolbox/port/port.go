@@ -1,5 +1,6 @@
-// Package port tells which TCP ports of the sandbox are listened on. It reads
-// what the kernel shows of the sandbox's own network namespace.
+// Package port tells which TCP ports of the sandbox are listened on, and
+// connects to them (connect.go). It reads what the kernel shows of the sandbox's
+// own network namespace.
 package port
 
 import (
@@ -19,6 +20,7 @@ import (
 func Register(mux *http.ServeMux) {
 	mux.Handle("GET /port", wire.Handler(list))
 	mux.Handle("GET /port/{port}/in-use", wire.Handler(inUse))
+	mux.Handle("GET /port/{port}/connect", wire.Handler(connect))
 }
 
 func list(w http.ResponseWriter, _ *http.Request) error {
@@ -31,9 +33,9 @@ func list(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func inUse(w http.ResponseWriter, r *http.Request) error {
-	n, err := strconv.Atoi(r.PathValue("port"))
-	if err != nil || n < 1 || n > 65535 {
-		return wire.Bad("port must be a number from 1 to 65535, not %q", r.PathValue("port"))
+	n, err := number(r)
+	if err != nil {
+		return err
 	}
 	ports, err := listening()
 	if err != nil {
@@ -41,6 +43,15 @@ func inUse(w http.ResponseWriter, r *http.Request) error {
 	}
 	wire.JSON(w, http.StatusOK, map[string]bool{"isInUse": slices.Contains(ports, n)})
 	return nil
+}
+
+// number is the port that the path names.
+func number(r *http.Request) (int, error) {
+	n, err := strconv.Atoi(r.PathValue("port"))
+	if err != nil || n < 1 || n > 65535 {
+		return 0, wire.Bad("port must be a number from 1 to 65535, not %q", r.PathValue("port"))
+	}
+	return n, nil
 }
 
 // listening returns the ports in order.

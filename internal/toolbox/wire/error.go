@@ -32,6 +32,7 @@ const (
 	InvalidRequestBody      Code = "INVALID_REQUEST_BODY"
 	NotFound                Code = "NOT_FOUND"
 	Conflict                Code = "CONFLICT"
+	PortClosed              Code = "PORT_CLOSED"
 	RequestTimeout          Code = "REQUEST_TIMEOUT"
 	Gone                    Code = "GONE"
 	Internal                Code = "INTERNAL_SERVER_ERROR"

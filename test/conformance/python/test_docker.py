@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 from daytona import CreateSandboxFromSnapshotParams, CreateSnapshotParams, Daytona, Resources, Sandbox
+from test_preview import fetch
 
 # A web server in place of nginx's, on the same port and in the foreground.
 SERVE = 'trap "exit 0" TERM; mkdir -p /www; hostname >/www/index.html; httpd -f -p 80 -h /www & wait $!'
@@ -136,6 +137,9 @@ services:
     # The published port answers, by the sandbox's loopback.
     page = run(sandbox, f"{FETCH} localhost:8080/")
     assert page == run(sandbox, "docker exec demo-web-1 hostname")
+    # And the world, by a preview.
+    status, text = fetch(sandbox.create_signed_preview_url(8080).url)
+    assert (status, text.strip()) == (200, page)
     down = sandbox.process.exec("docker compose -p demo down")
     assert down.exit_code == 0, down.result
     assert run(sandbox, "docker ps -aq") == ""

@@ -1,0 +1,72 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/opendaytona/daytona/internal/gateway"
+	"github.com/opendaytona/daytona/internal/grant"
+	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/preview"
+)
+
+// localDomain needs no name server: browsers and curl take every name below it
+// for this machine (RFC 6761, section 6.3).
+const localDomain = preview.Domain("localhost")
+
+func (s *server) openPreviews() error {
+	key, err := grant.LoadKey(s.below(previewKeyName))
+	if err != nil {
+		return fmt.Errorf("key of the previews: %w", err)
+	}
+	s.previews = preview.NewService(preview.Config{
+		Domain: s.previewDomain(), Store: s.db, Sandboxes: s.sandboxes, Keys: s.accounts, Secret: key, Clock: s.clock,
+	})
+	return nil
+}
+
+// previewDomain is the configured one, or where clients reach the server, if
+// that has a name.
+func (s *server) previewDomain() preview.Domain {
+	if s.ProxyDomain != "" {
+		return s.ProxyDomain
+	}
+	if d := preview.Domain(s.ownHost()); d.Valid() {
+		return d
+	}
+	return localDomain
+}
+
+func (s *server) previewProxy() previewHosts {
+	return exceptOwnHost{s.ownHost(), gateway.NewPreview(gateway.PreviewConfig{
+		Admission: s.previews, Domain: s.previews.Domain, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log,
+		Origin: func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
+	})}
+}
+
+// ownHost is that of the public URL, which may be below the previews' domain.
+func (s *server) ownHost() string {
+	u, err := url.Parse(s.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}
+
+// exceptOwnHost keeps a host from being taken for a preview's.
+type exceptOwnHost struct {
+	host string
+	previewHosts
+}
+
+// Serves implements previewHosts.
+func (e exceptOwnHost) Serves(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	return (name == "" || !strings.EqualFold(name, e.host)) && e.previewHosts.Serves(host)
+}
