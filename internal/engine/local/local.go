@@ -161,6 +161,9 @@ func (l *Local) prepare() error {
 	if l.files, err = raiseFiles(); err != nil {
 		return err
 	}
+	if err := l.raiseFileMax(); err != nil {
+		return err
+	}
 	binary, err := agent.Binary()
 	if err != nil {
 		return err
@@ -418,23 +421,6 @@ func (l *Local) openDevices() {
 			l.Log.Warn("sandboxes cannot use a device", "device", d.Path, "err", err)
 		}
 	}
-}
-
-// raiseFiles lifts the hard limit on open files, which nobody can in a user
-// namespace, to what container engines ask for, and returns it. Without
-// CAP_SYS_RESOURCE the limit stays as it is.
-func raiseFiles() (uint64, error) {
-	const want = 1 << 20
-	var now unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
-		return 0, fmt.Errorf("read the limit on open files: %w", err)
-	}
-	if now.Max < want {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: now.Cur, Max: want}); err != nil {
-			return now.Max, nil
-		}
-	}
-	return want, nil
 }
 
 func bootID() (string, error) {

@@ -14,7 +14,8 @@ var bombs = []struct{ name, command string }{
 	{"processes that hold memory", `for i in $(seq 60); do tail /dev/zero & done; sleep 2; true`},
 	{"memory", `for i in $(seq 20); do tail /dev/zero; done`},
 	{"disk", `for i in $(seq 25); do dd if=/dev/zero of=/tmp/fill bs=1M; rm /tmp/fill; done`},
-	{"files", `mkdir /tmp/many; cd /tmp/many; seq 60000 | xargs -n 1000 touch; true`},
+	{"files", `mkdir /tmp/many; cd /tmp/many; timeout 4 sh -c 'i=0; while :; do seq $i $((i+999)) | xargs touch; i=$((i+1000)); done' >/dev/null 2>&1; true`},
+	{"open files", `ulimit -n $(ulimit -Hn); for p in $(seq 12); do timeout 4 sh -c 'n=$(ulimit -n); i=10; while [ $i -lt $n ]; do eval "exec $i</dev/null"; i=$((i+1)); done; sleep 9' & done; wait; true`},
 	{"CPU", `for i in $(seq 16); do timeout 2 sh -c 'while :; do :; done' & done; wait`},
 }
 

@@ -1,0 +1,57 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// raiseFiles lifts the hard limit on open files, which nobody can in a user
+// namespace, to what container engines ask for, and returns it. Without
+// CAP_SYS_RESOURCE the limit stays as it is.
+func raiseFiles() (uint64, error) {
+	const want = 1 << 20
+	var now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+		return 0, fmt.Errorf("read the limit on open files: %w", err)
+	}
+	if now.Max < want {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: now.Cur, Max: want}); err != nil {
+			return now.Max, nil
+		}
+	}
+	return want, nil
+}
+
+// fileMax is how many files may be open on the whole machine (proc_sys_fs(5)).
+const fileMax = "/proc/sys/fs/file-max"
+
+// raiseFileMax lifts the limit on all open files of the machine, as systemd
+// does too: the kernel counts each to the memory of the sandbox that has it
+// open, which is limited, while a limit for all lets one sandbox take the files
+// of the others.
+func (l *Local) raiseFileMax() error {
+	b, err := os.ReadFile(fileMax)
+	if err != nil {
+		return fmt.Errorf("read the machine's limit on open files: %w", err)
+	}
+	text := strings.TrimSpace(string(b))
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil && n >= math.MaxInt64 {
+		return nil
+	}
+	err = os.WriteFile(fileMax, []byte(strconv.FormatInt(math.MaxInt64, 10)), 0)
+	if errors.Is(err, os.ErrPermission) {
+		l.Log.Warn("one sandbox can use up the open files of the whole machine", "fs.file-max", text, "err", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("lift the machine's limit on open files: %w", err)
+	}
+	l.Log.Info("lifted the machine's limit on open files; sandboxes have theirs", "fs.file-max", text)
+	return nil
+}
