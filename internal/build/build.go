@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // Request is one build.
@@ -48,11 +49,11 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { b.watchSpace(ctx, cancel) })
+	watch.Go(func() { space.Watch(ctx, b.Dir, b.Log, cancel) })
 	defer func() {
 		cancel(nil)
 		watch.Wait()
-		if errors.Is(err, errSpace) { // what it left is the first to go
+		if errors.Is(err, space.ErrLow) { // what it left is the first to go
 			err = errors.Join(err, b.makeSpace(whole))
 		}
 	}()

@@ -43,6 +43,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // Options of Open.
@@ -132,7 +133,7 @@ func (b *Builder) openController(ctx context.Context) error {
 		ID:            "local",
 		Root:          b.Dir,
 		Platforms:     []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())},
-		GCPolicy:      []client.PruneInfo{{All: true, MaxUsedSpace: b.CacheSize, MinFreeSpace: 2 * spaceReserve}},
+		GCPolicy:      []client.PruneInfo{{All: true, MaxUsedSpace: b.CacheSize, MinFreeSpace: 2 * space.Reserve}},
 		Executor:      &executor{steps: b.Steps, resources: keep},
 		Snapshotter:   containerdsnapshot.NewSnapshotter(b.shared.SnapshotterName, b.shared.Snapshotter, image.Namespace, nil),
 		ContentStore:  content,

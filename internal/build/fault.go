@@ -14,6 +14,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // Error is the failure of a build.
@@ -38,7 +39,7 @@ func newError(err error, pull *image.PullError) *Error {
 			break
 		}
 	}
-	if pull != nil && !errors.Is(err, errTimeout) && !errors.Is(err, errSpace) && !errors.Is(err, context.Canceled) {
+	if pull != nil && !errors.Is(err, errTimeout) && !errors.Is(err, space.ErrLow) && !errors.Is(err, context.Canceled) {
 		e.Err = pull
 	}
 	return e
@@ -77,7 +78,7 @@ func (e *Error) Message() string {
 		return at + ": the image does not exist for this machine (" + platforms.DefaultString() + ")."
 	case errors.Is(e.Err, image.ErrPlatform):
 		return at + ": what it makes is for other machines than this one (" + platforms.DefaultString() + "): leave --platform out."
-	case errors.Is(e.Err, errSpace), strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
+	case errors.Is(e.Err, space.ErrLow), strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
 		return "The server has no disk space left for this build: deactivate or delete snapshots."
 	case errors.As(e.Err, &exit):
 		return fmt.Sprintf("%s: its command ended with exit code %d; the build log tells more.", at, exit.ExitCode)

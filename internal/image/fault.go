@@ -11,6 +11,8 @@ import (
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // Kind says why a pull failed.
@@ -142,7 +144,7 @@ func classify(err error) Kind {
 		return KindPlatform
 	case errors.Is(err, errInvalid):
 		return KindInvalid
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, space.ErrLow):
 		return KindNoSpace
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return KindNoSuchHost

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -22,6 +23,8 @@ import (
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // PullOptions of one pull.
@@ -120,13 +123,16 @@ func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image
 	ctx = leases.WithLease(ctx, lease.ID)
 	// Two pulls of one thing share the work; either may leave.
 	work := s.flight.DoChan(desc.Digest.String(), func() (any, error) {
-		return s.fetch(ctx, fetcher, desc, o.Progress)
+		return s.fetchWithin(ctx, fetcher, desc, o.Progress)
 	})
 	var result any
 	select {
 	case r := <-work:
 		if r.Shared && errors.Is(r.Err, context.Canceled) && ctx.Err() == nil {
 			return s.pullOnce(ctx, ref, o) // the other one left, with the work
+		}
+		if errors.Is(r.Err, space.ErrLow) { // what it left is the first to go
+			return nil, errors.Join(r.Err, s.abandon(context.WithoutCancel(ctx), lease))
 		}
 		if r.Err != nil {
 			return nil, r.Err
@@ -146,6 +152,35 @@ func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image
 		return nil, fmt.Errorf("delete lease: %w", err)
 	}
 	return img, nil
+}
+
+// fetchWithin fetches as long as there is space. Errors: space.ErrLow.
+func (s *Store) fetchWithin(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, progress func(string)) (string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { space.Watch(ctx, s.Dir, s.Log, cancel) })
+	digest, err := s.fetch(ctx, fetcher, desc, progress)
+	cancel(nil)
+	watch.Wait()
+	if low := context.Cause(ctx); err != nil && errors.Is(low, space.ErrLow) {
+		return "", low
+	}
+	return digest, err
+}
+
+// abandon gives up what a pull has fetched, and returns when its space is free.
+func (s *Store) abandon(ctx context.Context, lease leases.Lease) error {
+	err := s.leases.Delete(ctx, lease)
+	if errdefs.IsNotFound(err) {
+		err = nil // another pull of the same did
+	}
+	if err == nil {
+		err = s.Collect(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("free what was fetched: %w", err)
+	}
+	return nil
 }
 
 // fetch downloads and unpacks what desc points to, for this platform, and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/engine/local"
@@ -29,6 +30,8 @@ func report(requirements []local.Requirement, w io.Writer) error {
 		mark := "ok"
 		switch {
 		case r.OK:
+		case r.Urgent:
+			mark = "warning"
 		case r.Optional:
 			mark = "optional"
 		default:
@@ -42,6 +45,15 @@ func report(requirements []local.Requirement, w io.Writer) error {
 		return errUnfit
 	}
 	return nil
+}
+
+// warn tells of what is missing and urgent.
+func warn(requirements []local.Requirement, log *slog.Logger) {
+	for _, r := range requirements {
+		if !r.OK && r.Urgent {
+			log.Warn("the machine is short of something", "what", r.Name, "detail", r.Detail)
+		}
+	}
 }
 
 // fit says which requirements fail, in one error; nil for none.

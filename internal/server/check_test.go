@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ func TestTheCheckListsAllAndFailsForWhatIsRequired(t *testing.T) {
 	root := local.Requirement{Name: "root", OK: true, Detail: "yes"}
 	crun := local.Requirement{Name: "a faster runtime", Optional: true, Detail: "no crun"}
 	btrfs := local.Requirement{Name: "btrfs", Detail: "load the kernel module btrfs"}
+	low := local.Requirement{Name: "disk", Optional: true, Urgent: true, Detail: "1 GiB free"}
 	for name, c := range map[string]struct {
 		requirements []local.Requirement
 		fit          bool
@@ -20,6 +22,7 @@ func TestTheCheckListsAllAndFailsForWhatIsRequired(t *testing.T) {
 	}{
 		"all there":           {[]local.Requirement{root}, true, []string{"ok        root  yes\n"}},
 		"an optional missing": {[]local.Requirement{root, crun}, true, []string{"ok        root ", "optional  a faster runtime  no crun\n"}},
+		"an urgent missing":   {[]local.Requirement{root, low}, true, []string{"warning   disk  1 GiB free"}},
 		"a required missing":  {[]local.Requirement{root, btrfs, crun}, false, []string{"MISSING   btrfs ", "load the kernel module", "a faster runtime"}},
 	} {
 		var out bytes.Buffer
@@ -31,6 +34,11 @@ func TestTheCheckListsAllAndFailsForWhatIsRequired(t *testing.T) {
 			if !strings.Contains(out.String(), part) {
 				t.Errorf("%s: printed %q, without %q", name, &out, part)
 			}
+		}
+		var log bytes.Buffer
+		warn(c.requirements, slog.New(slog.NewTextHandler(&log, nil)))
+		if urgent := name == "an urgent missing"; urgent != strings.Contains(log.String(), "1 GiB free") {
+			t.Errorf("%s: a start logs %q", name, &log)
 		}
 		err = fit(c.requirements)
 		if c.fit != (err == nil) {

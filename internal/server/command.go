@@ -50,9 +50,11 @@ func runServer(cmd *cobra.Command, config Config, version string) error {
 	log := newLog(config, cmd.ErrOrStderr())
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
-	if err := fit(local.Check(ctx, config.Runtime, config.DataDir)); err != nil {
+	requirements := local.Check(ctx, config.Runtime, config.DataDir)
+	if err := fit(requirements); err != nil {
 		return err
 	}
+	warn(requirements, log)
 	s, err := newServer(ctx, config, version, thisMachine(), log, cmd.OutOrStdout())
 	if err != nil {
 		return err

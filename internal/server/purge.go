@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
@@ -47,7 +48,20 @@ func purge(ctx context.Context, c Config, version string, data bool, log *slog.L
 	if err := unmounted(dir.path); err != nil {
 		return fmt.Errorf("delete %s: %w", dir.path, err)
 	}
-	if err := os.RemoveAll(dir.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return deleteData(dir.path, log)
+}
+
+// deleteData deletes the directory; of one that is a mount point all that is in
+// it.
+func deleteData(path string, log *slog.Logger) error {
+	err := os.RemoveAll(path)
+	if errors.Is(err, unix.EBUSY) {
+		if left, readErr := os.ReadDir(path); readErr == nil && len(left) == 0 {
+			log.Warn("the data directory is a mount point: it is empty now, and stays until you unmount it", "path", path)
+			return nil
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete data directory: %w", err)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine/local/agent"
 	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // Requirement is one thing that the engine needs of the machine.
@@ -24,6 +25,7 @@ type Requirement struct {
 	Name     string
 	OK       bool
 	Optional bool   // without it something is worse, not impossible
+	Urgent   bool   // an optional one that a server warns of when it starts
 	Detail   string // what was found, or what to do
 }
 
@@ -219,8 +221,15 @@ func checkDataDir(dir string) Requirement {
 	const need = 5 << 30
 	free := st.Bavail * uint64(st.Bsize)
 	r.OK, r.Detail = free >= need, fmt.Sprintf("%s, %d GiB free", dir, free>>30)
-	if !r.OK {
-		r.Detail += fmt.Sprintf(": at least %d GiB are needed; choose another with --data-dir", need>>30)
+	if r.OK {
+		return r
 	}
+	// One that is in use must open: its owner can make room only then.
+	if _, err := os.Stat(filepath.Join(dir, disksDir)); err == nil {
+		r.Optional, r.Urgent = true, true
+		r.Detail += fmt.Sprintf(": pulls and builds end when less than %d GiB is left; delete snapshots or sandboxes", space.Reserve>>30)
+		return r
+	}
+	r.Detail += fmt.Sprintf(": at least %d GiB are needed for a new one; choose another with --data-dir", need>>30)
 	return r
 }

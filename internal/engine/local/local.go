@@ -53,6 +53,9 @@ type Local struct {
 
 var _ engine.Engine = (*Local)(nil)
 
+// disksDir is the engine's part of the data directory.
+const disksDir = "disks"
+
 // DefaultRuntimeDir is where the state of running sandboxes is kept.
 const DefaultRuntimeDir = "/run/daytona"
 
@@ -89,7 +92,7 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	if err := l.prepare(); err != nil {
 		return l, err
 	}
-	if l.disks, err = disk.Open(ctx, disk.Config{Dir: filepath.Join(o.DataDir, "disks"), Size: o.DiskSize, Logger: o.Log}); err != nil {
+	if l.disks, err = disk.Open(ctx, disk.Config{Dir: filepath.Join(o.DataDir, disksDir), Size: o.DiskSize, Logger: o.Log}); err != nil {
 		return l, err
 	}
 	if l.cgroups, err = cgroup.Open(l.name()); err != nil {
@@ -225,6 +228,7 @@ func (l *Local) Close() error {
 
 // Purge stops every sandbox of this data directory and frees all that the
 // engine made on the machine. The disks stay; the engine is of no use after.
+// When a sandbox does not stop, what tells of it stays for another Purge.
 func (l *Local) Purge(ctx context.Context) error {
 	l.mu.Lock()
 	ids := make([]string, 0, len(l.running))
@@ -236,8 +240,11 @@ func (l *Local) Purge(ctx context.Context) error {
 	for _, id := range ids {
 		errs = append(errs, l.Stop(ctx, id, 0))
 	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	l.purged = true
-	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
+	return os.RemoveAll(l.dir)
 }
 
 // Create implements engine.Engine.

@@ -316,6 +316,31 @@ func TestLimitsBind(t *testing.T) {
 	f.has(s.ID, "echo fine", "fine")
 }
 
+func TestAPurgeThatFailsKeepsWhatTheNextOneNeeds(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(nil)
+	unlock, err := f.lock(t.Context(), s.ID) // somebody is at it
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := f.Purge(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := f.Local.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.reopen()
+	if err := f.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(f.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the instance's directory is left: %v", err)
+	}
+}
+
 func TestFailedStartsLeaveNothing(t *testing.T) {
 	f := open(t, func(o *Options) { o.Slots = 1 })
 	s := spec()
@@ -375,6 +400,24 @@ func TestThisMachineHasWhatTheEngineNeeds(t *testing.T) {
 		if !r.OK {
 			t.Errorf("%s: %s", r.Name, r.Detail)
 		}
+	}
+	used := t.TempDir()
+	if err := unix.Mount("tmpfs", used, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(used, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	if r := checkDataDir(used); r.OK || r.Optional || !strings.Contains(r.Detail, "for a new one") {
+		t.Errorf("a small new data directory: %+v", r)
+	}
+	if err := os.Mkdir(filepath.Join(used, disksDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := checkDataDir(used); r.OK || !r.Optional || !r.Urgent {
+		t.Errorf("a data directory in use that is nearly full: %+v", r)
 	}
 	for _, r := range Check(t.Context(), "no-such-runtime", "/proc/nowhere") {
 		if missing := r.Name == "OCI runtime" || r.Name == "data directory"; r.OK == missing {
