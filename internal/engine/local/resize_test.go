@@ -75,6 +75,28 @@ func TestARunningSandboxIsResized(t *testing.T) {
 	}
 }
 
+// inner makes groups below the sandbox's own, as containers in it have, with the
+// quota of two cores each.
+const inner = `cd /sys/fs/cgroup; echo +cpu >cgroup.subtree_control; [ -d cpu ] && cd cpu; mkdir -p one/below; echo +cpu >one/cgroup.subtree_control
+	for d in one one/below; do echo "200000 100000" >$d/cpu.max; echo 200000 >$d/cpu.cfs_quota_us; done; cat one/below/cpu.max one/below/cpu.cfs_quota_us`
+
+func TestASandboxIsResizedBelowWhatAContainerInItHas(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(func(s *engine.Spec) { s.User, s.Resources.CPU = "root", 2 })
+	f.has(s.ID, inner+" 2>/dev/null", "200000")
+	r := s.Resources
+	r.CPU = 1
+	if err := f.Resize(t.Context(), s.ID, r); err != nil {
+		t.Fatal(err)
+	}
+	f.has(s.ID, seen, "100000")
+	r.CPU = 2
+	if err := f.Resize(t.Context(), s.ID, r); err != nil {
+		t.Fatal(err)
+	}
+	f.has(s.ID, seen, "200000")
+}
+
 func TestProcessesAreToldTheSandboxesCores(t *testing.T) {
 	f := open(t, nil)
 	s := f.create(nil)

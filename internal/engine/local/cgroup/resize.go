@@ -1,11 +1,14 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // period is the kernel's default for CPU quotas, in microseconds.
@@ -50,7 +53,12 @@ func (t *Tree) SetCPU(id string, cores float64) error {
 	quota := int64(cores * period)
 	if !t.v2 {
 		mount := filepath.Join(root, "cpu")
-		if err := t.write(mount, id, "cpu.cfs_quota_us", strconv.FormatInt(quota, 10)); err != nil {
+		text := strconv.FormatInt(quota, 10)
+		err := t.write(mount, id, "cpu.cfs_quota_us", text)
+		if errors.Is(err, unix.EINVAL) {
+			err = errors.Join(lowerInner(t.dir(mount, id), cores), t.write(mount, id, "cpu.cfs_quota_us", text))
+		}
+		if err != nil {
 			return err
 		}
 		return t.write(mount, id, "cpu.shares", strconv.FormatInt(max(2, int64(cores*1024)), 10))
@@ -74,6 +82,33 @@ func (t *Tree) SetCPU(id string, cores float64) error {
 		return nil
 	}
 	return t.write(root, id, "cpu.weight", strconv.FormatInt(min(max(weight*quota/was, 1), 10_000), 10))
+}
+
+// lowerInner takes from the groups that the sandbox has made in its own what
+// they have beyond that many cores. Version 1 refuses a group less than what one
+// below it has; in version 2 the lesser of both counts.
+func lowerInner(dir string, cores float64) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		inner := filepath.Join(dir, e.Name())
+		if err := lowerInner(inner, cores); err != nil { // first those below
+			return err
+		}
+		file := filepath.Join(inner, "cpu.cfs_quota_us")
+		quota, period := number(file), number(filepath.Join(inner, "cpu.cfs_period_us"))
+		if most := int64(cores * float64(period)); quota > most {
+			if err := os.WriteFile(file, []byte(strconv.FormatInt(most, 10)), 0); ignoreGone(err) != nil {
+				return fmt.Errorf("lower the quota of an inner cgroup: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 func (t *Tree) write(mount, id, name, value string) error {
