@@ -16,8 +16,8 @@ import (
 // host's end of its link. What it sends has arrived when the host sees it, so
 // what is too much is dropped, and its TCP adapts.
 
-// burst is how many bytes may go at once: at least some packets as large as
-// offloading makes them.
+// burst is how many bytes a sandbox may receive at once: at least some packets as
+// large as offloading makes them.
 func burst(bytesPerSecond uint64) uint64 { return max(bytesPerSecond/20, 256<<10) }
 
 // queued is how long what a sandbox receives may wait.
@@ -50,7 +50,8 @@ func (p *Pool) shape(index int) error {
 }
 
 // police drops what sandboxes send beyond their bandwidth, each on its own. It
-// comes first of all, before connection tracking (-200).
+// comes first of all, before connection tracking (-200). After a silence what may
+// be sent in a second may go at once: the kernel counts no shorter time.
 func (f *firewall) police(c *nftables.Conn) error {
 	rate := uint64(f.net.bandwidth) / 8
 	if rate == 0 {
@@ -67,7 +68,7 @@ func (f *firewall) police(c *nftables.Conn) error {
 	f.rule(c, chain, f.fromSandbox(), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
 		&expr.Dynset{SrcRegKey: 1, SetName: sent.Name, SetID: sent.ID, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{
-			&expr.Limit{Type: expr.LimitTypePktBytes, Rate: rate, Unit: expr.LimitTimeSecond, Burst: uint32(min(burst(rate), 1<<31)), Over: true},
+			&expr.Limit{Type: expr.LimitTypePktBytes, Rate: rate, Unit: expr.LimitTimeSecond, Over: true},
 		}},
 	}, verdict(expr.VerdictDrop))
 	return nil
