@@ -465,3 +465,15 @@ func TestAKillDoesNotWaitForAnOrderlyStop(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+func TestARuntimeThatHandsNoFilesDownIsRefused(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho 'usage: other run --bundle DIR --pass-fd FD'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r, err := openRuntime(program, t.TempDir())
+	r.close()
+	if err == nil || !strings.Contains(err.Error(), "--preserve-fds") || !strings.Contains(err.Error(), program) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -30,6 +30,14 @@ func openRuntime(path, root string) (ociRuntime, error) {
 	if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
 		return r, fmt.Errorf("run the OCI runtime %s: %w: %s", path, err, strings.TrimSpace(string(out)))
 	}
+	// Not every runtime that takes the same files has the same command line.
+	help, err := exec.Command(path, "run", "--help").CombinedOutput()
+	if err != nil {
+		return r, fmt.Errorf("run the OCI runtime %s: %w: %s", path, err, strings.TrimSpace(string(help)))
+	}
+	if !strings.Contains(string(help), "--preserve-fds") {
+		return r, fmt.Errorf("the OCI runtime %s cannot hand files down to sandboxes (run --preserve-fds): use runc or crun", path)
+	}
 	image, err := sealedCopy(path)
 	if err != nil {
 		return r, fmt.Errorf("copy the OCI runtime %s: %w", path, err)
