@@ -42,13 +42,14 @@ func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
 		checkRuntime(ctx, ociRuntime),
 		checkCgroups(),
 		checkUserNamespaces(),
+		checkTimeNamespaces(),
 		checkFilesystem("overlay", "overlayfs", false, "load the module: modprobe overlay"),
 		checkFilesystem("btrfs", "btrfs", true, "without it sandboxes' disks are not limited; load the module: modprobe btrfs"),
 		checkProgram("mkfs.btrfs", "btrfs-progs", true),
 		checkLoop(),
 		checkNftables(),
-		checkDevice("/dev/fuse", "fuse", "FUSE filesystems"),
-		checkDevice("/dev/net/tun", "tun", "VPNs and rootless container networks"),
+		checkDevice("/dev/fuse", "fuse", "FUSE filesystems in sandboxes, where programs see the machine's cores and memory"),
+		checkDevice("/dev/net/tun", "tun", "VPNs and rootless container networks in sandboxes"),
 		checkDataDir(dataDir),
 	}
 }
@@ -137,6 +138,14 @@ func checkUserNamespaces() Requirement {
 	return r
 }
 
+func checkTimeNamespaces() Requirement {
+	r := Requirement{Name: "time namespaces", OK: hasTimeNamespaces(), Optional: true, Detail: "known to the kernel"}
+	if !r.OK {
+		r.Detail = "unknown to the kernel (CONFIG_TIME_NS): the uptime in sandboxes is the machine's"
+	}
+	return r
+}
+
 func checkFilesystem(module, name string, optional bool, otherwise string) Requirement {
 	r := Requirement{Name: name, Optional: optional, Detail: "known to the kernel"}
 	if os.Geteuid() == 0 {
@@ -191,7 +200,7 @@ func checkDevice(path, module, use string) Requirement {
 	_, err := os.Stat(path)
 	r := Requirement{Name: path, OK: err == nil, Optional: true, Detail: "is there"}
 	if !r.OK {
-		r.Detail = fmt.Sprintf("is missing: no %s in sandboxes; load the module: modprobe %s", use, module)
+		r.Detail = fmt.Sprintf("is missing: no %s; load the module: modprobe %s", use, module)
 	}
 	return r
 }

@@ -235,8 +235,10 @@ func (l *Local) release(ctx context.Context, id string, c *container) error {
 // clear removes every trace of a container that does not run, but its record's
 // word on when it last did.
 func (l *Local) clear(ctx context.Context, id string) error {
-	err := l.runtime.delete(ctx, id)
-	err = errors.Join(err, l.replaceNames(id, nil), l.cgroups.Remove(ctx, id))
+	// The runtime takes a process for another one when it sees it by clocks that
+	// are not the sandbox's, so it is not left to it to kill.
+	err := l.cgroups.Kill(id)
+	err = errors.Join(err, l.runtime.delete(ctx, id), l.replaceNames(id, nil), l.cgroups.Remove(ctx, id))
 	dir := l.sandboxDir(id)
 	entries, readErr := os.ReadDir(dir)
 	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {

@@ -159,9 +159,9 @@ func (l *Local) launch(ctx context.Context, b *bundle) (pid int, err error) {
 	}
 	done := make(chan outcome)
 	go func() {
-		// The thread gets a mount namespace of its own and ends with the
-		// goroutine, because it is never unlocked: no mount outlives it but
-		// those that the container took along, and none is ever the host's.
+		// The thread gets namespaces of its own and ends with the goroutine,
+		// because it is never unlocked: no mount outlives it but those that the
+		// container took along, and none is ever the host's.
 		runtime.LockOSThread()
 		pid, err := l.launchHere(ctx, b, listener, config)
 		done <- outcome{pid, err}
@@ -190,6 +190,9 @@ func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.
 		return 0, err
 	}
 	if err := l.writeSpec(b); err != nil {
+		return 0, err
+	}
+	if err := ownClock(); err != nil {
 		return 0, err
 	}
 	return l.runtime.run(ctx, b.spec.ID, b.dir, listener, config)
