@@ -17,10 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 	"github.com/opendaytona/daytona/internal/toolbox/identity"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
 	"github.com/opendaytona/daytona/internal/toolbox/proc"
 	"github.com/opendaytona/daytona/internal/toolbox/session"
+	"github.com/opendaytona/daytona/internal/toolbox/view"
 )
 
 // grace is how long processes have to end after they were asked, the entrypoint
@@ -30,14 +32,20 @@ const grace = 8 * time.Second
 // Run serves the API on listener until SIGTERM. It returns when everything in
 // the sandbox has ended.
 func Run(cfg boot.Config, listener net.Listener) error {
+	group, err := cgroup.Open("/sys/fs/cgroup")
+	if err != nil {
+		slog.Warn("the limits are not visible", "error", err)
+	}
 	terminate := signals()
 	becomeReaper()
 	spareThreads(16)
+	shown := showSize(group)
 
 	removeStalePIDs("/run")
 
 	procs := proc.New(true)
-	l := launch.New(cfg, identity.New("/etc"), procs)
+	l := launch.New(cfg, group, identity.New("/etc"), procs)
+	l.After = shown
 	dir, err := stateDir()
 	if err != nil {
 		return err
@@ -51,7 +59,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	if err := l.MakeWorkDir(); err != nil {
 		slog.Error("working directory is missing", "error", err)
 	}
-	srv := &http.Server{Handler: Handler(cfg, l, sessions)}
+	srv := &http.Server{Handler: Handler(cfg, l, sessions, group)}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
 
@@ -76,6 +84,24 @@ func Run(cfg boot.Config, listener net.Listener) error {
 		slog.Warn("remove session files", "error", err)
 	}
 	return nil
+}
+
+// showSize lets programs see the size of the sandbox in place of the machine's.
+// The channel is closed when they do, or when that is impossible. The mounts
+// take longer than all else that the agent does before it serves.
+func showSize(group *cgroup.Group) <-chan struct{} {
+	if os.Getpid() != 1 {
+		return nil
+	}
+	shown := make(chan struct{})
+	start := time.Now()
+	go func() {
+		defer close(shown)
+		if err := view.Mount(group, start); err != nil {
+			slog.Warn("programs see the machine's size", "error", err)
+		}
+	}()
+	return shown
 }
 
 // removeStalePIDs removes what says who runs: at the start nobody does. A sandbox

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 	"github.com/opendaytona/daytona/internal/toolbox/fs"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
 	"github.com/opendaytona/daytona/internal/toolbox/metrics"
@@ -15,13 +16,13 @@ import (
 )
 
 // Handler is the whole toolbox API.
-func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service) http.Handler {
+func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, group *cgroup.Group) http.Handler {
 	mux := http.NewServeMux()
 	fs.New(l).Register(mux)
 	process.New(l).Register(mux)
 	sessions.Register(mux)
 	port.Register(mux)
-	metrics.New().Register(mux)
+	metrics.New(group).Register(mux)
 
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		wire.JSON(w, http.StatusOK, map[string]string{"version": cfg.Version})

@@ -114,8 +114,10 @@ func (l *Local) setUp(b *bundle, r *record) (err error) {
 	if err := l.clearStale(b); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(b.dir, guestDir), 0o755); err != nil {
-		return err
+	for _, name := range []string{"proc", "sysfs"} {
+		if err := os.MkdirAll(filepath.Join(b.dir, guestDir, filepath.Base(boot.View), name), 0o755); err != nil {
+			return err
+		}
 	}
 	if err := l.writeRecord(b.spec.ID, *r); err != nil {
 		return err

@@ -22,6 +22,10 @@ const (
 	Path = "/.daytona/toolbox" // the agent itself
 
 	CABundle = "/.daytona/ca-certificates.crt"
+
+	// View is an empty directory for the files that tell of the sandbox's size,
+	// with two more in it, proc and sysfs.
+	View = "/.daytona/view"
 )
 
 // The headers in which the server tells the agent, in requests for its metrics,

@@ -36,7 +36,7 @@ func service(t *testing.T) (http.Handler, string) {
 		t.Fatal("these tests change owners and must run as root")
 	}
 	dir := t.TempDir()
-	l := launch.New(boot.Config{User: fmt.Sprint(ownerID, ":", ownerID), WorkDir: dir}, identity.New("/etc"), nil)
+	l := launch.New(boot.Config{User: fmt.Sprint(ownerID, ":", ownerID), WorkDir: dir}, nil, identity.New("/etc"), nil)
 	mux := http.NewServeMux()
 	New(l).Register(mux)
 	return mux, dir

@@ -15,8 +15,8 @@ import (
 	"syscall"
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 	"github.com/opendaytona/daytona/internal/toolbox/identity"
-	"github.com/opendaytona/daytona/internal/toolbox/metrics"
 	"github.com/opendaytona/daytona/internal/toolbox/proc"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
@@ -28,10 +28,11 @@ type Launcher struct {
 	IDs   *identity.Database
 	Procs *proc.Table
 	Env   *Environment
+	After <-chan struct{} // nothing is started before it is closed; nil is at once
 
 	user    string
 	workDir string
-	machine *metrics.Service // tells the sandbox's size
+	group   *cgroup.Group // tells the sandbox's size
 }
 
 // Command is what to run. Dir "" is the working directory.
@@ -44,8 +45,8 @@ type Command struct {
 }
 
 // New makes the launcher of a sandbox with this configuration.
-func New(cfg boot.Config, ids *identity.Database, procs *proc.Table) *Launcher {
-	return &Launcher{IDs: ids, Procs: procs, Env: NewEnvironment(cfg.Env), user: cfg.User, workDir: cfg.WorkDir, machine: metrics.New()}
+func New(cfg boot.Config, group *cgroup.Group, ids *identity.Database, procs *proc.Table) *Launcher {
+	return &Launcher{IDs: ids, Procs: procs, Env: NewEnvironment(cfg.Env), user: cfg.User, workDir: cfg.WorkDir, group: group}
 }
 
 // User is whom processes run as and to whom new files belong.
@@ -109,6 +110,9 @@ func (l *Launcher) Path(path string) (string, error) {
 
 // Start runs c. Its errors are fit for an answer.
 func (l *Launcher) Start(c Command) (*proc.Process, error) {
+	if l.After != nil {
+		<-l.After
+	}
 	u, err := l.User()
 	if err != nil {
 		return nil, err
@@ -168,7 +172,7 @@ func (l *Launcher) defaults(u identity.User) map[string]string {
 	}
 	// The kernel tells of all the machine's cores. These two are what nproc,
 	// numeric libraries and Python take for the number of threads to start.
-	cores := strconv.Itoa(l.machine.Cores())
+	cores := strconv.Itoa(l.group.Cores())
 	return map[string]string{
 		"PATH": defaultPath, "HOME": u.Home, "USER": u.Name, "LOGNAME": u.Name, "SHELL": shell,
 		"OMP_NUM_THREADS": cores, "PYTHON_CPU_COUNT": cores,

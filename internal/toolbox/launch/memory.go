@@ -13,15 +13,15 @@ type Toll struct {
 }
 
 // Toll is taken when something begins.
-func (l *Launcher) Toll() Toll { return Toll{l, l.machine.OutOfMemory()} }
+func (l *Launcher) Toll() Toll { return Toll{l, l.group.OutOfMemory()} }
 
 // Explain is a line for the output of what ended with that exit code, when the
 // kernel killed it because the sandbox's memory ran out, else "".
 func (t Toll) Explain(code int) string {
-	if code != killed || t.launcher.machine.OutOfMemory() == t.before {
+	if code != killed || t.launcher.group.OutOfMemory() == t.before {
 		return ""
 	}
-	return fmt.Sprintf("killed: the sandbox's memory limit of %s was reached; use less at a time, or resize the sandbox\n", size(t.launcher.machine.MemoryLimit()))
+	return fmt.Sprintf("killed: the sandbox's memory limit of %s was reached; use less at a time, or resize the sandbox\n", size(t.launcher.group.MemoryLimit()))
 }
 
 // size is a number of bytes for people.

@@ -1,12 +1,11 @@
 // Package metrics tells what the sandbox uses of its CPU, memory and disk: of
-// its own cgroup where that is visible, else of the machine. It imports nothing
-// of the house but boot and wire.
+// its own control group where that is visible, else of the machine. It imports
+// nothing of the house but boot, cgroup and wire.
 package metrics
 
 import (
 	"math"
 	"net/http"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -14,12 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 // Service answers /system/metrics.
 type Service struct {
-	root string // of the file system, other than "/" in tests
+	group *cgroup.Group
+	root  string // of the file system, other than "/" in tests
 
 	mu   sync.Mutex
 	last sample
@@ -31,8 +32,8 @@ type sample struct {
 	used time.Duration
 }
 
-// New makes the service.
-func New() *Service { return &Service{root: "/"} }
+// New makes the service of the sandbox that is this group.
+func New(group *cgroup.Group) *Service { return &Service{group: group, root: "/"} }
 
 // Register adds the service's route.
 func (s *Service) Register(mux *http.ServeMux) {
@@ -56,7 +57,10 @@ type view struct {
 }
 
 func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
-	cores := s.cores()
+	cores := s.group.Quota()
+	if cores == 0 {
+		cores = float64(s.group.Cores())
+	}
 	pct, err := s.cpu(r, cores)
 	if err != nil {
 		return err
@@ -67,7 +71,7 @@ func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
 		Timestamp: now.Format(time.RFC3339Nano), TimestampUnix: now.Unix(),
 	}
 	v.MemTotal, v.MemUsed, v.MemCache = s.memory()
-	v.OOMKills = s.oomKills()
+	v.OOMKills = s.group.OOMKills()
 	v.DiskTotal, v.DiskUsed, v.DiskFree = s.disk(r.Header)
 	wire.JSON(w, http.StatusOK, v)
 	return nil
@@ -114,13 +118,20 @@ func (s *Service) cpu(r *http.Request, cores float64) (float64, error) {
 	return math.Round(100*min(max(pct, 0), 100)) / 100, nil
 }
 
-// Cores are the whole cores that the sandbox may use now, rounded up.
-func (s *Service) Cores() int { return min(int(math.Ceil(s.cores())), runtime.NumCPU()) }
-
-// cores is how much CPU the sandbox may use.
-func (s *Service) cores() float64 {
-	if n := s.quota(); n > 0 {
-		return n
+// cpuTime is the processor time used by everything in the sandbox.
+func (s *Service) cpuTime() time.Duration {
+	if used, ok := s.group.CPU(); ok {
+		return used.User + used.System
 	}
-	return float64(runtime.NumCPU())
+	return s.machineCPU()
+}
+
+// memory returns the limit, what is used without the page cache, and the cache.
+func (s *Service) memory() (total, used, cache uint64) {
+	m, ok := s.group.Memory()
+	if !ok {
+		total, available, cache := s.machineMemory()
+		return total, total - min(total, available), cache
+	}
+	return m.Limit, m.Used - min(m.Used, m.File), m.File
 }

@@ -31,49 +31,10 @@ func system(t *testing.T, files map[string]string) *Service {
 
 const meminfo = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:   12000000 kB\nCached:          3000000 kB"
 
-func TestLimitsOfTheCgroup(t *testing.T) {
-	for name, files := range map[string]map[string]string{
-		"version 2": {
-			"proc/meminfo": meminfo, "sys/fs/cgroup/memory.max": "1073741824", "sys/fs/cgroup/memory.current": "500000000",
-			"sys/fs/cgroup/memory.stat":   "anon 1\nfile 100000000\nkernel 5",
-			"sys/fs/cgroup/memory.events": "low 0\nhigh 0\nmax 70\noom 5\noom_kill 3\noom_group_kill 0", "sys/fs/cgroup/memory.events.local": "max 60\noom 3\noom_kill 2", "sys/fs/cgroup/cpu.max": "150000 100000",
-			"sys/fs/cgroup/cpu.stat": "usage_usec 2500000\nuser_usec 1",
-		},
-		"version 1": {
-			"proc/meminfo": meminfo, "sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824",
-			"sys/fs/cgroup/memory/memory.usage_in_bytes": "500000000", "sys/fs/cgroup/memory/memory.stat": "cache 7\ntotal_cache 100000000",
-			"sys/fs/cgroup/memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3",
-			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":      "150000", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
-			"sys/fs/cgroup/cpuacct/cpuacct.usage": "2500000000",
-		},
-	} {
-		s := system(t, files)
-		total, used, cache := s.memory()
-		if total != 1<<30 || used != 400_000_000 || cache != 100_000_000 {
-			t.Errorf("%s: memory %d %d %d", name, total, used, cache)
-		}
-		if q := s.quota(); q != 1.5 {
-			t.Errorf("%s: quota %v", name, q)
-		}
-		if out, kills := s.OutOfMemory(), s.oomKills(); out != 3 || kills != 3 {
-			t.Errorf("%s: out of memory %d times, %d kills", name, out, kills)
-		}
-		if used := s.cpuTime(); used != 2500*time.Millisecond {
-			t.Errorf("%s: CPU time %v", name, used)
-		}
-	}
-}
-
-func TestWithoutLimitsTheMachineCounts(t *testing.T) {
-	s := system(t, map[string]string{
-		"proc/meminfo": meminfo, "proc/stat": "cpu  100 0 50 9000 10 5 5 0 0 0", "sys/fs/cgroup/memory.max": "max",
-		"sys/fs/cgroup/memory.current": "1000", "sys/fs/cgroup/cpu.max": "max 100000",
-	})
-	if total, _, _ := s.memory(); total != 16000000<<10 {
-		t.Errorf("memory %d", total)
-	}
-	if s.quota() != 0 || s.cores() < 1 {
-		t.Errorf("quota %v, cores %v", s.quota(), s.cores())
+func TestWithoutAGroupTheMachineCounts(t *testing.T) {
+	s := system(t, map[string]string{"proc/meminfo": meminfo, "proc/stat": "cpu  100 0 50 9000 10 5 5 0 0 0"})
+	if total, used, cache := s.memory(); total != 16000000<<10 || used != 4000000<<10 || cache != 3000000<<10 {
+		t.Errorf("memory %d %d %d", total, used, cache)
 	}
 	if used := s.cpuTime(); used != 1600*time.Millisecond {
 		t.Errorf("CPU time %v", used)
@@ -82,7 +43,7 @@ func TestWithoutLimitsTheMachineCounts(t *testing.T) {
 
 func TestAnswerOfThisMachine(t *testing.T) {
 	mux := http.NewServeMux()
-	New().Register(mux)
+	New(nil).Register(mux)
 	var stop atomic.Bool
 	go func() { // something to measure
 		for !stop.Load() {
