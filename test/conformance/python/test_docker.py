@@ -1,7 +1,7 @@
 """Docker inside a sandbox, without privilege: the guide's compose example as it
 is written there, and what people do with Docker beside it.
 
-The image is Debian's Docker (test/fixtures); nothing can be pulled inside, so
+The image is Debian's Docker (test/fixtures); there is no hub to pull from, so
 nginx:alpine and the others are loaded from an archive of busybox.
 """
 
@@ -15,15 +15,17 @@ from collections.abc import Iterator
 
 import pytest
 from daytona import CreateSandboxFromSnapshotParams, CreateSnapshotParams, Daytona, Resources, Sandbox
+
+from beyond import ADDRESS, LARGE, network
 from test_preview import fetch
 
 # A web server in place of nginx's, on the same port and in the foreground.
 SERVE = 'trap "exit 0" TERM; mkdir -p /www; hostname >/www/index.html; httpd -f -p 80 -h /www & wait $!'
-APPLETS = "cat df echo free head hostname httpd ip ls mkdir mount sh sleep tail touch wget whoami".split()
+APPLETS = "cat df echo free head hostname httpd ip ls mkdir mount sh sleep tail touch wc wget whoami".split()
 
 
-def busybox_archive(*tags: str) -> bytes:
-    """An image of busybox as `docker save` would write it."""
+def busybox() -> tuple[bytes, bytes]:
+    """The configuration and the layer of an image of busybox."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         for folder in ["bin", "etc", "tmp"]:
@@ -43,11 +45,17 @@ def busybox_archive(*tags: str) -> bytes:
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer.getvalue()).hexdigest()]},
         }
     ).encode()
+    return config, layer.getvalue()
+
+
+def busybox_archive(*tags: str) -> bytes:
+    """The image as `docker save` would write it."""
+    config, layer = busybox()
     name = hashlib.sha256(config).hexdigest() + ".json"
     manifest = json.dumps([{"Config": name, "RepoTags": list(tags), "Layers": ["layer.tar"]}]).encode()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, content in [(name, config), ("layer.tar", layer.getvalue()), ("manifest.json", manifest)]:
+        for path, content in [(name, config), ("layer.tar", layer), ("manifest.json", manifest)]:
             entry = tarfile.TarInfo(path)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
@@ -151,6 +159,27 @@ def test_build(docker: Sandbox):
     docker.fs.upload_file(b"copied\n", "build/here")
     run(docker, "docker build -q -t made:1 build")
     assert run(docker, "docker run --rm made:1").split() == ["built", "copied"]
+
+
+# The way out takes smaller packets than Docker's networks.
+def test_pulls_and_transfers_over_a_smaller_mtu(docker: Sandbox):
+    config, layer = busybox()
+    with network("dtout4", 1300, config, layer) as registry:
+        run(
+            docker,
+            f"""
+            echo '{{"insecure-registries": ["{registry}"]}}' >/etc/docker/daemon.json
+            pkill -HUP -x dockerd
+            for i in $(seq 50); do docker info | grep -q {ADDRESS} && exit; sleep 0.1; done; exit 1
+            """,
+        )
+        run(docker, f"docker pull -q {registry}/busybox:1")
+        there_and_back = (
+            f"wget -q -O /large http://{registry}/large && wget -q -O - --post-file /large http://{registry}/size"
+        )
+        got = run(docker, f"docker run --rm {registry}/busybox:1 sh -c '{there_and_back}'", timeout=60)
+        assert got == str(LARGE)
+        run(docker, f"docker rmi -f {registry}/busybox:1; rm /etc/docker/daemon.json; pkill -HUP -x dockerd")
 
 
 def test_limits_bind(docker: Sandbox):

@@ -77,6 +77,7 @@ func (f *firewall) install(policies map[int]Policy) error {
 		return err
 	}
 	f.addArriving(c)
+	f.fitSegments(c)
 	f.addForwarded(c)
 	for index, p := range policies {
 		if err := f.add(c, index, p, known[index]); err != nil {
@@ -133,6 +134,28 @@ func (f *firewall) passNeighbours(c *nftables.Conn, chain *nftables.Chain) {
 	)
 	f.rule(c, chain, f.fromSandbox(), from(f.net.own6), routedBack(true), kinds, verdict(expr.VerdictAccept))
 	f.rule(c, chain, f.fromSandbox(), from(only(guestLocal)), kinds, verdict(expr.VerdictAccept))
+}
+
+// fitSegments lets both ends of a connection send no larger segments than the way
+// between them takes, as far as this machine knows it. The networks of containers in a
+// sandbox have MTUs of their own, and many networks lose what would tell them of a
+// smaller one.
+func (f *firewall) fitSegments(c *nftables.Conn) {
+	accept := nftables.ChainPolicyAccept
+	chain := c.AddChain(&nftables.Chain{Name: "segments", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityMangle, Policy: &accept})
+	const flags, syn, rst, maxseg = 13, 0x02, 0x04, 2 // RFC 9293, sections 3.1 and 3.2
+	opening := append(transport(unix.IPPROTO_TCP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{syn | rst}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{syn}},
+	)
+	fit := []expr.Any{ // the kernel makes it smaller only
+		&expr.Rt{Register: 1, Key: expr.RtTCPMSS},
+		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 2, Size: 2},
+		&expr.Exthdr{SourceRegister: 1, Op: expr.ExthdrOpTcpopt, Type: maxseg, Offset: 2, Len: 2},
+	}
+	f.rule(c, chain, f.fromSandbox(), opening, fit)
+	f.rule(c, chain, f.toSandbox(), opening, fit)
 }
 
 // addForwarded adds what decides about packets from sandboxes to elsewhere.
