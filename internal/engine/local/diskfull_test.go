@@ -62,8 +62,9 @@ func TestUploadsToAFullDiskSayItAndLeaveNothing(t *testing.T) {
 			if status, answer := f.upload(s.ID, "/files/upload?path=/home/user/old", map[string]string{"file": "as it was"}); status != http.StatusOK {
 				t.Fatal(status, answer)
 			}
+			f.has(s.ID, "echo of two names >/home/user/linked && ln /home/user/linked /home/user/other && echo linked", "linked")
 			f.has(s.ID, fill, "uota exceeded")
-			for _, path := range []string{"/home/user/new", "/home/user/old", "/home/user/dir/new"} {
+			for _, path := range []string{"/home/user/new", "/home/user/old", "/home/user/linked", "/home/user/dir/new"} {
 				status, answer := f.upload(s.ID, "/files/upload?path="+url.QueryEscape(path), map[string]string{"file": big})
 				if status != http.StatusInsufficientStorage || !strings.Contains(answer, sentence) {
 					t.Errorf("%s: %d %s", path, status, answer)
@@ -76,8 +77,8 @@ func TestUploadsToAFullDiskSayItAndLeaveNothing(t *testing.T) {
 				t.Errorf("bulk: %d %s", status, answer)
 			}
 			f.has(s.ID, "cat /dev/shm/fits", "room here")
-			out, err := f.do(s.ID, "cd /home/user; cat old; find . -name '.upload*' -o -name 'new*'; echo; rm -rf many fill; echo freed")
-			if err != nil || !strings.Contains(out, `"result":"as it was\nfreed\n"`) {
+			out, err := f.do(s.ID, "cd /home/user; cat old; cat linked other; find . -name '.upload*' -o -name 'new*'; echo; rm -rf many fill; echo freed")
+			if err != nil || !strings.Contains(out, `"result":"as it wasof two names\nof two names\n\nfreed\n"`) {
 				t.Errorf("what is left: %s, %v", out, err)
 			}
 			if status, answer := f.upload(s.ID, "/files/upload?path=/home/user/new", map[string]string{"file": big}); status != http.StatusOK {
@@ -88,6 +89,11 @@ func TestUploadsToAFullDiskSayItAndLeaveNothing(t *testing.T) {
 				t.Errorf("%+v, %v", st, err)
 			}
 			f.has(s.ID, "stat -c %s new", fmt.Sprint(len(big)))
+			// The disk has room for this once, not twice.
+			if status, answer := f.upload(s.ID, "/files/upload?path=/home/user/linked", map[string]string{"file": big}); status != http.StatusOK {
+				t.Errorf("a file of two names: %d %s", status, answer)
+			}
+			f.has(s.ID, "cmp linked new && cmp other new && echo same", "same")
 		})
 	}
 }

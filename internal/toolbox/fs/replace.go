@@ -53,7 +53,7 @@ func (s *Service) replaceIn(file string, pattern, value []byte) error {
 	if err != nil {
 		return err
 	}
-	f, info, err := open(path)
+	f, _, err := open(path)
 	if err != nil {
 		return err
 	}
@@ -63,13 +63,6 @@ func (s *Service) replaceIn(file string, pattern, value []byte) error {
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
-	}
-	if links(info) > 1 { // written in place: what is read must not change under us
-		whole, err := io.ReadAll(f)
-		if err != nil {
-			return err
-		}
-		return s.write(path, bytes.NewReader(bytes.ReplaceAll(whole, pattern, value)))
 	}
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(substitute(w, f, pattern, value)) }()

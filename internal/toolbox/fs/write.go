@@ -2,11 +2,14 @@ package fs
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
 )
@@ -34,16 +37,17 @@ func (s *Service) write(path string, r io.Reader) error {
 		}
 	case old.IsDir():
 		return &os.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
-	case !old.Mode().IsRegular() || links(old) > 1:
+	case !old.Mode().IsRegular():
 		return overwrite(path, r)
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".upload-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
+	defer os.Remove(tmp.Name())             // fails once it is renamed
+	inPlace := old != nil && links(old) > 1 // or its other names would keep the old content
 	err = copyAll(tmp, r)
-	if err == nil {
+	if err == nil && !inPlace {
 		err = s.dress(tmp.Name(), old)
 	}
 	if cerr := tmp.Close(); err == nil {
@@ -52,16 +56,37 @@ func (s *Service) write(path string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	if inPlace {
+		return refill(path, tmp.Name())
+	}
 	err = os.Rename(tmp.Name(), path)
 	if err != nil && old != nil { // a mount point cannot be replaced
-		in, oerr := os.Open(tmp.Name())
-		if oerr != nil {
-			return oerr
-		}
-		defer in.Close()
-		return overwrite(path, in)
+		return refill(path, tmp.Name())
 	}
 	return err
+}
+
+// refill gives the file at path the content of from. Where both are on a
+// filesystem that shares blocks, that takes no space and cannot end halfway.
+func refill(path, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	if unix.IoctlFileClone(int(f.Fd()), int(in.Fd())) == nil {
+		return errors.Join(f.Truncate(info.Size()), f.Close())
+	}
+	f.Close()
+	return overwrite(path, in)
 }
 
 // dress gives file the owner and mode of old, or of a new file.
@@ -84,7 +109,7 @@ func (s *Service) dress(file string, old os.FileInfo) error {
 	return os.Chmod(file, old.Mode())
 }
 
-// overwrite writes into what is there: a device, or a file with several names.
+// overwrite writes into what is there, such as a device.
 func overwrite(path string, r io.Reader) error {
 	// Without O_NONBLOCK a named pipe that nobody reads would block for ever.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|syscall.O_NONBLOCK, 0)

@@ -1,5 +1,6 @@
 """The life of a sandbox."""
 
+import contextlib
 import time
 
 import pytest
@@ -175,6 +176,18 @@ def test_a_full_disk_is_told(sandbox: Sandbox):
     assert "new" not in [f.name for f in sandbox.fs.list_files(".")]
     sandbox.fs.delete_file("room")
     sandbox.fs.upload_file(b"x" * (64 << 20), "new")
+
+
+def test_a_sandbox_whose_memory_is_full_of_files_stops_and_says_why(sandbox: Sandbox):
+    fill = "mkdir /tmp/full && mount -t tmpfs -o size=9g tmpfs /tmp/full && dd if=/dev/zero of=/tmp/full/fill bs=4k"
+    deadline = time.time() + 60
+    while sandbox.state != "stopped" and time.time() < deadline:
+        with contextlib.suppress(DaytonaError):  # nobody may be there to answer
+            sandbox.process.exec(f"sudo -n sh -c '{fill}'")
+        sandbox.refresh_data()
+    assert f"ran out of memory ({sandbox.memory} GiB)" in sandbox.error_reason
+    sandbox.start()
+    assert sandbox.process.exec("echo again").result == "again\n"
 
 
 def test_resize_while_it_runs(daytona: Daytona, sandbox: Sandbox):
