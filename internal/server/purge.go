@@ -69,7 +69,7 @@ func deleteData(path string, log *slog.Logger) error {
 
 func purgeEngine(ctx context.Context, c Config, path, version string, log *slog.Logger) (err error) {
 	e, err := local.Open(ctx, local.Options{
-		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Subnet: c.Subnet, Subnet6: c.Subnet6, NoIPv6: c.NoIPv6, Version: version, Log: log,
+		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Subnet: c.Subnet, NoIPv6: true, Version: version, Log: log,
 	})
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "ipv6", fallback: "auto", usage: "whether sandboxes have IPv6: auto (where this machine has a default route for it), off, or auto with addresses from a `prefix` of yours", allowed: "auto, off, or a prefix of unique local addresses of /60 or shorter, such as fd5c:8a1e:94d7::/48",
+		key: "ipv6", fallback: "auto", usage: "IPv6 of sandboxes, `auto|off|PREFIX`: where this machine has a default route for it, never, or as with auto but with addresses from a prefix of yours", allowed: "auto, off, or a prefix of unique local addresses of /60 or shorter, such as fd5c:8a1e:94d7::/48",
 		set: func(c *Config, s string) bool {
 			c.NoIPv6, c.Subnet6 = s == "off", netip.Prefix{}
 			if s == "auto" || s == "off" {

@@ -284,8 +284,16 @@ func (p *Pool) refill(ctx context.Context) {
 				break
 			}
 			p.mu.Lock()
-			p.ready = append(p.ready, s)
+			late := p.six.Load() && !s.Guest6.IsValid() // the machine has IPv6 since just now
+			if !late {
+				p.ready = append(p.ready, s)
+			}
 			p.mu.Unlock()
+			if late {
+				if err := p.free(s); err != nil {
+					p.Log.Warn("free a network slot without IPv6", "err", err)
+				}
+			}
 		}
 	}
 }

@@ -4,12 +4,37 @@
 package beyond
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
+	"time"
 )
+
+// alone waits until no other run of the tests on this machine has the link, which
+// an abstract socket stands for.
+func alone(t testing.TB, link string) {
+	t.Helper()
+	for {
+		l, err := net.Listen("unix", "@daytona-beyond-"+link)
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+			return
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("another run of this test has the link ", link)
+		}
+	}
+}
 
 // Network makes a network namespace with the addresses, behind a link of that
 // name to the addresses before them. For IPv6 the link becomes the machine's last
@@ -18,6 +43,7 @@ import (
 // returns the namespace's name and goes with the test.
 func Network(t testing.TB, link string, addresses ...netip.Addr) (namespace string) {
 	t.Helper()
+	alone(t, link)
 	run := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
