@@ -66,7 +66,7 @@ what it ran.`,
 	root.AddCommand(p.Commands...)
 	root.AddCommand(
 		a.loginCommand(), a.profileCommand(), a.envCommand(), a.versionCommand(),
-		a.snapshotCommand(), a.registryCommand(), a.warmPoolCommand(), a.createCommand(), a.forkCommand(), a.listCommand(), a.infoCommand(), a.resizeCommand(), a.execCommand(), a.previewURLCommand(),
+		a.snapshotCommand(), a.registryCommand(), a.warmPoolCommand(), a.createCommand(), a.forkCommand(), a.listCommand(), a.infoCommand(), a.resizeCommand(), a.execCommand(), a.previewURLCommand(), a.portForwardCommand(),
 		a.startCommand(), a.stopCommand(), a.deleteCommand(),
 	)
 	return root

@@ -143,6 +143,7 @@ type request struct {
 	body   any       // sent as JSON
 	raw    io.Reader // or as it is
 	kind   string    // content type of raw
+	tunnel bool      // the answer's body is a connection
 }
 
 // do sends the request and decodes the answer's JSON into out, unless that is nil.
@@ -196,6 +197,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	c.authorize(req.Header)
 	if r.kind != "" {
 		req.Header.Set("Content-Type", r.kind)
+	}
+	if r.tunnel {
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "tcp")
 	}
 	resp, err := c.config.HTTPClient.Do(req)
 	if err != nil {

@@ -3,6 +3,7 @@ package daytona
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -40,6 +41,32 @@ func (s *Sandbox) ExpireSignedPreviewURL(ctx context.Context, port int, token st
 // SetPublic opens the sandbox's previews to everybody, or closes them again.
 func (s *Sandbox) SetPublic(ctx context.Context, public bool) error {
 	return s.change(ctx, http.MethodPost, fmt.Sprintf("/public/%t", public))
+}
+
+// DialPort connects to a TCP port of the sandbox by way of the server, whatever
+// protocol is spoken there; the program may listen on the sandbox's loopback. The
+// connection ends when either side closes it, and counts as activity until then.
+// ctx is for the dialing alone. Errors: ErrNotFound, also when nothing listens;
+// ErrConflict when the sandbox is not started.
+func (s *Sandbox) DialPort(ctx context.Context, port int) (io.ReadWriteCloser, error) {
+	address, err := s.toolbox(ctx, fmt.Sprintf("/port/%d/connect", port))
+	if err != nil {
+		return nil, err
+	}
+	r := request{method: http.MethodGet, url: address, tunnel: true}
+	resp, err := s.client.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
+		resp.Body.Close()
+		return nil, &Error{
+			StatusCode: resp.StatusCode, Code: "BAD_ANSWER", Method: r.method, URL: address,
+			Message: "What stands before the server does not pass connections on: let it pass the Upgrade header.",
+		}
+	}
+	return conn, nil
 }
 
 func (s *Sandbox) portPath(port int, rest string) string {

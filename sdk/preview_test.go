@@ -75,7 +75,50 @@ func TestPreviews(t *testing.T) {
 	if err := box.ExpireSignedPreviewURL(t.Context(), port, signed.Token); !errors.Is(err, daytona.ErrNotFound) {
 		t.Errorf("expired twice: %v", err)
 	}
+	if _, err := box.DialPort(t.Context(), 1); !errors.Is(err, daytona.ErrNotFound) {
+		t.Errorf("a port where nothing listens: %v", err)
+	}
 	if _, err := box.GetPreviewLink(t.Context(), 0); !errors.Is(err, daytona.ErrInvalid) {
 		t.Errorf("port 0: %v", err)
+	}
+}
+
+func TestAnyProtocolPasses(t *testing.T) {
+	box, _, _ := started(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	left := make(chan struct{})
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer close(left)
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "welcome\n") // the server speaks first
+		_, _ = io.Copy(conn, conn)
+	}()
+	conn, err := box.DialPort(t.Context(), l.Addr().(*net.TCPAddr).Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, line := range []string{"welcome\n", "one\n", "two\n"} {
+		got := make([]byte, len(line))
+		if _, err := io.ReadFull(conn, got); err != nil || string(got) != line {
+			t.Fatalf("%q, %v", got, err)
+		}
+		if _, err := io.WriteString(conn, map[string]string{"welcome\n": "one\n", "one\n": "two\n"}[line]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	select {
+	case <-left:
+	case <-time.After(5 * time.Second):
+		t.Error("the program's connection stays")
 	}
 }

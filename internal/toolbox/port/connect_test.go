@@ -34,8 +34,8 @@ func agent(t *testing.T, port int, upgrade string) (*http.Response, *bufio.Reade
 	return res, r, conn
 }
 
-func TestConnectionsGoToLoopbackOfBothKinds(t *testing.T) {
-	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0"} {
+func TestConnectionsGoToBothLoopbacksAndTheSandboxesAddress(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", ownAddress() + ":0"} {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Fatal(err)
