@@ -104,7 +104,7 @@ func (f *firewall) addArriving(c *nftables.Conn) {
 	// Before the machine's own redirections (priority -100), which could lead
 	// from one of its addresses to a container's; after connection tracking (-200).
 	arriving := c.AddChain(&nftables.Chain{Name: "prerouting", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle, Policy: &accept})
-	f.rule(c, arriving, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	f.rule(c, arriving, f.fromSandbox(), state(expr.CtStateBitESTABLISHED), verdict(expr.VerdictAccept))
 	f.passNeighbours(c, arriving)
 	f.rule(c, arriving, f.fromSandbox(), toHost(), verdict(expr.VerdictDrop))
 	// Questions for names go to the sandbox's own server where it has one, with
@@ -112,7 +112,8 @@ func (f *firewall) addArriving(c *nftables.Conn) {
 	redirect := c.AddChain(&nftables.Chain{Name: "redirect", Table: f.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest, Policy: &accept})
 	f.jumpBySource(c, redirect, redirected)
 	input := c.AddChain(&nftables.Chain{Name: "input", Table: f.table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: early, Policy: &accept})
-	f.rule(c, input, f.fromSandbox(), established(), verdict(expr.VerdictAccept))
+	// No errors about other connections: the host would believe them (RELATED).
+	f.rule(c, input, f.fromSandbox(), state(expr.CtStateBitESTABLISHED), verdict(expr.VerdictAccept))
 	f.passNeighbours(c, input)
 	f.rule(c, input, f.fromSandbox(), routedBack(false), verdict(expr.VerdictDrop))
 	f.jumpBySource(c, input, answered)
@@ -263,11 +264,14 @@ func linkPrefix(key expr.MetaKey, op expr.CmpOp, prefix string) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: op, Register: 1, Data: []byte(prefix)}}
 }
 
-func established() []expr.Any {
+func established() []expr.Any { return state(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED) }
+
+// state matches packets of connections in one of the states.
+func state(bits uint32) []expr.Any {
 	return []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Xor: make([]byte, 4),
-			Mask: binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)},
+			Mask: binaryutil.NativeEndian.PutUint32(bits)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
 	}
 }

@@ -106,6 +106,39 @@ for i in range(1,41):
 	}
 }
 
+// A sandbox that knows of a connection of the host's could say that its packets
+// are too big on their way.
+func TestTheHostBelievesNoErrorsOfASandboxAboutItsConnections(t *testing.T) {
+	outside(t)
+	p := open(t, 0)
+	s := take(t, p)
+	for _, c := range []struct{ to, error string }{
+		{there.String(), "import socket;m=bytes([3,4,0,0,0,0,2,38])+bytes([0x45,0,0,32,0,0,0,0,64,17,0,0])+socket.inet_aton(src)+socket.inet_aton(dst)+udp\n" +
+			"x=sum(int.from_bytes((m+b'\\0')[i:i+2],'big') for i in range(0,len(m),2))\nwhile x>>16:x=(x&0xffff)+(x>>16)\n" +
+			"m=m[:2]+(x^0xffff).to_bytes(2,'big')+m[4:]\nsocket.socket(socket.AF_INET,socket.SOCK_RAW,socket.IPPROTO_ICMP).sendto(m,(src,0))"},
+		{there6.String(), "import socket;m=bytes([2,0,0,0,0,0,5,0])+bytes([0x60,0,0,0,0,12,17,64])+socket.inet_pton(10,src)+socket.inet_pton(10,dst)+udp\n" +
+			"socket.socket(socket.AF_INET6,socket.SOCK_RAW,socket.IPPROTO_ICMPV6).sendto(m,(src,0))"},
+	} {
+		conn, err := net.Dial("udp", net.JoinHostPort(c.to, "7777"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("data")); err != nil {
+			t.Fatal(err)
+		}
+		local := conn.LocalAddr().(*net.UDPAddr)
+		out, err := in(s, fmt.Sprintf("python3 -c \"src,dst,udp='%s','%s',%d .to_bytes(2,'big')+(7777).to_bytes(2,'big')+bytes([0,12,0,0])+b'data'\n%s\"", local.IP, c.to, local.Port, c.error))
+		if err != nil {
+			t.Fatal(out, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if route := hostIP(t, "route", "get", c.to); strings.Contains(route, "mtu") {
+			t.Errorf("the host has believed a sandbox: %s", route)
+		}
+	}
+}
+
 func TestWithoutIPv6ASlotHasNone(t *testing.T) {
 	outside(t)
 	p := openWith(t, Config{NoIPv6: true})
