@@ -34,6 +34,10 @@ func TestASandboxThatStopsItsAgentHarmsOnlyItself(t *testing.T) {
 	}{
 		"signals": {command: "for s in STOP TSTP KILL SEGV INT; do kill -$s 1; done; kill -STOP -1"},
 		"traced":  {command: "/hostile hold", silent: true},
+		// Reads of what the agent serves then wait, too.
+		"readers": {command: "for f in meminfo stat cpuinfo; do (sleep 1; cat /proc/$f) & done; /hostile hold", silent: true},
+		// It waits for itself, which no kill ends.
+		"entangled": {command: "/hostile entangle"},
 		// A group that is frozen in a v1 tree does not even die.
 		"frozen": {silent: true, command: `g=/sys/fs/cgroup; [ -d $g/freezer ] && g=$g/freezer
 			mkdir -p $g/deep/er && for p in $(cat $g/cgroup.procs); do [ $p = $$ ] || echo $p >$g/deep/er/cgroup.procs; done

@@ -190,8 +190,9 @@ func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
 		case <-c.ended:
 			return l.release(ctx, id, c)
 		case <-time.After(insist):
-			// It has frozen itself, and may do so again before it dies.
-			if err := l.cgroups.Kill(id); err != nil {
+			// It has frozen itself, and may do so again before it dies, or waits
+			// for itself.
+			if err := errors.Join(l.cgroups.Kill(id), l.abortFUSE(id)); err != nil {
 				return fmt.Errorf("kill its processes: %w", err)
 			}
 		case <-ctx.Done():
@@ -201,7 +202,7 @@ func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
 }
 
 // insist is how long a killed sandbox has to end before all of its processes
-// are killed one by one.
+// are killed one by one, and their FUSE connections broken.
 const insist = 100 * time.Millisecond
 
 func (c *container) signal(sig unix.Signal) error {
@@ -238,7 +239,7 @@ func (l *Local) clear(ctx context.Context, id string) error {
 	// The runtime takes a process for another one when it sees it by clocks that
 	// are not the sandbox's, so it is not left to it to kill.
 	err := l.cgroups.Kill(id)
-	err = errors.Join(err, l.runtime.delete(ctx, id), l.replaceNames(id, nil), l.cgroups.Remove(ctx, id))
+	err = errors.Join(err, l.runtime.delete(ctx, id), l.replaceNames(id, nil), l.vacate(ctx, id))
 	dir := l.sandboxDir(id)
 	entries, readErr := os.ReadDir(dir)
 	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
@@ -285,7 +286,7 @@ func (l *Local) recover(ctx context.Context) error {
 	}
 	for _, id := range l.cgroups.List() {
 		if _, ok := alive[id]; !ok {
-			if err := l.cgroups.Remove(ctx, id); err != nil {
+			if err := l.vacate(ctx, id); err != nil {
 				return err
 			}
 		}

@@ -232,7 +232,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 	kill := func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		if err := l.cgroups.Remove(cleanup, st.ID); err != nil {
+		if err := l.vacate(cleanup, st.ID); err != nil {
 			l.log(st.ID).Error("end a build step", "err", err)
 		}
 		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -227,6 +228,25 @@ func (t *Tree) kill(id string) (left bool, err error) {
 		}
 	}
 	return left, nil
+}
+
+// Processes are those of the sandbox's group and of the groups below it.
+func (t *Tree) Processes(id string) (pids []int) {
+	for _, m := range t.mounts {
+		_ = filepath.WalkDir(t.dir(m, id), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return ignoreGone(err)
+			}
+			b, _ := os.ReadFile(filepath.Join(path, "cgroup.procs")) // gone since
+			for _, pid := range strings.Fields(string(b)) {
+				if n, err := strconv.Atoi(pid); err == nil && n > 0 && !slices.Contains(pids, n) {
+					pids = append(pids, n)
+				}
+			}
+			return nil
+		})
+	}
+	return pids
 }
 
 // ignoreGone forgives what vanishes while it is looked at. A threaded group
