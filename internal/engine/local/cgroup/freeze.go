@@ -70,20 +70,37 @@ func (t *Tree) Freezer(id string) (*Freezer, error) {
 }
 
 // Freeze stops every process of the sandbox and returns when the last one
-// stands, or within patience with an error and the sandbox thawed.
+// stands, or fails with the sandbox thawed. One that waits for another by FUSE,
+// as for what the agent shows, never stands when that one stood first; the next
+// time it may be the other way round. So it is tried for a short time first, and
+// for longer then, up to patience.
 func (f *Freezer) Freeze(ctx context.Context, patience time.Duration) error {
+	for wait := patience / 16; wait <= patience && ctx.Err() == nil; wait *= 2 {
+		if stands, err := f.try(ctx, wait); err != nil || stands {
+			return err
+		}
+		if err := f.Thaw(); err != nil {
+			return err
+		}
+		time.Sleep(pause) // in which answers are given
+	}
+	return fmt.Errorf("freeze sandbox %s: a process does not stop", f.id)
+}
+
+// pause is how long to wait before looking again.
+const pause = 200 * time.Microsecond
+
+func (f *Freezer) try(ctx context.Context, patience time.Duration) (stands bool, err error) {
 	file, freeze, _ := f.tree.freezer(f.id)
 	if err := os.WriteFile(file, []byte(freeze), 0); err != nil {
-		return fmt.Errorf("freeze sandbox %s: %w", f.id, err)
+		return false, fmt.Errorf("freeze sandbox %s: %w", f.id, err)
 	}
-	end := time.Now().Add(patience)
-	for !f.tree.frozen(f.id) {
+	for end := time.Now().Add(patience); !f.tree.frozen(f.id); time.Sleep(pause) {
 		if time.Now().After(end) || ctx.Err() != nil {
-			return errors.Join(fmt.Errorf("freeze sandbox %s: a process does not stop", f.id), f.Thaw())
+			return false, nil
 		}
-		time.Sleep(200 * time.Microsecond)
 	}
-	return nil
+	return true, nil
 }
 
 // Thaw lets the sandbox go on; one that goes on already, or has gone, is fine.
