@@ -203,11 +203,13 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec
 	if err != nil {
 		return "", fmt.Errorf("unpack: %w", err)
 	}
-	handler := images.Handlers(told, s.fetchAnew(remotes.FetchHandler(store, fetcher)), children)
+	var fetches awaited
+	handler := images.Handlers(told, fetches.handler(s.fetchAnew(remotes.FetchHandler(store, fetcher))), children)
 	err = images.Dispatch(ctx, unpacker.Unpack(handler), nil, desc)
 	if _, unpackErr := unpacker.Wait(); err == nil {
 		err = unpackErr
 	}
+	fetches.end()
 	if err != nil {
 		if errors.Is(err, errdefs.ErrNotFound) && images.IsIndexType(desc.MediaType) {
 			if _, platformErr := s.manifest(ctx, desc, platform); errors.Is(platformErr, ErrPlatform) {
@@ -217,6 +219,31 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec
 		return "", err
 	}
 	return s.manifest(ctx, desc, platform)
+}
+
+// awaited is a handler whose end can be waited for: an unpacker that fails leaves
+// its fetches running, with the files that they write.
+type awaited struct {
+	running sync.RWMutex
+	ended   bool
+}
+
+func (a *awaited) handler(h images.HandlerFunc) images.HandlerFunc {
+	return func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		a.running.RLock()
+		defer a.running.RUnlock()
+		if a.ended {
+			return nil, context.Canceled
+		}
+		return h(ctx, d)
+	}
+}
+
+// end returns when none runs; none begins any more.
+func (a *awaited) end() {
+	a.running.Lock()
+	defer a.running.Unlock()
+	a.ended = true
 }
 
 // unpackOption unpacks layers for the platform into the snapshotter.

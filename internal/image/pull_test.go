@@ -119,11 +119,16 @@ func (h *fakeHub) fail(f func(http.ResponseWriter, *http.Request) bool) { h.faul
 
 func openStore(t *testing.T, dir string, h *fakeHub) *Store {
 	t.Helper()
+	return openPatient(t, dir, h, 300*time.Millisecond)
+}
+
+func openPatient(t *testing.T, dir string, h *fakeHub, stall time.Duration) *Store {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("unpacking images keeps their owners, so this test must run as root")
 	}
 	s, err := Open(t.Context(), Options{
-		Dir: dir, Mirrors: map[string][]Mirror{"docker.io": {{URL: h.URL}}}, Stall: 300 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Dir: dir, Mirrors: map[string][]Mirror{"docker.io": {{URL: h.URL}}}, Stall: stall, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

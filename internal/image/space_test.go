@@ -45,7 +45,7 @@ func TestAPullEndsBeforeItFillsTheDisk(t *testing.T) {
 		}
 		return true
 	})
-	s := openStore(t, dir, h)
+	s := openPatient(t, dir, h, 20*time.Second)
 	defer closeStore(t, s)
 	before, err := space.Free(dir)
 	if err != nil {

@@ -15,12 +15,13 @@ import (
 	"time"
 )
 
-// alone waits until no other run of the tests on this machine has the link, which
-// an abstract socket stands for.
-func alone(t testing.TB, link string) {
+// alone waits until no other test on this machine has such a network, which an
+// abstract socket stands for: links, routes and what is the default of the
+// machine are there once.
+func alone(t testing.TB) {
 	t.Helper()
 	for {
-		l, err := net.Listen("unix", "@daytona-beyond-"+link)
+		l, err := net.Listen("unix", "@daytona-beyond")
 		if err == nil {
 			t.Cleanup(func() { l.Close() })
 			return
@@ -31,7 +32,7 @@ func alone(t testing.TB, link string) {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-t.Context().Done():
-			t.Fatal("another run of this test has the link ", link)
+			t.Fatal("another test has a network of this kind")
 		}
 	}
 }
@@ -43,7 +44,7 @@ func alone(t testing.TB, link string) {
 // returns the namespace's name and goes with the test.
 func Network(t testing.TB, link string, addresses ...netip.Addr) (namespace string) {
 	t.Helper()
-	alone(t, link)
+	alone(t)
 	run := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
