@@ -97,6 +97,7 @@ func (a *app) forward(ctx context.Context, s *daytona.Sandbox, host string, all 
 					return
 				}
 				conns.Go(func() {
+					defer conn.Close()
 					if err := carry(ctx, conn, s, f.port); err != nil && ctx.Err() == nil {
 						fmt.Fprintln(a.program.Err, "Error: "+describe(err))
 					}
@@ -115,9 +116,9 @@ func (a *app) forward(ctx context.Context, s *daytona.Sandbox, host string, all 
 	}
 }
 
-// carry connects conn to the port until either ends, or ctx does.
+// carry connects conn to the port until either ends, or ctx does. It may leave conn
+// open when it fails.
 func carry(ctx context.Context, conn net.Conn, s *daytona.Sandbox, port int) error {
-	defer conn.Close()
 	remote, err := s.DialPort(ctx, port)
 	if err != nil {
 		return err
