@@ -37,6 +37,7 @@ type Local struct {
 	slots    *slot.Pool
 	boot     string // id of this boot of the machine
 	purged   bool   // nothing is left to come back to
+	clocks   bool   // sandboxes have their own
 	files    uint64 // that a process of a sandbox may raise its limit to
 
 	starts chan struct{} // bounds the starts at one time
@@ -161,6 +162,11 @@ func (l *Local) prepare() error {
 		return err
 	}
 	l.openDevices()
+	if err := tryOwnClock(); err != nil {
+		l.Log.Warn("the uptime in sandboxes is the machine's", "err", err)
+	} else {
+		l.clocks = true
+	}
 	if l.files, err = raiseFiles(); err != nil {
 		return err
 	}

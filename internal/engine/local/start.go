@@ -194,8 +194,10 @@ func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.
 	if err := l.writeSpec(b); err != nil {
 		return 0, err
 	}
-	if err := ownClock(); err != nil {
-		return 0, err
+	if l.clocks {
+		if err := ownClock(); err != nil {
+			return 0, err
+		}
 	}
 	return l.runtime.run(ctx, b.spec.ID, b.dir, listener, config)
 }

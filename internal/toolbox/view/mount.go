@@ -42,12 +42,14 @@ func Mount(group *cgroup.Group, start time.Time) error {
 	if _, err := os.ReadDir(boot.View); err != nil {
 		return fmt.Errorf("list FUSE: %w", err)
 	}
+	var failed []error
 	for _, file := range files {
-		if err := unix.Mount(filepath.Join(boot.View, file.name), file.path, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("bind %s: %w", file.path, err)
+		err := unix.Mount(filepath.Join(boot.View, file.name), file.path, "", unix.MS_BIND, "")
+		if err != nil && !errors.Is(err, unix.ENOENT) { // a kernel without swap has no /proc/swaps
+			failed = append(failed, fmt.Errorf("bind %s: %w", file.path, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // mountKernel mounts a second proc and sysfs, over which nothing is bound. The
