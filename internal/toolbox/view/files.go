@@ -1,8 +1,6 @@
 package view
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // file is one that the sandbox sees in place of the kernel's.
 type file struct {
@@ -12,7 +10,7 @@ type file struct {
 	long  bool // it can be longer than a page
 }
 
-// files are all of them. The first number of an inode is that of the root.
+// files are all of them.
 var files = []file{
 	{"meminfo", "/proc/meminfo", (*View).meminfo, false},
 	{"cpuinfo", "/proc/cpuinfo", (*View).cpuinfo, true},

@@ -57,10 +57,11 @@ func (f *filesystem) serve(device string) error {
 
 func (*filesystem) String() string { return "daytona" }
 
-func inode(i int) uint64 { return uint64(i) + 2 }
+// inode is the number of a file; that of the directory is the kernel's choice.
+func inode(i int) uint64 { return fuse.FUSE_ROOT_ID + 1 + uint64(i) }
 
 func (f *filesystem) file(node uint64) (file, bool) {
-	i := int(node) - 2
+	i := int(node) - int(inode(0))
 	if i < 0 || i >= len(files) {
 		return file{}, false
 	}

@@ -6,11 +6,15 @@ import (
 	"time"
 )
 
-// look brings the usage up to date. It is false when the group tells nothing.
+// look brings the usage up to date and calls with while nobody changes it. It
+// is false when the group tells nothing.
 func (v *View) look(with func()) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	used, ok := v.group.CPU()
 	if ok {
-		v.usage.look(time.Now(), used, v.group.Cores(), with)
+		v.usage.look(time.Now(), used, v.group.Cores())
+		with()
 	}
 	return ok
 }

@@ -2,7 +2,6 @@ package view
 
 import (
 	"math"
-	"sync"
 	"time"
 
 	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
@@ -11,7 +10,6 @@ import (
 // usage turns the group's processor time, which only grows, into what /proc
 // tells of processors. It is brought up to date when somebody reads.
 type usage struct {
-	mu   sync.Mutex
 	last time.Time
 	used cgroup.CPU
 
@@ -33,11 +31,8 @@ const shortest = 10 * time.Millisecond
 // since begins to count at the start of the sandbox, when nothing was used.
 func since(start time.Time) *usage { return &usage{last: start} }
 
-// look brings u up to date and calls with while nobody changes it.
-func (u *usage) look(at time.Time, used cgroup.CPU, cores int, with func()) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	defer with()
+// look brings u up to date.
+func (u *usage) look(at time.Time, used cgroup.CPU, cores int) {
 	u.now = cores
 	for len(u.cores) < cores {
 		u.cores = append(u.cores, core{})

@@ -11,6 +11,7 @@ package view
 
 import (
 	"os"
+	"sync"
 
 	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 )
@@ -19,7 +20,9 @@ import (
 type View struct {
 	group  *cgroup.Group
 	kernel *os.Root // its own proc, see mountKernel
-	usage  *usage
+
+	mu    sync.Mutex
+	usage *usage
 }
 
 // machine reads one of the kernel's own files, "" for none. The agent must not

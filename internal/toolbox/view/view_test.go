@@ -118,16 +118,15 @@ func TestCountersOnlyGrow(t *testing.T) {
 		busy  float64 // cores
 	}{{1, 0.5}, {2, 1}, {2, 2}, {4, 0}, {1, 1}, {1, 1.2}, {2, 0}} {
 		used.User += time.Duration(step.busy * float64(time.Second))
-		u.look(start.Add(time.Duration(i+1)*time.Second), used, step.cores, func() {
-			now := u.total()
-			if now.user < before.user || now.idle < before.idle {
-				t.Errorf("step %d: %+v after %+v", i, now, before)
-			}
-			if want := time.Duration(max(0, float64(step.cores)-step.busy) * float64(time.Second)); (now.idle - before.idle - want).Abs() > time.Millisecond {
-				t.Errorf("step %d: idle for %v, not %v", i, now.idle-before.idle, want)
-			}
-			before = now
-		})
+		u.look(start.Add(time.Duration(i+1)*time.Second), used, step.cores)
+		now := u.total()
+		if now.user < before.user || now.idle < before.idle {
+			t.Errorf("step %d: %+v after %+v", i, now, before)
+		}
+		if want := time.Duration(max(0, float64(step.cores)-step.busy) * float64(time.Second)); (now.idle - before.idle - want).Abs() > time.Millisecond {
+			t.Errorf("step %d: idle for %v, not %v", i, now.idle-before.idle, want)
+		}
+		before = now
 	}
 	if before.user != used.User {
 		t.Errorf("%v of %v used are told", before.user, used.User)
@@ -138,7 +137,7 @@ func TestTheLoadIsThatOfAnHour(t *testing.T) {
 	start := time.Now()
 	u := since(start)
 	used := cgroup.CPU{User: time.Hour, Throttled: time.Hour}
-	u.look(start.Add(time.Hour), used, 1, func() {})
+	u.look(start.Add(time.Hour), used, 1)
 	for i, l := range u.load {
 		if l < 1.9 || l > 2 {
 			t.Errorf("average %d is %v", i, l)
@@ -147,7 +146,7 @@ func TestTheLoadIsThatOfAnHour(t *testing.T) {
 	if u.running != 2 {
 		t.Errorf("%d run", u.running)
 	}
-	u.look(start.Add(time.Hour+time.Minute), used, 1, func() {})
+	u.look(start.Add(time.Hour+time.Minute), used, 1)
 	if u.load[0] > 0.8 || u.load[2] < 1.7 {
 		t.Errorf("a minute later it is %v", u.load)
 	}
