@@ -199,6 +199,42 @@ func TestASandboxRunsOnItsImageAndKeepsItsDisk(t *testing.T) {
 	}
 }
 
+func TestASandboxThatIsStartedAgainHasItsAddress(t *testing.T) {
+	f := open(t, nil)
+	s := f.create(nil)
+	had := f.slot(s.ID)
+	restart := func() int {
+		t.Helper()
+		if err := f.Stop(t.Context(), s.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Start(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		return f.slot(s.ID)
+	}
+	if now := restart(); now != had {
+		t.Errorf("slot %d, before %d", now, had)
+	}
+	f.has(s.ID, "ip -4 addr show dev eth0", f.slots.Adopt(had, false).Guest.String()+"/")
+	f.has(f.create(nil).ID, "echo another", "another")
+
+	// Where another has it, the sandbox takes what there is.
+	if err := f.Stop(t.Context(), s.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := f.slots.TakeAgain(had)
+	if err != nil || taken.Index != had {
+		t.Fatal(taken, err)
+	}
+	if now := restart(); now == had {
+		t.Errorf("two sandboxes have slot %d", now)
+	}
+	if err := f.slots.Release(taken); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestANewEngineTakesOverRunningSandboxes(t *testing.T) {
 	f := open(t, nil)
 	s, other := f.create(nil), f.create(nil)

@@ -56,7 +56,7 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s, err := l.slots.Take()
+	s, err := l.takeSlot(spec.ID)
 	if errors.Is(err, slot.ErrNone) {
 		return fmt.Errorf("%w: %w", engine.ErrNoSlot, err)
 	}
@@ -88,6 +88,15 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 		return err
 	}
 	return l.attach(spec.ID, r)
+}
+
+// takeSlot takes a slot, for a sandbox that is started again the one it had:
+// clusters and databases inside write down the address of their machine.
+func (l *Local) takeSlot(id string) (*slot.Slot, error) {
+	if r, err := l.readRecord(id); err == nil {
+		return l.slots.TakeAgain(r.Slot)
+	}
+	return l.slots.Take()
 }
 
 func (l *Local) image(ctx context.Context, digest string) (*image.Image, error) {

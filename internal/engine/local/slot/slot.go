@@ -163,6 +163,21 @@ func (p *Pool) Take() (*Slot, error) {
 	return p.make()
 }
 
+// TakeAgain is Take for a sandbox that had a slot before: the same one, with its
+// addresses, unless another has it now.
+func (p *Pool) TakeAgain(index int) (*Slot, error) {
+	p.mu.Lock()
+	free := index >= 0 && index < Slots && !p.used[index]
+	if free {
+		p.used[index] = true
+	}
+	p.mu.Unlock()
+	if !free {
+		return p.Take()
+	}
+	return p.prepare(index)
+}
+
 // Adopt returns the slot of a sandbox that runs, with IPv6 when it was made so.
 func (p *Pool) Adopt(index int, six bool) *Slot { return p.net.slot(index, six) }
 
@@ -219,11 +234,16 @@ func (p *Pool) reserve() (int, error) {
 	return 0, ErrNone
 }
 
-func (p *Pool) make() (_ *Slot, err error) {
+func (p *Pool) make() (*Slot, error) {
 	index, err := p.reserve()
 	if err != nil {
 		return nil, err
 	}
+	return p.prepare(index)
+}
+
+// prepare makes the slot of an index that is reserved.
+func (p *Pool) prepare(index int) (_ *Slot, err error) {
 	s := p.net.slot(index, p.six.Load())
 	defer func() {
 		if err != nil {
