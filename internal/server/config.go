@@ -43,6 +43,7 @@ type Config struct {
 	Subnet          netip.Prefix // of the sandboxes
 	Subnet6         netip.Prefix // likewise, IPv6; the zero value is the engine's choice
 	NoIPv6          bool         // sandboxes have none
+	HostSysctls     string       // one of the HostSysctls constants
 	Bandwidth       int64        // of each sandbox and step of a build, in bits per second each way; 0 is no limit
 	LogLevel        slog.Level
 	LogFormat       string
@@ -71,8 +72,12 @@ const (
 	DefaultImageAuto   = "auto"
 	DefaultImageDebian = "debian"
 	DefaultImageNone   = "none"
-	LogText            = "text"
-	LogJSON            = "json"
+
+	HostSysctlsKubernetes = "kubernetes"
+	HostSysctlsKeep       = "keep"
+
+	LogText = "text"
+	LogJSON = "json"
 )
 
 // defaultFile is read when it is there and no other is named.

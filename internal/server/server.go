@@ -147,7 +147,8 @@ func (s *server) open(ctx context.Context) error {
 	s.metrics = newMetrics(s.version, s.clock)
 	s.engine, err = s.machine.openEngine(ctx, local.Options{
 		DataDir: s.DataDir, RuntimeDir: s.RuntimeDir, Images: s.images, Runtime: s.Runtime, DiskSize: s.DiskSize,
-		Slots: s.NetworkSlots, Subnet: s.Subnet, Subnet6: s.Subnet6, NoIPv6: s.NoIPv6, Bandwidth: s.Bandwidth, ExtraCA: trusted, Version: s.version, Log: s.log,
+		Slots: s.NetworkSlots, Subnet: s.Subnet, Subnet6: s.Subnet6, NoIPv6: s.NoIPv6, Bandwidth: s.Bandwidth,
+		Sysctls: s.HostSysctls == HostSysctlsKubernetes, ExtraCA: trusted, Version: s.version, Log: s.log,
 		OutOfMemory: s.metrics.outOfMemory,
 	})
 	if err != nil {

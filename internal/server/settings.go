@@ -187,6 +187,13 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "host-sysctls", fallback: HostSysctlsKubernetes, usage: "`what` to do with the machine's settings that kubelets in sandboxes need, such as vm.overcommit_memory=1: kubernetes sets them, keep leaves them", allowed: "kubernetes or keep",
+		set: func(c *Config, s string) bool {
+			c.HostSysctls = s
+			return s == HostSysctlsKubernetes || s == HostSysctlsKeep
+		},
+	},
+	{
 		key: "limited-egress", list: true, usage: "`domain` or network that is reached by sandboxes which say nothing of the network, in organizations whose sandboxes are limited by default (repeatable; default: nothing is)", allowed: "a domain such as pypi.org or *.example.com, or a network such as 192.0.2.0/24 or 2001:db8::/32",
 		set: func(c *Config, s string) bool {
 			c.LimitedEgress = append(c.LimitedEgress, s)

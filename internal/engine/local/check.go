@@ -50,6 +50,7 @@ func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
 		checkNftables(),
 		checkDevice("/dev/fuse", "fuse", "FUSE filesystems in sandboxes, where programs see the machine's cores and memory"),
 		checkDevice("/dev/net/tun", "tun", "VPNs and rootless container networks in sandboxes"),
+		checkKubernetes(),
 		checkDataDir(dataDir),
 	}
 }
@@ -202,6 +203,32 @@ func checkDevice(path, module, use string) Requirement {
 	r := Requirement{Name: path, OK: err == nil, Optional: true, Detail: "is there"}
 	if !r.OK {
 		r.Detail = fmt.Sprintf("is missing: no %s; load the module: modprobe %s", use, module)
+	}
+	return r
+}
+
+// checkKubernetes looks for what container networks load on a machine and
+// cannot load in a sandbox. The server loads none of it: br_netfilter changes
+// what the machine's own bridges let through.
+func checkKubernetes() Requirement {
+	r := Requirement{Name: "Kubernetes inside", Optional: true}
+	var missing []string
+	for _, m := range []struct{ module, sign string }{
+		{"br_netfilter", "/proc/sys/net/bridge"},
+		{"ip_tables", "/proc/net/ip_tables_names"},
+		{"vxlan", "/sys/module/vxlan"},
+	} {
+		if _, err := os.Stat(m.sign); err != nil {
+			missing = append(missing, m.module)
+		}
+	}
+	r.OK, r.Detail = len(missing) == 0, "bridges, VXLAN and iptables are known to the kernel"
+	if !r.OK {
+		r.Detail = "some of its networks will not work; load the modules: modprobe -a " + strings.Join(missing, " ")
+		return r
+	}
+	for _, s := range differ(kubernetes) {
+		r.Detail += "; the server will set " + s.String() + " (see host-sysctls)"
 	}
 	return r
 }

@@ -167,6 +167,9 @@ func (l *Local) prepare() error {
 	} else {
 		l.clocks = true
 	}
+	if l.Sysctls {
+		l.setSysctls()
+	}
 	if l.files, err = raiseFiles(); err != nil {
 		return err
 	}

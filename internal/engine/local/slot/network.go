@@ -52,7 +52,7 @@ func newNetwork(c Config) (network, error) {
 	if err := n.prepare6(c); err != nil {
 		return n, err
 	}
-	return n, setSysctl(forward, "1")
+	return n, SetSysctl(forward, "1")
 }
 
 // free fails when the machine's network already uses the subnet.
@@ -126,7 +126,7 @@ func (n network) addLink(s *Slot) error {
 		return fmt.Errorf("add link %s: %w", name, err)
 	}
 	// No packet with another source than the slot's.
-	if err := setSysctl("net/ipv4/conf/"+name+"/rp_filter", "1"); err != nil {
+	if err := SetSysctl("net/ipv4/conf/"+name+"/rp_filter", "1"); err != nil {
 		return err
 	}
 	if err := setLink6(name, s.Guest6.IsValid()); err != nil {
@@ -279,15 +279,15 @@ func uplinkMTU() int {
 	return fallback
 }
 
-// sysctl reads a value below /proc/sys.
-func sysctl(key string) (string, error) {
+// Sysctl reads a value below /proc/sys.
+func Sysctl(key string) (string, error) {
 	now, err := os.ReadFile(filepath.Join("/proc/sys", key))
 	return strings.TrimSpace(string(now)), err
 }
 
-// setSysctl writes a value below /proc/sys unless it is there already.
-func setSysctl(key, value string) error {
-	now, err := sysctl(key)
+// SetSysctl writes a value below /proc/sys unless it is there already.
+func SetSysctl(key, value string) error {
+	now, err := Sysctl(key)
 	if err == nil && now != value {
 		err = os.WriteFile(filepath.Join("/proc/sys", key), []byte(value), 0)
 	}

@@ -96,7 +96,7 @@ func setLink6(name string, with6 bool) error {
 		values = map[string]string{"disable_ipv6": "0", "addr_gen_mode": "1", "accept_ra": "0", "accept_redirects": "0"}
 	}
 	for key, value := range values {
-		if err := setSysctl(conf6+name+"/"+key, value); err != nil && (with6 || !errors.Is(err, os.ErrNotExist)) {
+		if err := SetSysctl(conf6+name+"/"+key, value); err != nil && (with6 || !errors.Is(err, os.ErrNotExist)) {
 			return err
 		}
 	}

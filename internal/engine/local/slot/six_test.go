@@ -70,7 +70,7 @@ func TestNeighboursFindEachOtherAndNothingElse(t *testing.T) {
 	before := hostIP(t, "-6", "route", "show", "dev", link) + hostIP(t, "-6", "addr", "show", "dev", link)
 	// For the control the kernel is told to listen: only the rules are left.
 	for _, key := range []string{"accept_ra", "accept_redirects"} {
-		if err := setSysctl(conf6+link+"/"+key, "2"); err != nil {
+		if err := SetSysctl(conf6+link+"/"+key, "2"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,11 +151,11 @@ func TestWithoutIPv6ASlotHasNone(t *testing.T) {
 		t.Error("IPv4 does not work")
 	}
 	link := p.net.linkName(s.Index)
-	if value, err := sysctl(conf6 + link + "/disable_ipv6"); err != nil || value != "1" {
+	if value, err := Sysctl(conf6 + link + "/disable_ipv6"); err != nil || value != "1" {
 		t.Errorf("IPv6 of %s is disabled: %q, %v", link, value, err)
 	}
 	// Nor when it takes one itself, and the host's end had IPv6.
-	if err := setSysctl(conf6+link+"/disable_ipv6", "0"); err != nil {
+	if err := SetSysctl(conf6+link+"/disable_ipv6", "0"); err != nil {
 		t.Fatal(err)
 	}
 	hostIP(t, "addr", "add", p.net.host6(s.Index).String()+"/127", "dev", link, "nodad")
@@ -331,7 +331,7 @@ func TestForwardingLeavesWhatRoutersSay(t *testing.T) {
 			}
 		}
 		for key, want := range map[string]string{"all/forwarding": "1", "up0/forwarding": "0", "default/forwarding": "0", "up0/accept_ra": "1", "default/accept_ra": "1"} {
-			if value, err := sysctl(conf6 + key); err != nil || value != want {
+			if value, err := Sysctl(conf6 + key); err != nil || value != want {
 				t.Errorf("%s is %q, %v, want %s", key, value, err, want)
 			}
 		}

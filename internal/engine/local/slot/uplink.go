@@ -95,10 +95,10 @@ const conf6 = "net/ipv6/conf/" // below /proc/sys
 // forward6 makes the kernel forward IPv6 that arrives by a link. Since Linux
 // 6.17 that is possible for one link; before, for all of them.
 func forward6(link string) error {
-	if value, err := sysctl(conf6 + "all/forwarding"); err != nil || value == "1" {
+	if value, err := Sysctl(conf6 + "all/forwarding"); err != nil || value == "1" {
 		return err
 	}
-	err := setSysctl(conf6+link+"/force_forwarding", "1")
+	err := SetSysctl(conf6+link+"/force_forwarding", "1")
 	if errors.Is(err, os.ErrNotExist) {
 		return forwardAll6()
 	}
@@ -119,22 +119,22 @@ func forwardAll6() error {
 	var hosts, accepting []string // keys
 	for _, l := range links {
 		forwarding, accept := conf6+l.Name()+"/forwarding", conf6+l.Name()+"/accept_ra"
-		if value, err := sysctl(forwarding); err != nil || value != "0" || l.Name() == "all" {
+		if value, err := Sysctl(forwarding); err != nil || value != "0" || l.Name() == "all" {
 			continue // also a link that is gone
 		}
 		hosts = append(hosts, forwarding)
-		if value, err := sysctl(accept); err != nil || value != "1" {
+		if value, err := Sysctl(accept); err != nil || value != "1" {
 			continue
 		}
 		accepting = append(accepting, accept)
-		if err := setSysctl(accept, "2"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := SetSysctl(accept, "2"); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	errs := []error{setSysctl(conf6+"all/forwarding", "1")}
+	errs := []error{SetSysctl(conf6+"all/forwarding", "1")}
 	back := func(keys []string, value string) {
 		for _, key := range keys {
-			if err := setSysctl(key, value); !errors.Is(err, os.ErrNotExist) {
+			if err := SetSysctl(key, value); !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}
 		}
