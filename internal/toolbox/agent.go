@@ -40,6 +40,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	becomeReaper()
 	spareThreads(16)
 	shown := showSize(group)
+	shareMounts() // after the last that the agent makes
 
 	removeStalePIDs("/run")
 

@@ -69,9 +69,6 @@ func (l *Local) ociSpec(b *bundle) *specs.Spec {
 				"net.ipv4.ping_group_range":           fmt.Sprintf("0 %d", slot.IDs-1),
 			},
 			Seccomp: seccompFilter(runtime.GOARCH),
-			// Kubernetes inside shares mounts with its pods; the sandbox's own
-			// user namespace keeps them from going further out.
-			RootfsPropagation: "shared",
 		},
 	}
 }
