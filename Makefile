@@ -10,7 +10,7 @@ TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs iproute2 procps python3 py
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: quickstart test test-images build up down lint unit race conformance packages test-packages
+.PHONY: quickstart test test-images test-kubernetes build up down lint unit race conformance packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
 quickstart: packages build
@@ -75,6 +75,10 @@ conformance: bin/daytona bin/registry
 ## test-images: both variants of the default image, built and proved in sandboxes; takes GiBs and minutes
 test-images: bin/daytona bin/registry
 	scripts/test-images
+
+## test-kubernetes: a Kubernetes built from source, proved in a sandbox; takes minutes, the first time ten
+test-kubernetes: bin/daytona bin/registry
+	scripts/test-kubernetes
 
 ## race: the tests with the race detector
 race:

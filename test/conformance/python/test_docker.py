@@ -5,11 +5,7 @@ The image is Debian's Docker (test/fixtures); there is no hub to pull from, so
 nginx:alpine and the others are loaded from an archive of busybox.
 """
 
-import hashlib
-import io
-import json
 import os
-import tarfile
 import urllib.request
 from collections.abc import Iterator
 
@@ -17,49 +13,8 @@ import pytest
 from daytona import CreateSandboxFromSnapshotParams, CreateSnapshotParams, Daytona, Resources, Sandbox
 
 from beyond import ADDRESS, LARGE, network
+from busybox import SERVE, archive, image
 from test_preview import fetch
-
-# A web server in place of nginx's, on the same port and in the foreground.
-SERVE = 'trap "exit 0" TERM; mkdir -p /www; hostname >/www/index.html; httpd -f -p 80 -h /www & wait $!'
-APPLETS = "cat df echo free head hostname httpd ip ls mkdir mount sh sleep tail touch wc wget whoami".split()
-
-
-def busybox() -> tuple[bytes, bytes]:
-    """The configuration and the layer of an image of busybox."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        for folder in ["bin", "etc", "tmp"]:
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        tar.add("/bin/busybox", "bin/busybox")
-        for applet in APPLETS:
-            entry = tarfile.TarInfo(f"bin/{applet}")
-            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(entry)
-    config = json.dumps(
-        {
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
-            "os": "linux",
-            "config": {"Env": ["PATH=/bin"], "Cmd": ["sh", "-c", SERVE]},
-            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer.getvalue()).hexdigest()]},
-        }
-    ).encode()
-    return config, layer.getvalue()
-
-
-def busybox_archive(*tags: str) -> bytes:
-    """The image as `docker save` would write it."""
-    config, layer = busybox()
-    name = hashlib.sha256(config).hexdigest() + ".json"
-    manifest = json.dumps([{"Config": name, "RepoTags": list(tags), "Layers": ["layer.tar"]}]).encode()
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, content in [(name, config), ("layer.tar", layer), ("manifest.json", manifest)]:
-            entry = tarfile.TarInfo(path)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
 
 
 def run(sandbox: Sandbox, command: str, timeout: int = 120) -> str:
@@ -102,7 +57,7 @@ def docker(daytona: Daytona) -> Iterator[Sandbox]:
     )
     sandbox = daytona.create(CreateSandboxFromSnapshotParams(snapshot="docker-dind"), timeout=120)
     await_docker(sandbox)
-    sandbox.fs.upload_file(busybox_archive("nginx:alpine", "busybox:1"), "images.tar")
+    sandbox.fs.upload_file(archive(SERVE, "nginx:alpine", "busybox:1"), "images.tar")
     run(sandbox, "docker load -i images.tar")
     yield sandbox
     sandbox.delete()
@@ -163,7 +118,7 @@ def test_build(docker: Sandbox):
 
 # The way out takes smaller packets than Docker's networks.
 def test_pulls_and_transfers_over_a_smaller_mtu(docker: Sandbox):
-    config, layer = busybox()
+    config, layer = image(SERVE)
     with network("dtout4", 1300, config, layer) as registry:
         run(
             docker,
