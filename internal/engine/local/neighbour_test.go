@@ -39,7 +39,7 @@ func TestABombHurtsOnlyItsOwnSandbox(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			// The machine is shared: what counts is that the neighbour is well
 			// once while the bomb goes off.
-			const attempts = 3
+			const attempts = 5
 			for i := range attempts {
 				beside, calm := f.besideBomb(t, neighbour.ID, b.command)
 				t.Logf("95 of 100 commands beside it within %v, without it %v", beside, calm)
@@ -56,6 +56,7 @@ func TestABombHurtsOnlyItsOwnSandbox(t *testing.T) {
 
 // besideBomb is what the slowest commands in the neighbour take while another
 // sandbox does its worst, at the best moment of it, and what they take without.
+// It is an hour when the bomb ended before anything was measured.
 func (f *fixture) besideBomb(t *testing.T, neighbour, command string) (beside, calm time.Duration) {
 	t.Helper()
 	s := f.create(func(s *engine.Spec) { s.User, s.Resources.Disk = "root", 128<<20 })
@@ -68,18 +69,15 @@ func (f *fixture) besideBomb(t *testing.T, neighbour, command string) (beside, c
 	}()
 	time.Sleep(200 * time.Millisecond)
 	beside = time.Hour
-	for ended, rounds := false, 0; !ended; {
+	for ended := false; !ended; {
 		took := f.slowest(neighbour, 60)
 		select {
 		case err := <-done:
 			if ended = true; err != nil {
 				t.Errorf("the sandbox does not answer: %v", err)
 			}
-			if rounds == 0 {
-				t.Error("the bomb ended before anything was measured")
-			}
 		default:
-			beside, rounds = min(beside, took), rounds+1
+			beside = min(beside, took)
 		}
 	}
 	calm = max(calm, f.slowest(neighbour, 60)) // other work on the machine comes and goes

@@ -169,7 +169,7 @@ func TestSlotsGetIPv6WhenTheMachineDoes(t *testing.T) {
 	p := open(t, 2)
 	ready := func(with6 bool) bool {
 		t.Helper()
-		for range 200 {
+		for range 1500 {
 			p.mu.Lock()
 			n := 0
 			for _, s := range p.ready {
