@@ -39,6 +39,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	terminate := signals()
 	becomeReaper()
 	spareThreads(16)
+	limitFiles(cfg.OpenFiles)
 	shown := showSize(group)
 	shareMounts() // after the last that the agent makes
 
@@ -121,6 +122,18 @@ func removeStalePIDs(dir string) {
 		}
 		return nil
 	})
+}
+
+// limitFiles sets the soft limit of the agent and what it starts.
+func limitFiles(soft uint64) {
+	var now unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now)
+	if err == nil && soft > 0 {
+		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(soft, now.Max), Max: now.Max})
+	}
+	if err != nil {
+		slog.Warn("limit open files", "error", err)
+	}
 }
 
 // signals returns a channel that is closed by SIGTERM. Signals that would end a

@@ -42,6 +42,7 @@ func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
 		checkRuntime(ctx, ociRuntime),
 		checkCgroups(),
 		checkUserNamespaces(),
+		checkProgram("/usr/bin/unshare", "util-linux", false),
 		checkTimeNamespaces(),
 		checkFilesystem("overlay", "overlayfs", false, "load the module: modprobe overlay"),
 		checkFilesystem("btrfs", "btrfs", true, "without it sandboxes' disks are not limited; load the module: modprobe btrfs"),

@@ -11,6 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mayLimit tells whether this process, and the OCI runtime with it, may set
+// limits of processes in a user namespace that another user made. Without
+// CAP_SYS_RESOURCE, as in most containers, it may not.
+func mayLimit() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+}
+
 // raiseFiles lifts the hard limit on open files, which nobody can in a user
 // namespace, to what container engines ask for, and returns it. Without
 // CAP_SYS_RESOURCE the limit stays as it is.

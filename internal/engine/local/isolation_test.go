@@ -94,6 +94,17 @@ func TestNeighboursAndTheHostsSocketsAreOutOfReach(t *testing.T) {
 	f.has(one.ID, "cat /tmp/mine; echo exit $?", "exit 1")
 }
 
+// The kernel counts message queues for each user in all namespaces that he made,
+// and inotify instances, pending signals and more in the same way.
+func TestASandboxLeavesOthersWhatTheKernelCountsForUsers(t *testing.T) {
+	f := open(t, nil)
+	asRoot := func(s *engine.Spec) { s.User = "root" }
+	one, two := f.create(asRoot), f.create(asRoot)
+	const fill = "for i in $(seq 100); do true >/dev/mqueue/$i || break; done 2>/dev/null; ls /dev/mqueue | wc -l"
+	f.has(one.ID, "n=$("+fill+"); [ $n -gt 1 ] && [ $n -lt 100 ] && echo all", "all")
+	f.has(two.ID, "n=$("+fill+"); [ $n -gt 1 ] && echo enough", "enough")
+}
+
 func TestARebootInsideEndsOnlyTheSandbox(t *testing.T) {
 	f := open(t, nil)
 	one, two := f.create(func(s *engine.Spec) { s.User = "root" }), f.create(nil)

@@ -29,16 +29,17 @@ import (
 // Local is the engine of this machine. It implements engine.Engine.
 type Local struct {
 	Options
-	dir      string // of this instance, below RuntimeDir
-	runtime  ociRuntime
-	instance *instance.Instance
-	disks    disk.Pool
-	cgroups  *cgroup.Tree
-	slots    *slot.Pool
-	boot     string // id of this boot of the machine
-	purged   bool   // nothing is left to come back to
-	clocks   bool   // sandboxes have their own
-	files    uint64 // that a process of a sandbox may raise its limit to
+	dir         string // of this instance, below RuntimeDir
+	runtime     ociRuntime
+	instance    *instance.Instance
+	disks       disk.Pool
+	cgroups     *cgroup.Tree
+	slots       *slot.Pool
+	boot        string // id of this boot of the machine
+	purged      bool   // nothing is left to come back to
+	clocks      bool   // sandboxes have their own
+	files       uint64 // that a process of a sandbox may raise its limit to
+	agentLimits bool   // the agent sets it, since the OCI runtime may not
 
 	starts chan struct{} // bounds the starts at one time
 	exits  chan engine.Exit
@@ -170,6 +171,7 @@ func (l *Local) prepare() error {
 	if l.Sysctls {
 		l.setSysctls()
 	}
+	l.agentLimits = !mayLimit()
 	if l.files, err = raiseFiles(); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (l *Local) ociSpec(b *bundle) *specs.Spec {
 			Capabilities: &specs.LinuxCapabilities{
 				Bounding: capabilities, Effective: capabilities, Permitted: capabilities,
 			},
-			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: l.files / 16, Hard: l.files}},
+			Rlimits: l.rlimits(),
 		},
 		Root:     &specs.Root{Path: filepath.Join(l.dir, rootTarget)},
 		Hostname: b.spec.Hostname,
@@ -72,6 +72,17 @@ func (l *Local) ociSpec(b *bundle) *specs.Spec {
 		},
 	}
 }
+
+// rlimits are those that the OCI runtime sets; the agent does where it may not.
+func (l *Local) rlimits() []specs.POSIXRlimit {
+	if l.agentLimits {
+		return nil
+	}
+	return []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: l.openFiles(), Hard: l.files}}
+}
+
+// openFiles is what a process may open unless it raises its limit.
+func (l *Local) openFiles() uint64 { return l.files / 16 }
 
 // fdPath is a descriptor of this process as another process opens it.
 func fdPath(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }

@@ -245,10 +245,14 @@ func (l *Local) bootConfig(b *bundle) (*os.File, error) {
 	for key, value := range b.spec.Env {
 		env[key] = value
 	}
-	text, err := json.Marshal(boot.Config{
+	config := boot.Config{
 		SandboxID: b.spec.ID, User: b.spec.User, WorkDir: b.image.Config.WorkDir,
 		Env: env, Entrypoint: b.spec.Entrypoint, Version: l.Version,
-	})
+	}
+	if l.agentLimits {
+		config.OpenFiles = l.openFiles()
+	}
+	text, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
 	}

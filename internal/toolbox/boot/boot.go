@@ -44,4 +44,5 @@ type Config struct {
 	Env        map[string]string `json:"env"`        // of every process: the image's, overridden by the sandbox's
 	Entrypoint []string          `json:"entrypoint"` // supervised; its end does not end the agent
 	Version    string            `json:"version"`    // of the server that started it
+	OpenFiles  uint64            `json:"openFiles"`  // limit of a process that does not raise it; 0 where the engine has set it
 }
