@@ -21,9 +21,9 @@ func ownClock() error {
 		if err := unix.ClockGettime(clock, &now); err != nil {
 			return err
 		}
-		// Whole seconds, so that no clock tells 0, which programs may take for
-		// none.
-		text += fmt.Sprintf("%s %d 0\n", name, -now.Sec)
+		// They begin between one second and two, since programs take a 0 for
+		// no time: runc, for one, a process that started in the first tick.
+		text += fmt.Sprintf("%s %d 0\n", name, 1-now.Sec)
 	}
 	// A thread has this file below its own number only (time_namespaces(7)).
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(text), 0); err != nil {
