@@ -219,7 +219,10 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 	}); err != nil {
 		return err
 	}
-	return s.networkMoved(ctx, sb)
+	if err := s.networkMoved(ctx, sb); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // networkMoved makes a change of the network that came while the sandbox was
