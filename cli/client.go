@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,6 +108,15 @@ func (a *app) client() (*daytona.Client, error) {
 		APIKey: c.APIKey, APIURL: c.APIURL, OrganizationID: os.Getenv("DAYTONA_ORGANIZATION_ID"),
 		Target: os.Getenv("DAYTONA_TARGET"), UserAgent: "daytona-cli/" + a.program.Version,
 	})
+}
+
+// sandbox connects and finds a sandbox by id or name.
+func (a *app) sandbox(ctx context.Context, idOrName string) (*daytona.Sandbox, error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	return client.Get(ctx, idOrName)
 }
 
 func first(values ...string) string {

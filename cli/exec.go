@@ -90,12 +90,8 @@ const noInput = "exec </dev/null\n"
 // exec runs the line in a session of its own, whose output can be followed and
 // which ends, with what runs in it, when this command does.
 func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Duration) error {
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
 	ctx := cmd.Context()
-	s, err := client.Get(ctx, name)
+	s, err := a.sandbox(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -18,13 +18,9 @@ func (a *app) forkCommand() *cobra.Command {
 	c.Flags().StringVarP(&name, "name", "n", "", "name (default: the id)")
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) error {
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
 		ctx, cancel := wait()
 		defer cancel()
-		s, err := client.Get(ctx, args[0])
+		s, err := a.sandbox(ctx, args[0])
 		if err != nil {
 			return err
 		}

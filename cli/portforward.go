@@ -41,11 +41,7 @@ LOCAL 0 is a free one. It prints a line for each when it listens.`,
 			}
 			all = append(all, f)
 		}
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
-		s, err := client.Get(cmd.Context(), args[0])
+		s, err := a.sandbox(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}

@@ -57,11 +57,7 @@ API key as Authorization: Bearer.`,
 		case lasting && cmd.Flags().Changed("expires"):
 			return usageError{errors.New("give --lasting or --expires, not both")}
 		}
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
-		s, err := client.Get(cmd.Context(), args[0])
+		s, err := a.sandbox(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}

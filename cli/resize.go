@@ -28,11 +28,7 @@ func (a *app) resizeCommand() *cobra.Command {
 		if r == (daytona.Resources{}) {
 			return usageError{errors.New("give --cpu, --memory or --disk")}
 		}
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
-		s, err := client.Get(cmd.Context(), args[0])
+		s, err := a.sandbox(cmd.Context(), args[0])
 		if err == nil {
 			err = s.Resize(cmd.Context(), r)
 		}

@@ -149,11 +149,7 @@ func (a *app) infoCommand() *cobra.Command {
 	c := &cobra.Command{Use: "info SANDBOX", Short: "Tell all about a sandbox", Args: exactly(1, "a sandbox's id or name")}
 	f := formatFlag(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
-		s, err := client.Get(cmd.Context(), args[0])
+		s, err := a.sandbox(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}

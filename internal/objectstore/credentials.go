@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -31,8 +32,15 @@ type claims struct {
 
 var errToken = errors.New("the session token is not valid")
 
-// Access makes credentials for the organization.
-func (s *Store) Access(organizationID string) Credentials {
+// Place implements Contexts.
+func (s *Store) Place() Place { return Place{Bucket: Bucket, Region: Region} }
+
+// Access implements Contexts.
+func (s *Store) Access(_ context.Context, organizationID string) (Credentials, error) {
+	return s.credentials(organizationID), nil
+}
+
+func (s *Store) credentials(organizationID string) Credentials {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
 	g := claims{AccessKey: "DTN" + strings.ToUpper(hex.EncodeToString(random[:])), OrganizationID: organizationID, Expires: time.Now().Add(credentialsLife).UTC()}

@@ -19,7 +19,7 @@ import (
 // what AWS and MinIO are asked for.
 func TestAnotherS3GivesCredentialsForThePrefixAndTheArchives(t *testing.T) {
 	s, _ := open(t)
-	reader := s.Access("org")
+	reader := s.credentials("org")
 	asked := make(chan string, 4)
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.Method != http.MethodPost || q.URL.Path != "/" {

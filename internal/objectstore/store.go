@@ -52,22 +52,6 @@ type Contexts interface {
 // Place is a bucket. URL is "" where it is at this server's own address.
 type Place struct{ URL, Bucket, Region string }
 
-// Embedded is the Store as Contexts.
-type Embedded struct{ *Store }
-
-// Place implements Contexts.
-func (Embedded) Place() Place { return Place{Bucket: Bucket, Region: Region} }
-
-// Access implements Contexts.
-func (e Embedded) Access(_ context.Context, organizationID string) (Credentials, error) {
-	return e.Store.Access(organizationID), nil
-}
-
-// Context implements Contexts.
-func (e Embedded) Context(_ context.Context, organizationID, hash string) (io.ReadCloser, error) {
-	return e.Store.Context(organizationID, hash)
-}
-
 // ErrNotFound says that an archive was not uploaded, or has expired.
 var ErrNotFound = errors.New("context was not uploaded")
 
@@ -152,9 +136,8 @@ func (s *Store) archive(organizationID, hash string) string {
 	return filepath.Join(s.bucketDir(), filepath.Base(organizationID), filepath.Base(hash), archiveName)
 }
 
-// Context opens an uploaded archive, a tar file, and counts it as used.
-// Errors: ErrNotFound.
-func (s *Store) Context(organizationID, hash string) (io.ReadCloser, error) {
+// Context implements Contexts, and counts the archive as used.
+func (s *Store) Context(_ context.Context, organizationID, hash string) (io.ReadCloser, error) {
 	path := s.archive(organizationID, hash)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

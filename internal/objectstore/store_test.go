@@ -53,7 +53,7 @@ func client(t *testing.T, at string, c Credentials) *minio.Client {
 
 func TestClientsUploadBelowTheirOwnPrefix(t *testing.T) {
 	s, at := open(t)
-	m := client(t, at, s.Access("org"))
+	m := client(t, at, s.credentials("org"))
 	small, large := []byte("small"), bytes.Repeat([]byte("large "), 2<<20)
 	for name, c := range map[string]struct {
 		data []byte
@@ -76,7 +76,7 @@ func TestClientsUploadBelowTheirOwnPrefix(t *testing.T) {
 			if info, err := m.StatObject(t.Context(), Bucket, key, minio.StatObjectOptions{}); err != nil || info.Size != int64(len(c.data)) {
 				t.Errorf("%+v, %v", info, err)
 			}
-			r, err := s.Context("org", hash)
+			r, err := s.Context(t.Context(), "org", hash)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,16 +91,16 @@ func TestClientsUploadBelowTheirOwnPrefix(t *testing.T) {
 			t.Errorf("%+v", object)
 		}
 	}
-	if _, err := s.Context("other", "at-once"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Context(t.Context(), "other", "at-once"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("another organization reads it: %v", err)
 	}
 }
 
 func TestNothingElseIsAllowed(t *testing.T) {
 	s, at := open(t)
-	own := s.Access("org")
+	own := s.credentials("org")
 	forged := own
-	forged.SessionToken = s.Access("other").SessionToken
+	forged.SessionToken = s.credentials("other").SessionToken
 	wrong := own
 	wrong.Secret = "wrong"
 	put := func(m *minio.Client, key string) error {
@@ -143,14 +143,14 @@ func second[T any](_ T, err error) error { return err }
 
 func TestUnusedContextsExpire(t *testing.T) {
 	s, at := open(t)
-	m := client(t, at, s.Access("org"))
+	m := client(t, at, s.credentials("org"))
 	if _, err := m.PutObject(t.Context(), Bucket, "org/h/context.tar", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.Context("org", "h")
+	r, err := s.Context(t.Context(), "org", "h")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestUnusedContextsExpire(t *testing.T) {
 	if err := s.Sweep(t.Context(), time.Now().Add(48*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Context("org", "h"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Context(t.Context(), "org", "h"); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(s.bucketDir()); err != nil {

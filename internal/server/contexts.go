@@ -32,7 +32,7 @@ func (s *server) openContexts(ctx context.Context) error {
 		return err
 	}
 	s.opened("contexts", embedded.Close)
-	s.contexts, s.uploads = objectstore.Embedded{Store: embedded}, embedded
+	s.contexts, s.uploads = embedded, embedded
 	return nil
 }
 

@@ -11,13 +11,7 @@ import (
 
 // ResizeSandbox is sandbox.Store.
 func (s *Store) ResizeSandbox(ctx context.Context, id string, change func(sb *sandbox.Sandbox, others sandbox.Usage) error) (*sandbox.Sandbox, error) {
-	var sb *sandbox.Sandbox
-	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		var r sandboxRow
-		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
-			return sandboxMissing(err, id)
-		}
-		sb = r.sandbox()
+	return s.changeSandbox(ctx, id, func(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbox) error {
 		others, err := usage(ctx, tx, sb.OrganizationID)
 		if err != nil {
 			return err
@@ -28,14 +22,6 @@ func (s *Store) ResizeSandbox(ctx context.Context, id string, change func(sb *sa
 			others.CPU -= sb.Resources.CPU
 			others.Memory -= sb.Resources.Memory
 		}
-		if err := change(sb, others); err != nil {
-			return err
-		}
-		_, err = tx.NewUpdate().Model(rowOfSandbox(sb)).WherePK().Exec(ctx)
-		return err
+		return change(sb, others)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return sb, nil
 }

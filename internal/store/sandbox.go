@@ -204,6 +204,11 @@ func (s *Store) FindSandbox(ctx context.Context, organizationID, idOrName string
 
 // UpdateSandbox is sandbox.Store.
 func (s *Store) UpdateSandbox(ctx context.Context, id string, change func(*sandbox.Sandbox) error) (*sandbox.Sandbox, error) {
+	return s.changeSandbox(ctx, id, func(_ context.Context, _ bun.Tx, sb *sandbox.Sandbox) error { return change(sb) })
+}
+
+// changeSandbox is UpdateSandbox for changes that look at other rows too.
+func (s *Store) changeSandbox(ctx context.Context, id string, change func(context.Context, bun.Tx, *sandbox.Sandbox) error) (*sandbox.Sandbox, error) {
 	var sb *sandbox.Sandbox
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var r sandboxRow
@@ -211,7 +216,7 @@ func (s *Store) UpdateSandbox(ctx context.Context, id string, change func(*sandb
 			return sandboxMissing(err, id)
 		}
 		sb = r.sandbox()
-		if err := change(sb); err != nil {
+		if err := change(ctx, tx, sb); err != nil {
 			return err
 		}
 		_, err := tx.NewUpdate().Model(rowOfSandbox(sb)).WherePK().Exec(ctx)

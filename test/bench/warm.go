@@ -1,60 +1,27 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
 )
-
-// call makes a request that the SDK has no method for.
-func call(ctx context.Context, method, path string, in, out any) error {
-	text, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	r, err := http.NewRequestWithContext(ctx, method, os.Getenv("DAYTONA_API_URL")+path, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Authorization", "Bearer "+os.Getenv("DAYTONA_API_KEY"))
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s", method, path, answer.Status)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.NewDecoder(answer.Body).Decode(out)
-}
 
 // warm is the same as firstOutput, of sandboxes that were started ahead.
 func (b *bench) warm(ctx context.Context) (err error) {
 	const size = 8
-	var pool api.WarmPool
-	if err := call(ctx, http.MethodPost, "/warm-pools", api.CreateWarmPool{Snapshot: b.snapshot, Pool: size}, &pool); err != nil {
+	pool, err := b.client.WarmPool.Create(ctx, b.snapshot, size, "")
+	if err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, call(context.WithoutCancel(ctx), http.MethodDelete, "/warm-pools/"+pool.ID, nil, nil))
-	}()
+	defer func() { err = errors.Join(err, b.client.WarmPool.Delete(context.WithoutCancel(ctx), pool.ID)) }()
 	var times []float64
 	for i := range 31 {
-		if err := full(ctx, pool.ID); err != nil {
+		if err := b.full(ctx, pool.ID); err != nil {
 			return err
 		}
 		took, err := b.createToOutput(ctx)
@@ -70,14 +37,13 @@ func (b *bench) warm(ctx context.Context) (err error) {
 	return nil
 }
 
-func full(ctx context.Context, id string) error {
+func (b *bench) full(ctx context.Context, id string) error {
 	for {
-		var pools []api.WarmPool
-		if err := call(ctx, http.MethodGet, "/warm-pools", nil, &pools); err != nil {
+		pool, err := b.client.WarmPool.Get(ctx, id)
+		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(pools, func(p api.WarmPool) bool { return p.ID == id })
-		if i >= 0 && pools[i].CurrentSize == pools[i].Pool {
+		if pool.CurrentSize == pool.Pool {
 			time.Sleep(100 * time.Millisecond) // its making is over for the machine too
 			return nil
 		}

@@ -1,63 +1,22 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/serve"
 )
 
-// call makes a request that the SDK has no method for.
-func call(s *serve.Server, method, path string, in, out any) error {
-	s.T.Helper()
-	text, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	var c struct{ APIURL, APIKey string }
-	b, err := os.ReadFile(filepath.Join(s.Data, "credentials.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &c)
-	}
-	if err != nil {
-		return err
-	}
-	r, err := http.NewRequestWithContext(s.T.Context(), method, c.APIURL+path, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Authorization", "Bearer "+c.APIKey)
-	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s", method, path, answer.Status)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.NewDecoder(answer.Body).Decode(out)
-}
-
 func fullPool(s *serve.Server, size int) {
 	s.T.Helper()
 	s.Eventually("the pool is full", func() error {
-		var pools []api.WarmPool
-		if err := call(s, http.MethodGet, "/warm-pools", nil, &pools); err != nil {
+		pools, err := s.Client.WarmPool.List(s.T.Context())
+		if err != nil {
 			return err
 		}
 		if len(pools) != 1 || pools[0].CurrentSize != size {
@@ -72,7 +31,7 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 	s := serve.New(t)
 	s.Snapshot("box", box)
 	random := seeded(t)
-	if err := call(s, http.MethodPost, "/warm-pools", api.CreateWarmPool{Snapshot: "box", Pool: 3}, nil); err != nil {
+	if _, err := s.Client.WarmPool.Create(t.Context(), "box", 3, ""); err != nil {
 		t.Fatal(err)
 	}
 	owners := map[string]string{} // by sandbox, what its owner wrote into it

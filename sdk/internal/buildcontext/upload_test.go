@@ -163,7 +163,10 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	server := httptest.NewServer(store)
 	defer store.Close()
 	defer server.Close()
-	c := store.Access("org")
+	c, err := store.Access(t.Context(), "org")
+	if err != nil {
+		t.Fatal(err)
+	}
 	access := api.StorageAccess{AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: server.URL, OrganizationID: "org", Bucket: objectstore.Bucket, Region: objectstore.Region}
 	dir := tree(t, map[string]string{"src/a": "small", "src/run": "#!", "src/link": "->a", "empty/": "", "big": strings.Repeat("0123456789abcdef", 2*partSize/16+1)})
 	if err := os.Chmod(filepath.Join(dir, "src/run"), 0o751); err != nil {
@@ -177,7 +180,7 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	}
 	back := t.TempDir()
 	for _, a := range all {
-		r, err := store.Context("org", a.Hash)
+		r, err := store.Context(t.Context(), "org", a.Hash)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +218,7 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	if _, err := Upload(t.Context(), access, nil, late, nil); !errors.Is(err, errChanged) {
 		t.Errorf("a file that changed: %v", err)
 	}
-	if _, err := store.Context("org", late[0].Hash); !errors.Is(err, objectstore.ErrNotFound) {
+	if _, err := store.Context(t.Context(), "org", late[0].Hash); !errors.Is(err, objectstore.ErrNotFound) {
 		t.Errorf("it is there: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())

@@ -207,21 +207,16 @@ func (t *Tree) Kill(id string) error {
 
 func (t *Tree) kill(id string) (left bool, err error) {
 	for _, m := range t.mounts {
-		err := filepath.WalkDir(t.dir(m, id), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return ignoreGone(err)
-			}
-			b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-			for _, pid := range strings.Fields(string(b)) {
+		err := t.eachGroup(m, id, func(dir string, pids []int) {
+			for _, pid := range pids {
 				left = true
-				if n, err := strconv.Atoi(pid); err == nil && n > 0 {
-					_ = unix.Kill(n, unix.SIGKILL)
+				if pid > 0 {
+					_ = unix.Kill(pid, unix.SIGKILL)
 				}
 			}
 			if !t.v2 && filepath.Base(m) == "freezer" {
-				_ = os.WriteFile(filepath.Join(path, "freezer.state"), []byte("THAWED"), 0) // or it goes, or it was
+				_ = os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0) // or it goes, or it was
 			}
-			return ignoreGone(err)
 		})
 		if err != nil {
 			return left, err
@@ -233,20 +228,35 @@ func (t *Tree) kill(id string) (left bool, err error) {
 // Processes are those of the sandbox's group and of the groups below it.
 func (t *Tree) Processes(id string) (pids []int) {
 	for _, m := range t.mounts {
-		_ = filepath.WalkDir(t.dir(m, id), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return ignoreGone(err)
-			}
-			b, _ := os.ReadFile(filepath.Join(path, "cgroup.procs")) // gone since
-			for _, pid := range strings.Fields(string(b)) {
-				if n, err := strconv.Atoi(pid); err == nil && n > 0 && !slices.Contains(pids, n) {
-					pids = append(pids, n)
+		// What cannot be read has gone since.
+		_ = t.eachGroup(m, id, func(_ string, found []int) {
+			for _, pid := range found {
+				if pid > 0 && !slices.Contains(pids, pid) {
+					pids = append(pids, pid)
 				}
 			}
-			return nil
 		})
 	}
 	return pids
+}
+
+// eachGroup calls f for the sandbox's group below a mount and for every group in
+// it, with the processes of that group; one of another pid namespace is 0.
+func (t *Tree) eachGroup(mount, id string, f func(dir string, pids []int)) error {
+	return filepath.WalkDir(t.dir(mount, id), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return ignoreGone(err)
+		}
+		b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		var pids []int
+		for _, text := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(text); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+		f(path, pids)
+		return ignoreGone(err)
+	})
 }
 
 // ignoreGone forgives what vanishes while it is looked at. A threaded group
