@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"sync"
 	"time"
 
@@ -214,25 +213,20 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 			return now.enter(StateError, reasonOf(err), s.Clock.Now())
 		})
 	}
-	if err := s.apply(ctx, sb.ID, func(now *Sandbox) error {
+	now, err := s.update(ctx, sb.ID, func(now *Sandbox) error {
 		return now.enter(StateStarted, "", s.Clock.Now())
-	}); err != nil {
-		return err
+	})
+	if err != nil {
+		return ignoreOvertaken(err)
 	}
-	if err := s.networkMoved(ctx, sb); err != nil && ctx.Err() == nil {
+	if now.Network.equal(sb.Network) {
+		return nil
+	}
+	// It was changed while the sandbox was being started with what it was before.
+	if err := s.syncNetwork(ctx, sb.ID); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil
-}
-
-// networkMoved makes a change of the network that came while the sandbox was
-// being started with what it was before.
-func (s *Service) networkMoved(ctx context.Context, started *Sandbox) error {
-	now, err := s.Store.Sandbox(ctx, started.ID)
-	if err != nil || reflect.DeepEqual(now.Network, started.Network) {
-		return ignoreOvertaken(err)
-	}
-	return s.syncNetwork(ctx, started.ID)
 }
 
 func (s *Service) stepStop(ctx context.Context, sb *Sandbox) error {

@@ -27,9 +27,6 @@ type ociRuntime struct {
 
 func openRuntime(path, root string) (ociRuntime, error) {
 	r := ociRuntime{path: path, root: root}
-	if out, err := exec.Command(path, "--version").CombinedOutput(); err != nil {
-		return r, fmt.Errorf("run the OCI runtime %s: %w: %s", path, err, strings.TrimSpace(string(out)))
-	}
 	// Not every runtime that takes the same files has the same command line.
 	help, err := exec.Command(path, "run", "--help").CombinedOutput()
 	if err != nil {
