@@ -12,11 +12,12 @@ import (
 )
 
 // unmountLeft frees the mounts that a killed server's builds have left: BuildKit
-// mounts below the temporary directory to copy files into layers, and nobody
-// else mounts our layers there.
+// mounts below the temporary directory to copy files into layers, and containerd's
+// library, which BuildKit calls, to compare layers. Nobody else mounts our layers
+// there.
 func unmountLeft(layers string) error {
 	left, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		ours := strings.HasPrefix(filepath.Base(m.Mountpoint), "buildkit-mount") && filepath.Dir(m.Mountpoint) == filepath.Clean(os.TempDir())
+		ours := isTemporary(m.Mountpoint, "buildkit-mount") || isTemporary(m.Mountpoint, "containerd-mount")
 		return !ours || !strings.Contains(m.VFSOptions, layers) && !strings.Contains(m.Root, layers), false
 	})
 	if err != nil {
@@ -29,6 +30,21 @@ func unmountLeft(layers string) error {
 			continue
 		}
 		errs = append(errs, os.Remove(m.Mountpoint))
+		// An overlay of one layer has an empty directory below it.
+		for option := range strings.SplitSeq(m.VFSOptions, ",") {
+			lower, _ := strings.CutPrefix(option, "lowerdir=")
+			for dir := range strings.SplitSeq(lower, ":") {
+				if isTemporary(dir, "buildkit") {
+					errs = append(errs, os.Remove(dir))
+				}
+			}
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// isTemporary tells whether a path is that of a temporary file or directory with
+// the prefix.
+func isTemporary(path, prefix string) bool {
+	return filepath.Dir(path) == filepath.Clean(os.TempDir()) && strings.HasPrefix(filepath.Base(path), prefix)
 }

@@ -224,7 +224,7 @@ func Traces(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	add("mount", `/[^ ]*(disks/mnt|run/daytona)[^ ]*`, string(mounts))
-	add("build mount", `/[^ ]*buildkit-mount[^ ]* .*/`+regexp.QuoteMeta(t.Name())+`\d`, string(mounts))
+	add("build mount", `/[^ ]*(buildkit|containerd)-mount[^ ]* .*/`+regexp.QuoteMeta(t.Name())+`\d`, string(mounts))
 	command := func(args ...string) string {
 		out, err := exec.Command(args[0], args[1:]...).Output()
 		var exit *exec.ExitError
