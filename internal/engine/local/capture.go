@@ -156,14 +156,14 @@ var unkept = append([]string{"/.daytona", "/proc", "/sys", "/dev", "/etc/resolv.
 // read-only with the ids of the disk. That it is the kernel that merges them
 // makes it right for all that overlayfs can write into an upper directory.
 func (l *Local) changesHere(ctx context.Context, at string, layers, volumes []string, layer io.Writer) error {
-	if err := privateMounts(); err != nil {
+	if err := l.ownMounts(); err != nil {
 		return err
 	}
-	below, above := filepath.Join(l.dir, diskTarget), filepath.Join(l.dir, rootTarget)
-	if err := rootfs.MountTree(rootfs.Tree{Layers: layers, Target: below}); err != nil {
+	below, above, stage := filepath.Join(l.dir, diskTarget), filepath.Join(l.dir, rootTarget), filepath.Join(l.dir, stageTarget)
+	if err := rootfs.MountTree(rootfs.Tree{Layers: layers, Target: below, Stage: stage}); err != nil {
 		return err
 	}
-	if err := rootfs.MountTree(rootfs.Tree{Layers: append([]string{filepath.Join(at, disk.Upper)}, layers...), Target: above}); err != nil {
+	if err := rootfs.MountTree(rootfs.Tree{Layers: append([]string{filepath.Join(at, disk.Upper)}, layers...), Target: above, Stage: stage}); err != nil {
 		return err
 	}
 	root, err := os.Open(above)

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +40,22 @@ func tryOwnClock() error {
 	tried := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked, so that the thread ends
-		tried <- ownClock()
+		err := ownClock()
+		if err == nil {
+			err = canStart()
+		}
+		tried <- err
 	}()
 	return <-tried
+}
+
+// canStart tells whether this thread can start a program in its new clocks.
+// Linux before 6.2 refuses it to a child that shares memory with its parent until
+// it executes (copy_namespaces in kernel/nsproxy.c), as those of Go do.
+func canStart() error {
+	_, err := syscall.ForkExec("/no/such/program", nil, nil)
+	if errors.Is(err, unix.ENOENT) { // there was a child to say so
+		return nil
+	}
+	return fmt.Errorf("start a program in a time namespace: %w", err)
 }

@@ -123,6 +123,7 @@ const (
 	runtimeRoot  = "runtime"   // the OCI runtime's own state
 	rootTarget   = "root"      // where root filesystems are mounted, each in a mount namespace of its own
 	diskTarget   = "disk"      // and their disks
+	stageTarget  = "stage"     // and what both are made of
 	trustDir     = "trust"     // trusted certificates, a file for each image
 	agentFile    = "toolbox"
 )
@@ -143,7 +144,7 @@ func (l *Local) prepare() error {
 	if err := os.RemoveAll(filepath.Join(l.dir, trustDir)); err != nil {
 		return err
 	}
-	for name, mode := range map[string]os.FileMode{"": 0o711, trustDir: 0o711, sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711} {
+	for name, mode := range map[string]os.FileMode{"": 0o711, trustDir: 0o711, sandboxesDir: 0o711, runtimeRoot: 0o700, rootTarget: 0o711, diskTarget: 0o711, stageTarget: 0o700} {
 		path := filepath.Join(l.dir, name)
 		if err := os.MkdirAll(path, 0o711); err != nil {
 			return err

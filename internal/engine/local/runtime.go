@@ -78,6 +78,10 @@ func (r ociRuntime) close() {
 func (r ociRuntime) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, fdPath(r.image), append([]string{"--root", r.root}, args...)...)
 	cmd.Args[0] = r.path
+	// Of the server's environment nothing is meant for it: with NOTIFY_SOCKET it
+	// waits until the sandbox says READY=1 to the host's systemd, with LISTEN_FDS
+	// it hands down files that are not there.
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	return cmd
 }
 

@@ -53,7 +53,7 @@ func (l *Local) ociSpec(b *bundle) *specs.Spec {
 			UIDMappings: ids,
 			GIDMappings: ids,
 			Namespaces: []specs.LinuxNamespace{
-				{Type: specs.UserNamespace, Path: fdPath(b.slot.User)},
+				{Type: specs.UserNamespace, Path: userPath(b.slot.User)},
 				{Type: specs.NetworkNamespace, Path: fdPath(b.slot.Net)},
 				{Type: specs.PIDNamespace},
 				{Type: specs.MountNamespace},
@@ -86,6 +86,11 @@ func (l *Local) openFiles() uint64 { return l.files / 16 }
 
 // fdPath is a descriptor of this process as another process opens it.
 func fdPath(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
+
+// userPath is fdPath for a user namespace. From 1.1.11 on, runc takes any path
+// that begins with /proc/<pid>/ for that process's own namespace, and reads its
+// id maps without joining it (GetUserNamespaceMappings in libcontainer/userns).
+func userPath(f *os.File) string { return fmt.Sprintf("/proc/./%d/fd/%d", os.Getpid(), f.Fd()) }
 
 func (l *Local) mounts(b *bundle) []specs.Mount {
 	shm := "size=50%" // of the machine's memory, which counts against the sandbox's limit

@@ -182,14 +182,14 @@ func (l *Local) launch(ctx context.Context, b *bundle) (pid int, err error) {
 }
 
 func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.File) (int, error) {
-	if err := privateMounts(); err != nil {
+	if err := l.ownMounts(); err != nil {
 		return 0, err
 	}
 	disk := l.disks.Path(b.spec.ID)
 	root := filepath.Join(l.dir, rootTarget)
 	err := rootfs.Mount(rootfs.Root{
 		Layers: b.image.Layers, Disk: disk, IDMap: b.slot.IDMap,
-		Target: root, DiskTarget: filepath.Join(l.dir, diskTarget),
+		Target: root, DiskTarget: filepath.Join(l.dir, diskTarget), Stage: filepath.Join(l.dir, stageTarget),
 	})
 	if err != nil {
 		return 0, err

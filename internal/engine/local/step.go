@@ -154,11 +154,11 @@ func (l *Local) setUpStep(b *bundle, st Step) error {
 }
 
 func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err error) {
-	if err := privateMounts(); err != nil {
+	if err := l.ownMounts(); err != nil {
 		return 0, err
 	}
 	root := filepath.Join(l.dir, rootTarget)
-	if err := rootfs.MountTree(st.Root.on(root, b.slot.IDMap)); err != nil {
+	if err := rootfs.MountTree(st.Root.on(root, filepath.Join(l.dir, stageTarget), b.slot.IDMap)); err != nil {
 		return 0, err
 	}
 	dir, err := os.Open(root)
@@ -304,8 +304,8 @@ func diskUsage(ctx context.Context, dir string) (bytes int64) {
 	return bytes
 }
 
-func (t StepTree) on(target string, idmap *os.File) rootfs.Tree {
-	return rootfs.Tree{Layers: t.Layers, Upper: t.Upper, Work: t.Work, IDMap: idmap, Target: target}
+func (t StepTree) on(target, stage string, idmap *os.File) rootfs.Tree {
+	return rootfs.Tree{Layers: t.Layers, Upper: t.Upper, Work: t.Work, IDMap: idmap, Target: target, Stage: stage}
 }
 
 // trustStep writes the certificates that the step's root trusts, and the added
@@ -350,7 +350,7 @@ func (l *Local) stepSpec(b *bundle, st Step, user StepUser) (*specs.Spec, error)
 			mounts = append(mounts, specs.Mount{Destination: m.Dest, Type: "tmpfs", Source: "tmpfs", Options: m.Options})
 			continue
 		}
-		source, err := m.stage(filepath.Join(b.dir, fmt.Sprintf("mount-%d", i)), b.slot)
+		source, err := m.mount(filepath.Join(b.dir, fmt.Sprintf("mount-%d", i)), filepath.Join(l.dir, stageTarget), b.slot)
 		if err != nil {
 			return nil, fmt.Errorf("mount at %s: %w", m.Dest, err)
 		}
@@ -373,8 +373,8 @@ func hasVariable(env []string, name string) bool {
 	return false
 }
 
-// stage mounts the tree beside the bundle and returns where.
-func (m StepMount) stage(at string, s *slot.Slot) (string, error) {
+// mount mounts the tree beside the bundle and returns where.
+func (m StepMount) mount(at, stage string, s *slot.Slot) (string, error) {
 	isFile := false
 	if len(m.Tree.Layers) == 0 {
 		info, err := os.Stat(m.Tree.Upper)
@@ -386,7 +386,7 @@ func (m StepMount) stage(at string, s *slot.Slot) (string, error) {
 	if err := makeTarget(at, isFile); err != nil {
 		return "", err
 	}
-	if err := rootfs.MountTree(m.Tree.on(at, s.IDMap)); err != nil {
+	if err := rootfs.MountTree(m.Tree.on(at, stage, s.IDMap)); err != nil {
 		return "", err
 	}
 	if m.Sub == "" || m.Sub == "/" || m.Sub == "." {
@@ -455,13 +455,21 @@ func (g guest) makeAll(path string, uid, gid int) error {
 	return nil
 }
 
-// privateMounts gives the thread mounts of its own.
-func privateMounts() error {
+// ownMounts gives the thread mounts of its own, in which what lies in the
+// runtime directory may be executed, the agent for one: distributions mount /run
+// noexec, which a user namespace cannot take from what is bound into it.
+func (l *Local) ownMounts() error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount(l.dir, l.dir, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind the runtime directory: %w", err)
+	}
+	if err := unix.MountSetattr(unix.AT_FDCWD, l.dir, 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_NOEXEC}); err != nil {
+		return fmt.Errorf("let the runtime directory be executed: %w", err)
 	}
 	return nil
 }

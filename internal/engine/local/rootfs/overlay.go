@@ -1,9 +1,9 @@
 package rootfs
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,11 +12,10 @@ import (
 // filesystem. Layers are named by descriptor, so their number and the length
 // of their paths do not matter.
 func overlay(layers []int, top writable, target string, open *files) error {
-	err := overlayByLayer(layers, top, target, open)
-	if errors.Is(err, errNoLowerPlus) {
-		err = overlayAtOnce(layers, top, target)
+	if !knowsLowerPlus() {
+		return overlayAtOnce(layers, top, target)
 	}
-	return err
+	return overlayByLayer(layers, top, target, open)
 }
 
 // writable are the directories of an overlay that is written to; without them
@@ -26,8 +25,19 @@ type writable struct {
 	shared      bool // another overlay, which nobody looks into meanwhile, has them too
 }
 
-// errNoLowerPlus says that the kernel is older than 6.8, which has no lowerdir+.
-var errNoLowerPlus = errors.New("overlayfs does not know lowerdir+")
+// knowsLowerPlus tells whether overlayfs takes its layers one by one, which it
+// does from Linux 6.8 on. Before 6.5 it takes any option and complains only when
+// it is mounted, so one that no kernel knows is the test of that.
+var knowsLowerPlus = sync.OnceValue(func() bool { return takes("lowerdir+", "/") && !takes("no-such-option", "1") })
+
+func takes(option, value string) bool {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fs)
+	return unix.FsconfigSetString(fs, option, value) == nil
+}
 
 func overlayByLayer(layers []int, top writable, target string, open *files) error {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
@@ -36,10 +46,8 @@ func overlayByLayer(layers []int, top writable, target string, open *files) erro
 	}
 	*open = append(*open, fs)
 	for _, fd := range layers {
-		if err := unix.FsconfigSetString(fs, "lowerdir+", fdPath(fd)); errors.Is(err, unix.EINVAL) {
-			return errNoLowerPlus
-		} else if err != nil {
-			return fmt.Errorf("add layer: %w", err)
+		if err := unix.FsconfigSetString(fs, "lowerdir+", fdPath(fd)); err != nil {
+			return fmt.Errorf("add layer: %w%s", err, why(fs))
 		}
 	}
 	options := map[string]string{"source": "daytona"}

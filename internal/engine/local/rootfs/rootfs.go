@@ -29,6 +29,7 @@ type Root struct {
 
 	Target     string // the root filesystem goes here
 	DiskTarget string // and the disk, as the sandbox sees it, here
+	Stage      string // a directory of the caller's, see files.attach
 }
 
 // Mount mounts the root. It is meant to be called on a thread with a mount
@@ -44,16 +45,16 @@ func Mount(r Root) error {
 	if err != nil {
 		return err
 	}
-	layers, err := open.layers(r.Layers, r.IDMap)
+	if err := unix.MoveMount(upper, "", unix.AT_FDCWD, r.DiskTarget, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("mount disk %s on %s: %w", r.Disk, r.DiskTarget, err)
+	}
+	layers, err := open.layers(r.Layers, r.IDMap, r.Stage)
 	if err != nil {
 		return err
 	}
 	top := writable{upper: fdPath(upper) + "/" + disk.Upper, work: fdPath(upper) + "/" + disk.Work}
 	if err := overlay(layers, top, r.Target, &open); err != nil {
 		return fmt.Errorf("mount rootfs of disk %s: %w", r.Disk, err)
-	}
-	if err := unix.MoveMount(upper, "", unix.AT_FDCWD, r.DiskTarget, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("mount disk %s on %s: %w", r.Disk, r.DiskTarget, err)
 	}
 	return nil
 }
@@ -68,7 +69,8 @@ func (f *files) close() {
 }
 
 // clone makes a detached copy of the mount at path, idmapped when idmap is not
-// nil.
+// nil. What the host mounts noexec or nosuid is so for its own users: in a
+// sandbox, programs run from everywhere, and nobody is the host's root.
 func (f *files) clone(path string, idmap *os.File) (int, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
@@ -78,17 +80,35 @@ func (f *files) clone(path string, idmap *os.File) (int, error) {
 	if idmap == nil {
 		return fd, nil
 	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(idmap.Fd())}
+	attr := unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(idmap.Fd()),
+		Attr_clr: unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSUID,
+	}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
 		return -1, fmt.Errorf("idmap mount %s (does its filesystem know idmapped mounts?): %w", path, err)
 	}
 	return fd, nil
 }
 
-// layers opens every layer within an idmapped clone. One clone of the
-// directory that holds them all serves all of them; layers on other mounts get
-// a clone each.
-func (f *files) layers(paths []string, idmap *os.File) ([]int, error) {
+// attach mounts a clone at the stage. Linux before 6.15 makes an overlay only of
+// mounts that are in the mount namespace of who makes it (clone_private_mount in
+// fs/namespace.c). There it stays: several may lie on one another, the overlay
+// has copies of its own, and all of it goes with the thread's namespace.
+func (f *files) attach(path, stage string, idmap *os.File) (int, error) {
+	fd, err := f.clone(path, idmap)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, stage, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return -1, fmt.Errorf("attach mount %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// layers opens every layer within an idmapped clone at the stage. One clone of
+// the directory that holds them all serves all of them; layers on other mounts
+// get a clone each.
+func (f *files) layers(paths []string, idmap *os.File, stage string) ([]int, error) {
 	parent := commonDir(paths)
 	mount, err := mountID(parent)
 	if err != nil {
@@ -102,13 +122,13 @@ func (f *files) layers(paths []string, idmap *os.File) ([]int, error) {
 			return nil, err
 		}
 		if id != mount {
-			if fds[i], err = f.clone(path, idmap); err != nil {
+			if fds[i], err = f.attach(path, stage, idmap); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		if shared < 0 {
-			if shared, err = f.clone(parent, idmap); err != nil {
+			if shared, err = f.attach(parent, stage, idmap); err != nil {
 				return nil, err
 			}
 		}

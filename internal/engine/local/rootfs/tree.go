@@ -18,6 +18,7 @@ type Tree struct {
 	Upper, Work string
 	IDMap       *os.File // as in Root; nil shows the ids as they are on disk
 	Target      string
+	Stage       string // as in Root; not needed for a single layer
 }
 
 // MountTree mounts the tree, on a thread with a mount namespace of its own.
@@ -47,7 +48,7 @@ func MountTree(t Tree) error {
 	}
 	// One clone of their common directory serves all, as overlayfs asks of its
 	// upper and work directories.
-	fds, err := open.layers(paths, t.IDMap)
+	fds, err := open.layers(paths, t.IDMap, t.Stage)
 	if err != nil {
 		return err
 	}
