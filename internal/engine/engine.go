@@ -29,7 +29,7 @@ type Engine interface {
 	// Start runs the sandbox on its disk and returns once its first process
 	// runs and Dial works (a request sent at once waits in the socket's
 	// backlog). Errors: ErrNotFound when there is no disk, ErrImageMissing,
-	// ErrNoSpace, ErrNoSlot.
+	// ErrNoSpace, ErrNoSlot, ErrStartTimeout, *BadFile.
 	Start(ctx context.Context, spec Spec) error
 
 	// Stop asks the sandbox to end, waits for grace at most and then kills
@@ -146,6 +146,11 @@ func (e *TooSmall) Error() string {
 	return fmt.Sprintf("%s is too small: %d bytes are in use", e.Resource, e.Used)
 }
 
+// BadFile says that a file of the sandbox is not what its start needs.
+type BadFile struct{ Path, Reason string }
+
+func (e *BadFile) Error() string { return e.Path + " " + e.Reason }
+
 // Errors of an Engine, to be matched by errors.Is.
 var (
 	ErrNotFound     = errors.New("sandbox is not on this engine")
@@ -153,4 +158,5 @@ var (
 	ErrImageMissing = errors.New("image is not on this machine")
 	ErrNoSpace      = errors.New("no space left in the disk pool")
 	ErrNoSlot       = errors.New("no network slot left")
+	ErrStartTimeout = errors.New("the start was not over within the time limit")
 )

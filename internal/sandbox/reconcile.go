@@ -333,7 +333,12 @@ func (s *Service) kill(id string) {
 
 // reasonOf tells people why a sandbox could not start; the log has the chain.
 func reasonOf(err error) string {
+	var bad *engine.BadFile
 	switch {
+	case errors.As(err, &bad):
+		return fmt.Sprintf("The sandbox cannot be started: its %s. A fork or a snapshot of it would not start either; make another one.", bad)
+	case errors.Is(err, engine.ErrStartTimeout):
+		return "The sandbox did not start within the time limit. Start it again; if that fails too, ask the server's administrator: the log tells which step it was."
 	case errors.Is(err, engine.ErrNoSpace):
 		return "The server has no disk space left for the sandbox: delete sandboxes or enlarge the disk pool, then start it again."
 	case errors.Is(err, engine.ErrNoSlot):

@@ -36,6 +36,11 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	if err != nil {
 		slog.Warn("the limits are not visible", "error", err)
 	}
+	if os.Getpid() == 1 {
+		if err := group.Delegate(); err != nil {
+			slog.Warn("container engines in the sandbox can limit nothing", "error", err)
+		}
+	}
 	terminate := signals()
 	becomeReaper()
 	spareThreads(16)

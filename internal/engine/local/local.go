@@ -74,6 +74,9 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	if o.Slots == 0 {
 		o.Slots = 4
 	}
+	if o.StartTimeout == 0 {
+		o.StartTimeout = 30 * time.Second
+	}
 	l := &Local{
 		Options: o,
 		starts:  make(chan struct{}, 2*runtime.NumCPU()),

@@ -9,6 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -26,8 +27,11 @@ type Options struct {
 	NoIPv6     bool         // for sandboxes, even where the machine has it
 	Bandwidth  int64        // bits per second of each slot, each way; 0 is no limit
 	ExtraCA    []byte       // PEM certificates that sandboxes trust besides those of their image
-	Sysctls    bool         // set those of the machine that Kubernetes in sandboxes needs
-	Version    string       // of the server, told to the agents
+	// StartTimeout is how long the start of a sandbox may take once its turn has
+	// come; 0 is 30 seconds. It usually takes 20 ms.
+	StartTimeout time.Duration
+	Sysctls      bool   // set those of the machine that Kubernetes in sandboxes needs
+	Version      string // of the server, told to the agents
 	// OutOfMemory is told, at most once a second for each sandbox, how many
 	// processes the kernel has killed in it for its memory limit; nil tells
 	// nobody. It must not block.

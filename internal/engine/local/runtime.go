@@ -95,6 +95,9 @@ func (r ociRuntime) run(ctx context.Context, id, bundle string, files ...*os.Fil
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return 0, fmt.Errorf("run container: %w", context.Cause(ctx))
+		}
 		last := lastError(log)
 		if last == "" {
 			last = "its log tells no error"

@@ -28,11 +28,47 @@ func (l *Local) Start(ctx context.Context, spec engine.Spec) error {
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	if err := l.start(ctx, spec); err != nil {
+	// More at once would only make each of them slower.
+	select {
+	case l.starts <- struct{}{}:
+		defer func() { <-l.starts }()
+	case <-ctx.Done():
+		unlock()
+		return fmt.Errorf("start sandbox %s: %w", spec.ID, ctx.Err())
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, l.StartTimeout, engine.ErrStartTimeout)
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		defer unlock()
+		done <- l.start(limited, spec)
+	}()
+	err = l.outcome(limited, done)
+	if err != nil && errors.Is(context.Cause(limited), engine.ErrStartTimeout) {
+		err = fmt.Errorf("%w of %s: %w", engine.ErrStartTimeout, l.StartTimeout, err)
+	}
+	if err != nil {
 		return fmt.Errorf("start sandbox %s: %w", spec.ID, err)
 	}
 	return nil
+}
+
+// outcome waits for what a start sends, and for it to clean up when ctx has
+// ended. What the kernel still holds then, as a filesystem that does not answer
+// does, is left to the start's goroutine: it keeps the sandbox's lock until it
+// has cleaned up, while its caller, and other sandboxes, go on.
+func (l *Local) outcome(ctx context.Context, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return errors.New("the kernel does not finish a step of it")
+	}
 }
 
 func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
@@ -48,13 +84,6 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	img, err := l.image(ctx, spec.Image)
 	if err != nil {
 		return err
-	}
-	// More at once would only make each of them slower.
-	select {
-	case l.starts <- struct{}{}:
-		defer func() { <-l.starts }()
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	s, err := l.takeSlot(spec.ID)
 	if errors.Is(err, slot.ErrNone) {
@@ -195,6 +224,9 @@ func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.
 		return 0, err
 	}
 	if err := l.fillGuest(b, root); err != nil {
+		return 0, err
+	}
+	if err := checkAccounts(root); err != nil {
 		return 0, err
 	}
 	if err := fillVolumes(b, root, disk); err != nil {
