@@ -100,7 +100,7 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	if l.disks, err = disk.Open(ctx, disk.Config{Dir: filepath.Join(o.DataDir, disksDir), Size: o.DiskSize, Logger: o.Log}); err != nil {
 		return l, err
 	}
-	if l.cgroups, err = cgroup.Open(l.name()); err != nil {
+	if err := l.openGroups(); err != nil {
 		return l, err
 	}
 	return l, l.recover(ctx)
@@ -111,13 +111,27 @@ func (l *Local) name() string { return "daytona" + strconv.Itoa(l.instance.Index
 
 func (l *Local) claim() (err error) {
 	l.instance, err = instance.Claim(filepath.Join(l.RuntimeDir, "instances"), l.DataDir, func(index int) bool {
-		return slot.Busy(index) || len(cgroup.At("daytona"+strconv.Itoa(index)).List()) > 0
+		return slot.Busy(index) || cgroup.Used("daytona"+strconv.Itoa(index))
 	})
 	if err != nil {
 		return err
 	}
 	l.dir = filepath.Join(l.RuntimeDir, strconv.Itoa(l.instance.Index))
 	return nil
+}
+
+// openGroups goes on with the parent group of the server before while sandboxes
+// are in it.
+func (l *Local) openGroups() (err error) {
+	file := filepath.Join(l.dir, groupFile)
+	last, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if l.cgroups, err = cgroup.Open(l.name(), string(last)); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(l.cgroups.Parent()), 0o600)
 }
 
 // The files of an instance's directory.
@@ -129,6 +143,7 @@ const (
 	stageTarget  = "stage"     // and what both are made of
 	trustDir     = "trust"     // trusted certificates, a file for each image
 	agentFile    = "toolbox"
+	groupFile    = "cgroup" // the path of the sandboxes' parent group
 )
 
 // maxSocketPath is what sockaddr_un holds (unix(7)).

@@ -31,23 +31,43 @@ type Tree struct {
 	v2     bool
 }
 
-// Open makes the parent group of that name in every hierarchy.
-func Open(parent string) (*Tree, error) {
-	t := At(parent)
+// Open makes the parent group of that name in every hierarchy: in the part of the
+// tree that a service manager has given to this service, so that the service's
+// limits hold for all sandboxes together, or else at the root. While sandboxes
+// are in the parent that last names, from another start, it stays that one.
+func Open(name, last string) (*Tree, error) {
+	t := at(name, last)
 	for _, m := range t.mounts {
-		if err := os.MkdirAll(filepath.Join(m, parent), 0o755); err != nil {
-			return nil, fmt.Errorf("make cgroup %s: %w", parent, err)
+		if err := os.MkdirAll(filepath.Join(m, t.parent), 0o755); err != nil {
+			return nil, fmt.Errorf("make cgroup %s: %w", t.parent, err)
 		}
 	}
 	if t.v2 {
 		if err := t.enable(); err != nil {
-			return nil, fmt.Errorf("make cgroup %s: %w", parent, err)
+			return nil, fmt.Errorf("make cgroup %s: %w", t.parent, err)
 		}
 	}
 	return t, nil
 }
 
-// At names the parent group without making it.
+// at chooses the parent.
+func at(name, last string) *Tree {
+	parents := []string{name}
+	if base := delegatedTree(); base != "" {
+		parents = []string{filepath.Join(base, name), name}
+	}
+	for _, p := range append([]string{last}, parents...) {
+		if t := At(p); p != "" && len(t.List()) > 0 {
+			return t
+		}
+	}
+	return At(parents[0])
+}
+
+// Used tells whether there are sandboxes in a parent group of that name.
+func Used(name string) bool { return len(at(name, "").List()) > 0 }
+
+// At is a parent group, which need not be there, by its path below the root.
 func At(parent string) *Tree {
 	t := &Tree{parent: parent, v2: Unified()}
 	if t.v2 {
@@ -57,6 +77,9 @@ func At(parent string) *Tree {
 	}
 	return t
 }
+
+// Parent is the path of the parent group below the root, for another Open.
+func (t *Tree) Parent() string { return t.parent }
 
 // Unified tells whether this machine has cgroup v2 only.
 func Unified() bool {
@@ -99,23 +122,42 @@ func mountsV1() []string {
 	return mounts
 }
 
-// enable lets groups below the parent be limited. A v2 group either holds
-// processes or limits its children, so inside a container, where this process
-// is in the root group, it first moves into a leaf.
+// needed are the controllers without which sandboxes have no limits; wanted are
+// for what runs in them, a kubelet for one.
+var (
+	needed = []string{"cpu", "memory", "pids"}
+	wanted = []string{"cpuset", "io", "hugetlb", "rdma", "misc"}
+)
+
+// enable lets groups below the parent be limited, with each controller that there
+// is. A v2 group either holds processes or limits its children, so inside a
+// container, where this process is in the root group, it first moves into a leaf.
 func (t *Tree) enable() error {
-	const control = "cgroup.subtree_control"
-	want := []byte("+cpu +memory +pids")
-	err := os.WriteFile(filepath.Join(root, control), want, 0)
-	if errors.Is(err, unix.EBUSY) {
+	base := filepath.Dir(filepath.Join(root, t.parent))
+	err := enable(base, needed...)
+	if errors.Is(err, unix.EBUSY) && base == root {
 		if err := leaveRoot(); err != nil {
 			return err
 		}
-		err = os.WriteFile(filepath.Join(root, control), want, 0)
+		err = enable(base, needed...)
 	}
 	if err != nil {
-		return fmt.Errorf("enable the cpu, memory and pids controllers: %w", err)
+		return err
 	}
-	return os.WriteFile(filepath.Join(root, t.parent, control), want, 0)
+	for _, c := range wanted {
+		if enable(base, c) == nil {
+			_ = enable(filepath.Join(root, t.parent), c)
+		}
+	}
+	return enable(filepath.Join(root, t.parent), needed...)
+}
+
+func enable(dir string, controllers ...string) error {
+	err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+strings.Join(controllers, " +")), 0)
+	if err != nil {
+		return fmt.Errorf("enable the controllers %s: %w", strings.Join(controllers, ", "), err)
+	}
+	return nil
 }
 
 func leaveRoot() error {
