@@ -26,6 +26,7 @@ import (
 type Request struct {
 	ID         string // of the build, a file name
 	Owner      string // holds the image afterwards
+	Scope      string // builds of one scope share a cache; a file name, "" is the server's own
 	Dockerfile string // its text
 	// Fill puts the files that the Dockerfile may copy into dir; nil is none.
 	Fill        func(ctx context.Context, dir string) error
@@ -108,6 +109,11 @@ func (b *Builder) solve(ctx context.Context, r Request, pulls *pulls, files, tex
 	if err != nil {
 		return "", err
 	}
+	cache, leave, err := b.use(ctx, r.Scope)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	status := make(chan *client.SolveStatus)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -117,11 +123,16 @@ func (b *Builder) solve(ctx context.Context, r Request, pulls *pulls, files, tex
 	})
 	var res *client.SolveResponse
 	group.Go(func() (err error) {
-		res, err = b.client.Solve(ctx, nil, client.SolveOpt{
+		res, err = cache.client.Solve(ctx, nil, client.SolveOpt{
 			Frontend: frontendName,
 			// An empty command line keeps a "# syntax=" line from fetching
 			// another frontend: this one is the whole Dockerfile language.
-			FrontendAttrs: map[string]string{"filename": "Dockerfile", "cmdline": "", buildAttribute: r.ID},
+			FrontendAttrs: map[string]string{
+				"filename": "Dockerfile", "cmdline": "", buildAttribute: r.ID,
+				// BuildKit shares the cache mounts of builds that run by their names,
+				// over all of its instances in a process.
+				"build-arg:BUILDKIT_CACHE_MOUNT_NS": "scope-" + r.Scope,
+			},
 			LocalMounts:   mounts,
 			// Of its own: BuildKit lays the files of builds with one key over
 			// each other and takes a file as unchanged by its size and times.

@@ -436,10 +436,15 @@ RUN dd if=/dev/urandom of=/dropped bs=1M count=8 && rm /dropped && echo %[1]d >/
 		made[i] = img
 	}
 	// The builder does the same a minute after a build.
-	if err := f.client.Prune(t.Context(), nil, client.PruneAll, client.WithKeepOpt(0, 0, f.CacheSize, 0)); err != nil {
+	cache, leave, err := f.use(t.Context(), "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	usage, err := f.client.DiskUsage(t.Context())
+	defer leave()
+	if err := cache.client.Prune(t.Context(), nil, client.PruneAll, client.WithKeepOpt(0, 0, f.CacheSize, 0)); err != nil {
+		t.Fatal(err)
+	}
+	usage, err := cache.client.DiskUsage(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,6 +172,9 @@ func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err er
 			return 0, err
 		}
 	}
+	if err := checkAccounts(root); err != nil {
+		return 0, err
+	}
 	user, after, err := st.Prepare(root)
 	if err != nil {
 		return 0, err
