@@ -133,7 +133,7 @@ func (b *Builder) solve(ctx context.Context, r Request, pulls *pulls, files, tex
 				// over all of its instances in a process.
 				"build-arg:BUILDKIT_CACHE_MOUNT_NS": "scope-" + r.Scope,
 			},
-			LocalMounts:   mounts,
+			LocalMounts: mounts,
 			// Of its own: BuildKit lays the files of builds with one key over
 			// each other and takes a file as unchanged by its size and times.
 			SharedKey: r.ID,

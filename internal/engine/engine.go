@@ -84,6 +84,7 @@ type Engine interface {
 type Spec struct {
 	ID         string            // UUID, the key of every method
 	From       string            // id of the sandbox whose disk Create copies; "" is an empty one
+	Tenant     string            // whose it is: no tenant takes all of what starts need
 	Hostname   string            // host name inside
 	Image      string            // digest of an image of the image store, held by the caller's lease
 	Entrypoint []string          // full command line, supervised by the agent; its end does not end the sandbox

@@ -178,6 +178,7 @@ func (s *Sandbox) spec() engine.Spec {
 	return engine.Spec{
 		ID:         s.ID,
 		From:       s.CopyOf,
+		Tenant:     s.OrganizationID,
 		Hostname:   hostname(s),
 		Image:      s.ImageDigest,
 		Entrypoint: s.Entrypoint,

@@ -41,7 +41,7 @@ type Local struct {
 	files       uint64 // that a process of a sandbox may raise its limit to
 	agentLimits bool   // the agent sets it, since the OCI runtime may not
 
-	starts chan struct{} // bounds the starts at one time
+	starts *turns // bounds the starts at one time
 	exits  chan engine.Exit
 	done   context.Context // ended by Close
 	stop   context.CancelFunc
@@ -79,7 +79,7 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	}
 	l := &Local{
 		Options: o,
-		starts:  make(chan struct{}, 2*runtime.NumCPU()),
+		starts:  newTurns(3*runtime.NumCPU(), 2*runtime.NumCPU()),
 		exits:   make(chan engine.Exit, 64),
 		locks:   map[string]*lock{},
 		running: map[string]*container{},

@@ -29,13 +29,11 @@ func (l *Local) Start(ctx context.Context, spec engine.Spec) error {
 		return err
 	}
 	// More at once would only make each of them slower.
-	select {
-	case l.starts <- struct{}{}:
-		defer func() { <-l.starts }()
-	case <-ctx.Done():
+	if err := l.starts.enter(ctx, spec.Tenant); err != nil {
 		unlock()
-		return fmt.Errorf("start sandbox %s: %w", spec.ID, ctx.Err())
+		return fmt.Errorf("start sandbox %s: %w", spec.ID, err)
 	}
+	defer l.starts.leave(spec.Tenant)
 	limited, cancel := context.WithTimeoutCause(ctx, l.StartTimeout, engine.ErrStartTimeout)
 	done := make(chan error, 1)
 	go func() {
