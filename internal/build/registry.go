@@ -138,6 +138,10 @@ func (g *gate) ResolveImageConfig(ctx context.Context, ref string, o sourceresol
 	if err != nil {
 		return "", "", nil, err
 	}
+	if err := g.images.Prove(ctx, pinned, g.pulls.credentials); err != nil {
+		g.pulls.fail(err)
+		return "", "", nil, err
+	}
 	_, dgst, config, err := g.Client.ResolveImageConfig(ctx, pinned, o)
 	return ref, dgst, config, err
 }

@@ -121,9 +121,15 @@ func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image
 		return nil, fmt.Errorf("lease: %w", err)
 	}
 	ctx = leases.WithLease(ctx, lease.ID)
-	// Two pulls of one thing share the work; either may leave.
-	work := s.flight.DoChan(desc.Digest.String(), func() (any, error) {
-		return s.fetchWithin(ctx, fetcher, desc, o.Progress)
+	host := hostedHost
+	if o.Resolver == nil {
+		if host, err = hostOf(ref); err != nil {
+			return nil, err
+		}
+	}
+	// Two pulls of one thing from one registry share the work; either may leave.
+	work := s.flight.DoChan(host+"@"+desc.Digest.String(), func() (any, error) {
+		return s.fetchWithin(ctx, fetcher, host, desc, o.Progress)
 	})
 	var result any
 	select {
@@ -155,11 +161,11 @@ func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image
 }
 
 // fetchWithin fetches as long as there is space. Errors: space.ErrLow.
-func (s *Store) fetchWithin(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, progress func(string)) (string, error) {
+func (s *Store) fetchWithin(ctx context.Context, fetcher remotes.Fetcher, host string, desc ocispec.Descriptor, progress func(string)) (string, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { space.Watch(ctx, s.Dir, s.Log, cancel) })
-	digest, err := s.fetch(ctx, fetcher, desc, progress)
+	digest, err := s.fetch(ctx, fetcher, host, desc, progress)
 	cancel(nil)
 	watch.Wait()
 	if low := context.Cause(ctx); err != nil && errors.Is(low, space.ErrLow) {
@@ -185,7 +191,7 @@ func (s *Store) abandon(ctx context.Context, lease leases.Lease) error {
 
 // fetch downloads and unpacks what desc points to, for this platform, and
 // returns the digest of its manifest.
-func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, progress func(string)) (string, error) {
+func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, host string, desc ocispec.Descriptor, progress func(string)) (string, error) {
 	platform := platforms.Only(platforms.DefaultSpec())
 	store := s.content()
 	children := images.SetChildrenMappedLabels(store, images.ChildrenHandler(store), images.ChildGCLabels)
@@ -204,7 +210,8 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, desc ocispec
 		return "", fmt.Errorf("unpack: %w", err)
 	}
 	var fetches awaited
-	handler := images.Handlers(told, fetches.handler(s.fetchAnew(remotes.FetchHandler(store, fetcher))), children)
+	fetch := fetches.handler(s.proven(s.fetchAnew(remotes.FetchHandler(store, fetcher)), fetcher, host))
+	handler := images.Handlers(told, fetch, s.layersProven(fetch), children)
 	err = images.Dispatch(ctx, unpacker.Unpack(handler), nil, desc)
 	if _, unpackErr := unpacker.Wait(); err == nil {
 		err = unpackErr
