@@ -245,8 +245,8 @@ func isUUID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }
 
 func checkHeaders(h http.Header) *refusal {
 	for name, all := range h {
-		pattern, known := headers[name]
-		if !known && strings.HasPrefix(name, "X-Amz-") {
+		pattern, known := headers[http.CanonicalHeaderKey(name)]
+		if !known && strings.HasPrefix(strings.ToLower(name), "x-amz-") {
 			return &refusal{http.StatusNotImplemented, "NotImplemented", fmt.Sprintf("This endpoint knows no header %.60q.", name)}
 		}
 		if !known {
