@@ -65,19 +65,18 @@ func serveEndpoint(in io.Reader, ready io.WriteCloser) error {
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
+	asked, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		_, _ = io.Copy(io.Discard, orders.Buffered())
 		_, _ = io.Copy(io.Discard, in) // until the server closes it or is gone
+		close(asked)
 		ended <- server.ShutDown()
 	}()
-	if err := server.ServeMultiPort([]string{socketPath}); err != nil {
-		select {
-		case <-ended:
-		default:
-			return err
-		}
-		return nil
+	err = server.ServeMultiPort([]string{socketPath})
+	select {
+	case <-asked:
+		return <-ended
+	default:
+		return err
 	}
-	return <-ended
 }
