@@ -54,8 +54,9 @@ func TestAnotherS3GivesCredentialsForThePrefixAndTheArchives(t *testing.T) {
 	for _, st := range policy.Statement {
 		for _, resource := range st.Resource {
 			objects := resource == "arn:aws:s3:::"+Bucket+"/org/*"
-			listing := resource == "arn:aws:s3:::"+Bucket && reflect.DeepEqual(st.Condition["StringLike"]["s3:prefix"], []string{"org/*"})
-			if st.Effect != "Allow" || !objects && !listing {
+			listing := resource == "arn:aws:s3:::"+Bucket && reflect.DeepEqual(st.Condition["StringLike"]["s3:prefix"], []string{"org", "org/*"})
+			location := resource == "arn:aws:s3:::"+Bucket && reflect.DeepEqual(st.Action, []string{"s3:GetBucketLocation"})
+			if st.Effect != "Allow" || !objects && !listing && !location {
 				t.Errorf("more than the prefix: %+v", st)
 			}
 		}
