@@ -16,6 +16,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T) (*Store, string) {
@@ -131,6 +132,9 @@ func TestUnusedContextsExpire(t *testing.T) {
 	if _, err := m.PutObject(t.Context(), Bucket, "org/h/context.tar", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := m.PutObject(t.Context(), Bucket, "org/empty/", strings.NewReader(""), 0, minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +149,43 @@ func TestUnusedContextsExpire(t *testing.T) {
 	if _, err := s.Context(t.Context(), "org", "h"); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
+	if _, err := os.Stat(filepath.Join(s.bucketDir(), "org", "empty")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an empty directory stays: %v", err)
+	}
 	if _, err := os.Stat(s.bucketDir()); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the endpoint's process may have left in its folder is not trusted.
+func TestLinksInTheFolderLeadNowhere(t *testing.T) {
+	s, _ := open(t)
+	outside := t.TempDir()
+	secret := filepath.Join(outside, "secret", archiveName)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(secret), 0o700), os.WriteFile(secret, []byte("secret"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	org := filepath.Join(s.bucketDir(), "org")
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(org, "file"), 0o700), os.MkdirAll(filepath.Join(org, "pipe"), 0o700),
+		os.Symlink(filepath.Dir(secret), filepath.Join(org, "dir")),
+		os.Symlink(secret, filepath.Join(org, "file", archiveName)),
+		unix.Mkfifo(filepath.Join(org, "pipe", archiveName), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, hash := range []string{"dir", "file", "pipe", "..", "../org/dir", "dir/.", ""} {
+		if r, err := s.Context(t.Context(), "org", hash); err == nil {
+			b, _ := io.ReadAll(r)
+			r.Close()
+			t.Errorf("%q is read: %q", hash, b)
+		}
+	}
+	if err := s.Sweep(t.Context(), time.Now().Add(48*time.Hour)); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(secret); err != nil || string(b) != "secret" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 
