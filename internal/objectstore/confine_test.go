@@ -220,7 +220,12 @@ func TestTheEndpointEndsWhenNobodyUploads(t *testing.T) {
 	s.endpoint.idle = 50 * time.Millisecond
 	m := client(t, at, s.credentials("org"))
 	upload(t, m, "org/a/"+archiveName)
-	for at := time.Now(); s.endpoint.running(); time.Sleep(10 * time.Millisecond) {
+	running := func() bool {
+		s.endpoint.mu <- struct{}{}
+		defer func() { <-s.endpoint.mu }()
+		return s.endpoint.process != nil
+	}
+	for at := time.Now(); running(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(at) > 10*time.Second {
 			t.Fatal("it runs on")
 		}

@@ -72,10 +72,7 @@ func (s *supervisor) acquire(ctx context.Context) (*process, error) {
 	}
 	if s.process != nil && s.process.ended() {
 		s.log.Warn("the endpoint of build contexts ended and is started again", "err", s.process.err)
-		if err := s.process.end(); err != nil {
-			return nil, err
-		}
-		s.process = nil
+		s.end()
 	}
 	if s.process == nil {
 		p, err := start(s.order, s.log)
@@ -102,20 +99,17 @@ func (s *supervisor) release() {
 func (s *supervisor) endIdle() {
 	s.mu <- struct{}{}
 	defer func() { <-s.mu }()
-	if s.users > 0 || s.process == nil {
-		return
+	if s.users == 0 && s.process != nil {
+		s.end()
 	}
-	if err := s.process.end(); err != nil {
-		s.log.Warn("end the idle endpoint of build contexts", "err", err)
-	}
-	s.process = nil
 }
 
-// running tells whether there is a process.
-func (s *supervisor) running() bool {
-	s.mu <- struct{}{}
-	defer func() { <-s.mu }()
-	return s.process != nil && !s.process.ended()
+// end ends the process, or frees what one had that has ended.
+func (s *supervisor) end() {
+	if err := s.process.end(); err != nil {
+		s.log.Warn("end the endpoint of build contexts", "err", err)
+	}
+	s.process = nil
 }
 
 // Close ends the process. Connections end with it.
