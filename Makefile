@@ -10,14 +10,14 @@ TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs iproute2 procps python3 py
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: quickstart test test-images test-kubernetes build up down lint unit race conformance packages test-packages
+.PHONY: quickstart test test-images test-kubernetes build up down lint unit race fuzz conformance packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
 quickstart: packages build
 	@scripts/quickstart
 
 ## test: everything that CI runs
-test: test-packages build lint race conformance
+test: test-packages build lint race fuzz conformance
 
 ## up: start a server in the background for tests; prints its variables
 up: bin/daytona bin/registry
@@ -67,6 +67,14 @@ lint:
 ## unit: the tests without the race detector, quicker
 unit:
 	$(GO) test ./...
+
+## fuzz: every fuzz target for some seconds; FUZZTIME=10m looks longer
+FUZZTIME ?= 5s
+fuzz:
+	@set -e; git grep -h --name-only '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  for target in $$($(GO) test -list '^Fuzz' "./$$dir" | grep '^Fuzz'); do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$dir"; \
+	  done; done
 
 ## conformance: the official SDKs and the examples against a server of its own
 conformance: bin/daytona bin/registry

@@ -13,6 +13,7 @@ import (
 var version = ""
 
 func main() {
+	startedByServer()
 	os.Exit(cli.Main(context.Background(), cli.Program{
 		Version: versionOf(), Commands: commands(versionOf()),
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr,

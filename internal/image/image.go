@@ -2,7 +2,7 @@ package image
 
 import (
 	"os"
-	"path/filepath"
+	"strings"
 )
 
 // Image is one OCI image for this machine's platform, unpacked and ready to
@@ -21,11 +21,16 @@ type Image struct {
 	DefaultUser string
 }
 
-// Has tells whether the image has a file at an absolute path. Symbolic links on
-// the way are not followed.
+// Has tells whether the image has a file at an absolute path. No link in a layer
+// leads out of it.
 func (i *Image) Has(path string) bool {
 	for _, layer := range i.Layers {
-		st, err := os.Lstat(filepath.Join(layer, path))
+		root, err := os.OpenRoot(layer)
+		if err != nil {
+			continue
+		}
+		st, err := root.Lstat(strings.TrimPrefix(path, "/"))
+		root.Close()
 		if err == nil {
 			// overlayfs' whiteout is a character device 0:0.
 			return st.Mode()&os.ModeCharDevice == 0

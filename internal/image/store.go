@@ -108,8 +108,13 @@ func (s *Store) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
 		return err
 	}
-	blobs, err := local.NewStore(filepath.Join(s.Dir, "content"))
+	content := filepath.Join(s.Dir, "content")
+	blobs, err := local.NewStore(content)
 	if err != nil {
+		return err
+	}
+	// The store makes its directories and blobs readable for all.
+	if err := os.Chmod(content, 0o700); err != nil {
 		return err
 	}
 	layers, err := overlay.NewSnapshotter(filepath.Join(s.Dir, "layers"))

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/versity/versitygw/auth"
+
+	"github.com/opendaytona/daytona/internal/grant"
 )
 
 // Credentials let an organization upload below its own prefix of Bucket, until
@@ -32,6 +34,9 @@ type claims struct {
 
 var errToken = errors.New("the session token is not valid")
 
+// sealer makes credentials and knows them again.
+type sealer struct{ key grant.Key }
+
 // Place implements Contexts.
 func (s *Store) Place() Place { return Place{Bucket: Bucket, Region: Region} }
 
@@ -40,7 +45,7 @@ func (s *Store) Access(_ context.Context, organizationID string) (Credentials, e
 	return s.credentials(organizationID), nil
 }
 
-func (s *Store) credentials(organizationID string) Credentials {
+func (s sealer) credentials(organizationID string) Credentials {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
 	g := claims{AccessKey: "DTN" + strings.ToUpper(hex.EncodeToString(random[:])), OrganizationID: organizationID, Expires: time.Now().Add(credentialsLife).UTC()}
@@ -48,10 +53,10 @@ func (s *Store) credentials(organizationID string) Credentials {
 	return Credentials{AccessKey: g.AccessKey, Secret: s.secret(token), SessionToken: token, Expires: g.Expires}
 }
 
-func (s *Store) secret(token string) string { return hex.EncodeToString(s.key.MAC("secret", token)) }
+func (s sealer) secret(token string) string { return hex.EncodeToString(s.key.MAC("secret", token)) }
 
 // claimsOf reads a session token of ours that has not expired.
-func (s *Store) claimsOf(token string) (g claims, err error) {
+func (s sealer) claimsOf(token string) (g claims, err error) {
 	if err := s.key.Open("token", token, &g); err != nil {
 		return claims{}, errToken
 	}
@@ -64,7 +69,7 @@ func (s *Store) claimsOf(token string) (g claims, err error) {
 // signer tells versitygw who signs with what. It implements auth.IAMService,
 // whose other half is for accounts that are stored, and
 // auth.SigningKeyProvider.
-type signer struct{ *Store }
+type signer struct{ sealer }
 
 // DeriveSigningKey implements auth.SigningKeyProvider (AWS Signature Version 4,
 // "Calculate signature").

@@ -2,24 +2,16 @@ package objectstore
 
 import (
 	"encoding/xml"
+	"errors"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"path"
-	"slices"
 	"strings"
 	"time"
 )
 
 // Serves reports whether a request's path is one of the endpoint's.
 func Serves(path string) bool { return path == "/"+Bucket || strings.HasPrefix(path, "/"+Bucket+"/") }
-
-// queries are the parameters of the operations that uploads consist of: put,
-// get, head, delete, list and multipart. All else of S3 is none of clients'.
-var queries = []string{
-	"x-id", "uploads", "uploadId", "partNumber", "list-type", "prefix", "delimiter", "max-keys", "continuation-token",
-	"start-after", "encoding-type", "fetch-owner",
-}
 
 func (s *Store) newProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
@@ -28,8 +20,12 @@ func (s *Store) newProxy() *httputil.ReverseProxy {
 			r.Out.URL = &url.URL{Scheme: "http", Host: r.In.Host, Path: r.In.URL.Path, RawPath: r.In.URL.RawPath, RawQuery: r.In.URL.RawQuery}
 			r.Out.Host = r.In.Host
 		},
-		Transport: &http.Transport{DialContext: s.dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true, ExpectContinueTimeout: time.Second},
+		Transport: &http.Transport{DialContext: s.endpoint.dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true, ExpectContinueTimeout: time.Second},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.As(err, new(*http.MaxBytesError)) {
+				refuseTooLarge(w)
+				return
+			}
 			if r.Context().Err() == nil {
 				s.Log.Error("context store", "err", err)
 			}
@@ -39,35 +35,34 @@ func (s *Store) newProxy() *httputil.ReverseProxy {
 }
 
 // ServeHTTP implements http.Handler: it lets an organization do what uploads
-// need below its own prefix, and nothing else. The signature is checked behind.
+// need below its own prefix, and nothing else (request.go). The signature is
+// checked behind.
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g, err := s.claimsOf(r.Header.Get("X-Amz-Security-Token"))
 	if err != nil {
 		refuse(w, http.StatusForbidden, "ExpiredToken", "The session token is missing, not valid or expired: ask for credentials again.")
 		return
 	}
-	own := g.OrganizationID + "/"
-	query := r.URL.Query()
-	for name := range query {
-		if !slices.Contains(queries, name) {
-			refuse(w, http.StatusNotImplemented, "NotImplemented", "This endpoint takes uploads of build contexts only.")
-			return
-		}
+	q, no := parse(r, g.OrganizationID)
+	if no != nil {
+		refuse(w, no.status, no.code, no.message)
+		return
 	}
-	key := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/"+Bucket), "/")
-	listing := key == "" && r.Method == http.MethodGet && strings.HasPrefix(query.Get("prefix"), own)
-	inside := key == path.Clean(key) && strings.HasPrefix(key, own)
-	switch {
-	case !inside && !listing:
-		refuse(w, http.StatusForbidden, "AccessDenied", "These credentials are for objects below "+own+" only.")
-	case r.ContentLength > s.MaxSize:
-		refuse(w, http.StatusBadRequest, "EntityTooLarge", "The upload is larger than a build context may be.")
-	case r.Header.Get("X-Amz-Copy-Source") != "":
-		refuse(w, http.StatusNotImplemented, "NotImplemented", "This endpoint does not copy.")
-	default:
-		r.Body = http.MaxBytesReader(w, r.Body, s.MaxSize)
-		s.proxy.ServeHTTP(w, r)
+	most := q.maxBody
+	if q.upload {
+		most = s.MaxSize
 	}
+	if r.ContentLength > most {
+		refuseTooLarge(w)
+		return
+	}
+	r.URL.RawQuery = q.query.Encode() // what was read, whatever there was to read in it
+	r.Body = http.MaxBytesReader(w, r.Body, most)
+	s.proxy.ServeHTTP(w, r)
+}
+
+func refuseTooLarge(w http.ResponseWriter) {
+	refuse(w, http.StatusBadRequest, "EntityTooLarge", "The upload is larger than a build context may be.")
 }
 
 func refuse(w http.ResponseWriter, status int, code, message string) {

@@ -108,7 +108,9 @@ func uploadPolicy(bucket, organizationID string) any {
 		Statement []statement
 	}{"2012-10-17", []statement{
 		{Effect: "Allow", Action: []string{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}, Resource: []string{arn + "/" + organizationID + "/*"}},
-		{Effect: "Allow", Action: []string{"s3:ListBucket"}, Resource: []string{arn}, Condition: map[string]map[string][]string{"StringLike": {"s3:prefix": {organizationID + "/*"}}}},
+		{Effect: "Allow", Action: []string{"s3:ListBucket"}, Resource: []string{arn}, Condition: map[string]map[string][]string{"StringLike": {"s3:prefix": {organizationID, organizationID + "/*"}}}},
+		// The official command asks where the bucket is, first of all.
+		{Effect: "Allow", Action: []string{"s3:GetBucketLocation"}, Resource: []string{arn}},
 	}}
 }
 

@@ -1,9 +1,11 @@
 // Package objectstore keeps the archives that builds copy files from, behind an
 // S3 endpoint (versitygw over a directory) that clients upload them to. Who
 // may upload where is in the credentials themselves (credentials.go); nothing
-// of them is stored. It imports only package grant of the house; package server
-// mounts the handler and gives the archives to the builder. Look next at
-// handler.go.
+// of them is stored. Requests are read by a grammar (request.go), and the library
+// runs in a process that has nothing but the archives (process.go, confine.go),
+// so a program that opens a Store calls RunEndpoint first. It imports only
+// package grant of the house; package server mounts the handler and gives the
+// archives to the builder. Look next at handler.go.
 package objectstore
 
 import (
@@ -13,17 +15,15 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http/httputil"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/versity/versitygw/backend/meta"
-	"github.com/versity/versitygw/backend/posix"
-	"github.com/versity/versitygw/s3api"
-	"github.com/versity/versitygw/s3api/middlewares"
+	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/grant"
 )
@@ -68,16 +68,15 @@ type Options struct {
 // Store is the archives and their endpoint.
 type Store struct {
 	Options
-	key    grant.Key // seals credentials
-	server *s3api.S3ApiServer
-	socket string // the endpoint's, abstract (unix(7)): gone with the process
-	proxy  *httputil.ReverseProxy
-	served chan error
+	sealer
+	root     *os.Root // of the bucket: what the endpoint's process writes is not trusted
+	endpoint *supervisor
+	proxy    *httputil.ReverseProxy
 }
 
 // Open opens the store in o.Dir, creating it where there is none.
 func Open(o Options) (*Store, error) {
-	s := &Store{Options: o, socket: "@daytona-contexts-" + uuid.NewString(), served: make(chan error, 1)}
+	s := &Store{Options: o}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open context store %s: %w", o.Dir, err)
 	}
@@ -88,67 +87,94 @@ func (s *Store) open() (err error) {
 	if err := os.MkdirAll(s.bucketDir(), 0o700); err != nil {
 		return err
 	}
+	if err := handOver(s.objectsDir()); err != nil {
+		return err
+	}
 	if s.key, err = grant.LoadKey(filepath.Join(s.Dir, "key")); err != nil {
 		return err
 	}
-	// This makes the directory the process's own, below which versitygw names
-	// everything; so there is one open store in a process, and all other paths
-	// of it must be absolute.
-	backend, err := posix.New(s.objectsDir(), meta.XattrMeta{}, posix.PosixOpts{NewDirPerm: 0o700, NewFilePerm: 0o600})
-	if err != nil {
+	if s.root, err = os.OpenRoot(s.bucketDir()); err != nil {
 		return err
 	}
-	s.server, err = s3api.New(backend, middlewares.RootUserConfig{}, Region, signer{s}, nil, nil, nil, nil, s3api.WithQuiet(), s3api.WithDisableACL(), s3api.WithConcurrencyLimiter(maxUploads, maxUploads))
-	if err != nil {
-		return err
-	}
-	ready := make(chan struct{})
-	s3api.WithOnListen(func() { close(ready) })(s.server)
-	go func() { s.served <- s.server.ServeMultiPort([]string{s.socket}) }()
-	select {
-	case <-ready:
-	case err := <-s.served:
-		return err
-	case <-time.After(10 * time.Second):
-		return errors.New("its endpoint does not answer")
-	}
+	s.endpoint = newSupervisor(order{Dir: s.objectsDir(), Key: s.key}, s.Log)
 	s.proxy = s.newProxy()
 	return nil
+}
+
+// handOver makes everything below dir the endpoint's, and nobody else's.
+func handOver(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != endpointID || st.Gid != endpointID {
+			if err := root.Lchown(path, endpointID, endpointID); err != nil {
+				return err
+			}
+		}
+		if own := info.Mode().Perm() &^ 0o077; d.Type()&fs.ModeSymlink == 0 && own != info.Mode().Perm() {
+			return root.Chmod(path, own)
+		}
+		return nil
+	})
 }
 
 func (s *Store) objectsDir() string { return filepath.Join(s.Dir, "objects") }
 func (s *Store) bucketDir() string  { return filepath.Join(s.objectsDir(), Bucket) }
 
-func (s *Store) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", s.socket)
-}
-
-// Close stops the endpoint.
-func (s *Store) Close() error {
-	err := s.server.ShutDown()
-	<-s.served // whose error says that its listener was closed
-	return err
-}
-
-// archive is the file of an uploaded archive.
-func (s *Store) archive(organizationID, hash string) string {
-	return filepath.Join(s.bucketDir(), filepath.Base(organizationID), filepath.Base(hash), archiveName)
-}
+// Close ends the endpoint.
+func (s *Store) Close() error { return errors.Join(s.endpoint.Close(), s.root.Close()) }
 
 // Context implements Contexts, and counts the archive as used.
 func (s *Store) Context(_ context.Context, organizationID, hash string) (io.ReadCloser, error) {
-	path := s.archive(organizationID, hash)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("context %s: %w", hash, ErrNotFound)
-	}
+	f, err := s.archive(organizationID, hash)
 	if err != nil {
 		return nil, fmt.Errorf("context %s: %w", hash, err)
 	}
-	now := time.Now()
-	if err := os.Chtimes(path, now, now); err != nil {
+	now := unix.NsecToTimeval(time.Now().UnixNano())
+	if err := unix.Futimes(int(f.Fd()), []unix.Timeval{now, now}); err != nil {
 		s.Log.Warn("count a context as used", "context", hash, "err", err)
+	}
+	return f, nil
+}
+
+// archive opens the file of an uploaded archive, which no link leads to.
+func (s *Store) archive(organizationID, hash string) (*os.File, error) {
+	key := organizationID + "/" + hash + "/" + archiveName
+	if strings.ContainsAny(organizationID+hash, "/\x00") || !archiveKey.MatchString(hash+"/"+archiveName) {
+		return nil, ErrNotFound
+	}
+	dir, err := s.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	fd, err := unix.Openat2(int(dir.Fd()), key, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", key, err)
+	}
+	f := os.NewFile(uintptr(fd), key)
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
@@ -185,7 +211,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 		}
 	}
 	var errs []error
-	err := filepath.WalkDir(s.bucketDir(), func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(s.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -193,16 +219,21 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) error {
 			return err
 		}
 		info, err := d.Info()
-		if err != nil || d.IsDir() || now.Sub(info.ModTime()) < s.Life {
+		if err != nil || name == "." || now.Sub(info.ModTime()) < s.Life {
 			return nil
 		}
-		if dir := filepath.Dir(path); needed(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)) {
+		dir := path.Dir(name)
+		if d.IsDir() {
+			// One that somebody made and put nothing in. Another is not empty.
+			_ = s.root.Remove(name)
 			return nil
 		}
-		errs = append(errs, os.Remove(path))
+		if needed(path.Base(path.Dir(dir)), path.Base(dir)) {
+			return nil
+		}
+		errs = append(errs, s.root.Remove(name))
 		// The directories above go with their last file.
-		for dir := filepath.Dir(path); dir != s.bucketDir() && os.Remove(dir) == nil; {
-			dir = filepath.Dir(dir)
+		for ; dir != "." && s.root.Remove(dir) == nil; dir = path.Dir(dir) {
 		}
 		return nil
 	})

@@ -14,12 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
 // asCommand makes the test's own binary the command.
 const asCommand = "SERVER_TEST_RUNS_THE_COMMAND"
 
 func TestMain(m *testing.M) {
+	objectstore.RunEndpoint()
 	if os.Getenv(asCommand) == "" {
 		os.Exit(m.Run())
 	}

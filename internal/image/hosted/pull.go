@@ -91,6 +91,10 @@ func (p *project) manifest(ctx context.Context, ref Reference) (d ocispec.Descri
 	}
 	dgst := ref.Digest
 	if dgst == "" {
+		// What a request names becomes part of a path.
+		if _, err := reference.WithTag(repository.Named(), ref.Tag); err != nil {
+			return d, nil, fmt.Errorf("find tag %q of %s: %w", ref.Tag, ref.Repository, err)
+		}
 		tagged, err := repository.Tags(ctx).Get(ctx, ref.Tag)
 		if err != nil {
 			return d, nil, missing(fmt.Errorf("find tag %s of %s: %w", ref.Tag, ref.Repository, err))
