@@ -7,10 +7,12 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What the server needs of the distribution, and what the tests need beside it.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring mmdebstrap runc util-linux
 TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs iproute2 procps python3 python3-venv
+# What builds runc beside it, and the other OCI runtime.
+RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: quickstart test test-images test-kubernetes build up down lint unit race conformance packages test-packages
+.PHONY: quickstart test test-images test-kubernetes test-runtimes build up down lint unit race conformance packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
 quickstart: packages build
@@ -79,6 +81,11 @@ test-images: bin/daytona bin/registry
 ## test-kubernetes: a Kubernetes built from source, proved in a sandbox; takes minutes, the first time ten
 test-kubernetes: bin/daytona bin/registry
 	scripts/test-kubernetes
+
+## test-runtimes: the engine with each OCI runtime of docs/compatibility.md; takes minutes for each
+test-runtimes: test-packages $(AGENT)
+	$(call install,$(RUNTIME_PACKAGES))
+	scripts/test-runtimes
 
 ## race: the tests with the race detector
 race:
