@@ -85,15 +85,15 @@ unit: $(AGENT)
 	$(GO) test ./...
 
 ## conformance: the official SDKs and the examples against a server of its own
-conformance: bin/daytona bin/registry test-toolchain
+conformance: test-packages test-toolchain bin/daytona bin/registry
 	scripts/conformance
 
 ## test-images: both variants of the default image, built and proved in sandboxes; takes GiBs and minutes
-test-images: bin/daytona bin/registry
+test-images: test-packages bin/daytona bin/registry
 	scripts/test-images
 
 ## test-kubernetes: a Kubernetes built from source, proved in a sandbox; takes minutes, the first time ten
-test-kubernetes: bin/daytona bin/registry
+test-kubernetes: test-packages bin/daytona bin/registry
 	scripts/test-kubernetes
 
 ## test-runtimes: the engine with each OCI runtime of docs/compatibility.md; takes minutes for each
