@@ -1,4 +1,8 @@
-# The commands of this repository. Run as root on Debian or Ubuntu with Go.
+# The commands of this repository. Run as root on Debian or Ubuntu.
+
+# Compilers that are missing or too old come here (scripts/toolchain).
+export DAYTONA_TOOLCHAIN ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/daytona-toolchain
+export PATH := $(DAYTONA_TOOLCHAIN)/bin:$(PATH)
 
 GO      ?= go
 AGENT   := internal/engine/local/agent/bin/toolbox
@@ -6,18 +10,22 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the server needs of the distribution, and what the tests need beside it.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring mmdebstrap runc util-linux
-TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs iproute2 procps python3 python3-venv
+# The race detector is C.
+TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev procps python3 python3-venv unzip
+# What builds runc beside it, and the other OCI runtime.
+RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# Of this checkout, not of one around it; a source archive has none.
+VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: quickstart test test-images test-kubernetes build up down lint unit race fuzz conformance packages test-packages
+.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes build up down lint unit race fuzz conformance packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
-quickstart: packages build
+quickstart: packages toolchain build
 	@scripts/quickstart
 
 ## test: everything that CI runs
-test: test-packages build lint race fuzz conformance
+test: test-packages test-toolchain build lint race fuzz conformance
 
 ## up: start a server in the background for tests; prints its variables
 up: bin/daytona bin/registry
@@ -42,54 +50,67 @@ packages:
 test-packages:
 	$(call install,$(TEST_PACKAGES))
 
+## toolchain: Go, unless it is there
+toolchain:
+	@$(if $(filter go,$(GO)),scripts/toolchain go,:)
+
+## test-toolchain: and Node.js
+test-toolchain: toolchain
+	@scripts/toolchain node
+
 ## build: bin/daytona, the client and the server in one
 build: bin/daytona
 
 SOURCES := $(shell find api cli cmd images internal sdk -type f ! -name '*_test.go')
 
-bin/daytona: $(AGENT) $(SOURCES) go.mod
+bin/daytona: $(AGENT) $(SOURCES) go.mod | toolchain
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/daytona
 
-bin/registry: $(shell find test/fixtures internal/baseimage -name '*.go') go.mod
+bin/registry: $(shell find test/fixtures internal/baseimage -name '*.go') go.mod | toolchain
 	$(GO) build -o $@ ./test/fixtures/cmd/registry
 
-$(AGENT): $(shell find cmd/toolbox internal/toolbox -name '*.go' -o -name '*.py')
+$(AGENT): $(shell find cmd/toolbox internal/toolbox -name '*.go' -o -name '*.py') | toolchain
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/toolbox
 
 ## lint: formatting, vet, staticcheck, and the client for other systems
-lint:
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt -w these:"; echo "$$unformatted"; exit 1; fi
+lint: toolchain
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$(find . -name '.?*' -prune -o -name node_modules -prune -o -name '*.go' -print)); if [ -n "$$unformatted" ]; then echo "gofmt -w these:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	GOOS=darwin $(GO) vet ./cmd/daytona ./cli ./sdk ./sdk/internal/...
 	GOOS=windows $(GO) vet ./cmd/daytona ./cli ./sdk ./sdk/internal/...
 
 ## unit: the tests without the race detector, quicker
-unit:
+unit: $(AGENT)
 	$(GO) test ./...
 
 ## fuzz: every fuzz target for some seconds; FUZZTIME=10m looks longer
 FUZZTIME ?= 5s
-fuzz:
-	@set -e; git grep -h --name-only '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u | while read -r dir; do \
-	  for target in $$($(GO) test -list '^Fuzz' "./$$dir" | grep '^Fuzz'); do \
-	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$dir"; \
+fuzz: $(AGENT)
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+	  for target in $$($(GO) test -list '^Fuzz' "$$dir" | grep '^Fuzz'); do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
 	  done; done
 
 ## conformance: the official SDKs and the examples against a server of its own
-conformance: bin/daytona bin/registry
+conformance: test-packages test-toolchain bin/daytona bin/registry
 	scripts/conformance
 
 ## test-images: both variants of the default image, built and proved in sandboxes; takes GiBs and minutes
-test-images: bin/daytona bin/registry
+test-images: test-packages bin/daytona bin/registry
 	scripts/test-images
 
 ## test-kubernetes: a Kubernetes built from source, proved in a sandbox; takes minutes, the first time ten
-test-kubernetes: bin/daytona bin/registry
+test-kubernetes: test-packages bin/daytona bin/registry
 	scripts/test-kubernetes
 
+## test-runtimes: the engine with each OCI runtime of docs/compatibility.md; takes minutes for each
+test-runtimes: test-packages $(AGENT)
+	$(call install,$(RUNTIME_PACKAGES))
+	scripts/test-runtimes
+
 ## race: the tests with the race detector
-race:
+race: $(AGENT)
 	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v -e /test/e2e -e /test/isolation -e /internal/build$$)
 	$(GO) test -timeout 10m ./internal/build # BuildKit 0.34 sets a field twice at once, to the same value (frontend/dockerfile/builder/resolvecache.go)
 	$(GO) test -race -timeout 10m ./test/e2e # alone, as the next: they look for what is left on the machine

@@ -161,7 +161,7 @@ func openWith(t *testing.T, editImages func(*image.Options), edits ...func(*Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := local.Open(t.Context(), local.Options{DataDir: dir, Images: images, DiskSize: 1 << 30, Slots: 2, Version: "test", Log: logger})
+	e, err := local.Open(t.Context(), local.Options{DataDir: dir, Runtime: os.Getenv("DAYTONA_TEST_RUNTIME"), Images: images, DiskSize: 1 << 30, Slots: 2, Version: "test", Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -98,13 +97,10 @@ func checkRuntime(ctx context.Context, name string) Requirement {
 		r.Detail = name + " was not found: install it (apt install runc), or name another runtime in the configuration"
 		return r
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--version").CombinedOutput()
-	first, _, _ := strings.Cut(string(out), "\n")
-	r.OK, r.Detail = err == nil, path+": "+first
+	found, err := probeRuntime(ctx, path)
+	r.OK, r.Detail = err == nil, path+": "+found.version
 	if err != nil {
-		r.Detail = fmt.Sprintf("%s does not run: %v", path, err)
+		r.Detail = err.Error()
 	}
 	return r
 }

@@ -94,7 +94,7 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	if err := l.claim(); err != nil {
 		return l, err
 	}
-	if err := l.prepare(); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		return l, err
 	}
 	if l.disks, err = disk.Open(ctx, disk.Config{Dir: filepath.Join(o.DataDir, disksDir), Size: o.DiskSize, Logger: o.Log}); err != nil {
@@ -149,7 +149,7 @@ const (
 // maxSocketPath is what sockaddr_un holds (unix(7)).
 const maxSocketPath = 107
 
-func (l *Local) prepare() error {
+func (l *Local) prepare(ctx context.Context) error {
 	if err := l.own(); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (l *Local) prepare() error {
 	if err != nil {
 		return fmt.Errorf("find the OCI runtime (install runc, or name another in the configuration): %w", err)
 	}
-	if l.runtime, err = openRuntime(path, filepath.Join(l.dir, runtimeRoot)); err != nil {
+	if l.runtime, err = openRuntime(ctx, path, filepath.Join(l.dir, runtimeRoot)); err != nil {
 		return err
 	}
 	if l.boot, err = bootID(); err != nil {

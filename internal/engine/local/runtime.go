@@ -25,15 +25,10 @@ type ociRuntime struct {
 	image *os.File
 }
 
-func openRuntime(path, root string) (ociRuntime, error) {
+func openRuntime(ctx context.Context, path, root string) (ociRuntime, error) {
 	r := ociRuntime{path: path, root: root}
-	// Not every runtime that takes the same files has the same command line.
-	help, err := exec.Command(path, "run", "--help").CombinedOutput()
-	if err != nil {
-		return r, fmt.Errorf("run the OCI runtime %s: %w: %s", path, err, strings.TrimSpace(string(help)))
-	}
-	if !strings.Contains(string(help), "--preserve-fds") {
-		return r, fmt.Errorf("the OCI runtime %s cannot hand files down to sandboxes (run --preserve-fds): use runc or crun", path)
+	if _, err := probeRuntime(ctx, path); err != nil {
+		return r, err
 	}
 	image, err := sealedCopy(path)
 	if err != nil {

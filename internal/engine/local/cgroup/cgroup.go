@@ -103,6 +103,16 @@ func Controllers() []string {
 	return all
 }
 
+// HybridControllers are those that belong to the hierarchy of v2 on a machine
+// that has v1 as well.
+func HybridControllers() []string {
+	b, err := os.ReadFile(filepath.Join(root, "unified", "cgroup.controllers"))
+	if Unified() || err != nil {
+		return nil
+	}
+	return strings.Fields(string(b))
+}
+
 // mountsV1 are the mount points of all hierarchies, that of v2 in hybrid mode
 // included: processes are in each of them.
 func mountsV1() []string {
