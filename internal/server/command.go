@@ -20,8 +20,8 @@ func Command(version string) *cobra.Command {
 		Long: `Run a Daytona server on this machine, as root.
 
 Everything it keeps is in one data directory. The first start makes an
-administrator with an API key, which it shows once and keeps for root in
-credentials.json there, and the snapshots daytona-small, daytona-medium and
+administrator with an API key, which it keeps for root in credentials.json there
+(daytona env prints it), and the snapshots daytona-small, daytona-medium and
 daytona-large. Sandboxes run on when the server ends; the next start finds them.
 
 Every setting is a flag here, a variable (--data-dir is DAYTONA_DATA_DIR; lists
@@ -55,7 +55,7 @@ func runServer(cmd *cobra.Command, config Config, version string) error {
 		return err
 	}
 	warn(requirements, log)
-	s, err := newServer(ctx, config, version, thisMachine(), log, cmd.OutOrStdout())
+	s, err := newServer(ctx, config, version, thisMachine(), log)
 	if err != nil {
 		return err
 	}

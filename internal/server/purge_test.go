@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -78,7 +77,7 @@ func TestPurgeFreesTheMachineAndDeletesTheData(t *testing.T) {
 	c := config(t, "--disk-size", "1GiB", "--network-slots", "1")
 	m := thisMachine()
 	m.base = testMachine(nil).base
-	s, err := newServer(t.Context(), c, "test", m, log, io.Discard)
+	s, err := newServer(t.Context(), c, "test", m, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,7 +43,6 @@ type server struct {
 	Config
 	version string
 	log     *slog.Logger
-	stdout  io.Writer // where a new API key is shown
 	clock   clock.WithTicker
 	machine machine
 
@@ -95,8 +93,8 @@ const (
 )
 
 // newServer opens everything. When that fails, what was opened is closed again.
-func newServer(ctx context.Context, c Config, version string, m machine, log *slog.Logger, stdout io.Writer) (*server, error) {
-	s := &server{Config: c, version: version, log: log, stdout: stdout, clock: clock.RealClock{}, machine: m}
+func newServer(ctx context.Context, c Config, version string, m machine, log *slog.Logger) (*server, error) {
+	s := &server{Config: c, version: version, log: log, clock: clock.RealClock{}, machine: m}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

@@ -228,8 +228,24 @@ func checkKubernetes() Requirement {
 		r.Detail = "some of its networks will not work; load the modules: modprobe -a " + strings.Join(missing, " ")
 		return r
 	}
+	return r
+}
+
+// checkSysctls tells what kubelets in sandboxes ask of the machine, and whether
+// a server with this configuration makes it so.
+func checkSysctls(set bool) Requirement {
+	var settings []string
 	for _, s := range differ(kubernetes) {
-		r.Detail += "; the server will set " + s.String() + " (see host-sysctls)"
+		settings = append(settings, fmt.Sprintf("%s (now %s)", s, s.now))
+	}
+	r := Requirement{Name: "kubelets inside", Optional: true}
+	switch {
+	case len(settings) == 0:
+		r.OK, r.Detail = true, "the machine has the settings that they ask for"
+	case set:
+		r.OK, r.Detail = true, "the server will set "+strings.Join(settings, ", ")+" (host-sysctls: kubernetes)"
+	default:
+		r.Detail = "kubelets before 1.37 need their gate KubeletInUserNamespace, or a server with host-sysctls: kubernetes, which would set " + strings.Join(settings, ", ")
 	}
 	return r
 }
