@@ -70,7 +70,7 @@ func TestPurgeFreesTheMachineAndDeletesTheData(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root")
 	}
-	if err := fit(local.Check(t.Context(), "runc", t.TempDir())); err != nil {
+	if err := fit(local.Check(t.Context(), local.Options{DataDir: t.TempDir()})); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)

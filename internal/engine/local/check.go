@@ -29,17 +29,18 @@ type Requirement struct {
 	Detail   string // what was found, or what to do
 }
 
-// Check looks at everything the engine needs, changing nothing that stays.
-// ociRuntime is "" for runc.
-func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
-	if ociRuntime == "" {
-		ociRuntime = "runc"
+// Check looks at everything the engine needs, changing nothing that stays. Of
+// the options it takes DataDir, Runtime and Sysctls. Try tells whether it is
+// enough.
+func Check(ctx context.Context, o Options) []Requirement {
+	if o.Runtime == "" {
+		o.Runtime = "runc"
 	}
 	return []Requirement{
 		checkRoot(),
 		checkKernel(),
 		checkAgent(),
-		checkRuntime(ctx, ociRuntime),
+		checkRuntime(ctx, o.Runtime),
 		checkCgroups(),
 		checkUserNamespaces(),
 		checkProgram("/usr/bin/unshare", "util-linux", false),
@@ -51,8 +52,10 @@ func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
 		checkNftables(),
 		checkDevice("/dev/fuse", "fuse", "FUSE filesystems in sandboxes, where programs see the machine's cores and memory"),
 		checkDevice("/dev/net/tun", "tun", "VPNs and rootless container networks in sandboxes"),
+		checkFiles(),
 		checkKubernetes(),
-		checkDataDir(dataDir),
+		checkSysctls(o.Sysctls),
+		checkDataDir(o.DataDir),
 	}
 }
 
@@ -253,13 +256,7 @@ func checkSysctls(set bool) Requirement {
 // checkDataDir tries the nearest directory that exists.
 func checkDataDir(dir string) Requirement {
 	r := Requirement{Name: "data directory"}
-	at := dir
-	for {
-		if _, err := os.Stat(at); err == nil || at == "/" || at == "." {
-			break
-		}
-		at = filepath.Dir(at)
-	}
+	at := existing(dir)
 	f, err := os.CreateTemp(at, ".daytona-check-*")
 	if err != nil {
 		r.Detail = fmt.Sprintf("%s can't be written: %v", dir, err)
