@@ -223,6 +223,38 @@ func TestAFailingRuntimeIsNamed(t *testing.T) {
 	sameTraces(t, before)
 }
 
+func TestAnEngineThatDoesNotOpenLeavesNothing(t *testing.T) {
+	before := traces(t)
+	o := trialAt(t.TempDir())
+	o.Runtime = "/bin/true"
+	all := Try(t.Context(), o)
+	if len(all) != 1 || all[0].Name != "engine" || all[0].OK || !strings.Contains(all[0].Detail, "use runc or crun") {
+		t.Errorf("%+v", all)
+	}
+	sameTraces(t, before)
+	if left, err := os.ReadDir(o.DataDir); err != nil || len(left) > 0 {
+		t.Errorf("left below the data directory: %v, %v", left, err)
+	}
+}
+
+func TestWhatAProgramInsideReportsIsBelievedOnlyWhenAllOfItIsRight(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"uid":0,"gid":0,"addresses":["10.0.0.2/30"]}`:          "",
+		`{"uid":1000,"gid":0}`:                                   "runs as user 1000 of group 0, not as root",
+		`{"failed":["write to the root filesystem: read-only"]}`: "could not write to the root filesystem: read-only",
+		"sh: exec format error":                                  "exit code 0: sh: exec format error",
+		"":                                                       "exit code 0",
+	} {
+		_, err := readReport(0, text)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := readReport(126, `{}`); err == nil || !strings.Contains(err.Error(), "exit code 126") {
+		t.Errorf("a program that failed: %v", err)
+	}
+}
+
 func TestADataDirectoryOnTheWrongFilesystemIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	at := filepath.Join(dir, "merged")
