@@ -1,7 +1,8 @@
 // Command toolbox is the agent in a sandbox; see internal/toolbox. The engine
 // starts it without arguments as the first process, with its socket and its
 // configuration as inherited descriptors. For debugging it also runs outside:
-// toolbox serve --socket PATH --config FILE.
+// toolbox serve --socket PATH --config FILE. As toolbox probe it is the program
+// by which the engine tries a sandbox.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/toolbox"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/probe"
 )
 
 func main() {
@@ -33,6 +35,9 @@ func main() {
 
 func run(args []string) error {
 	source := inherited
+	if len(args) > 0 && args[0] == boot.Probe {
+		return probe.Run(os.Stdout) // a shell's arguments may follow
+	}
 	if len(args) > 0 {
 		if args[0] != "serve" {
 			return fmt.Errorf("unknown argument %q; usage: toolbox, or toolbox serve --socket PATH --config FILE", args[0])

@@ -15,13 +15,38 @@ import (
 // said the rest.
 var errUnfit = errors.New("this machine cannot run sandboxes yet: see what is marked MISSING")
 
-// check prints whether the machine has what a server needs. Errors: errUnfit.
-func check(ctx context.Context, c Config, w io.Writer) error {
-	return report(local.Check(ctx, c.Runtime, c.DataDir), w)
+// check prints whether the machine has what a server needs, and then whether a
+// sandbox starts on it. Errors: errUnfit, or why ctx ended.
+func check(ctx context.Context, c Config, version string, w io.Writer) error {
+	options := c.engine(version)
+	if err := report(local.Check(ctx, options), w); err != nil {
+		return err
+	}
+	tried := local.Try(ctx, options)
+	if ctx.Err() != nil {
+		// Only what was not freed is worth telling.
+		if last := tried[len(tried)-1]; !last.OK {
+			return fmt.Errorf("%w: %s: %s", context.Cause(ctx), last.Name, last.Detail)
+		}
+		return context.Cause(ctx)
+	}
+	return report(tried, w)
 }
 
+// engine are the options of the engine that need nothing open.
+func (c Config) engine(version string) local.Options {
+	return local.Options{
+		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize,
+		Slots: c.NetworkSlots, Subnet: c.Subnet, Subnet6: c.Subnet6, NoIPv6: c.NoIPv6, Bandwidth: c.Bandwidth,
+		Sysctls: c.HostSysctls == HostSysctlsKubernetes, Version: version,
+	}
+}
+
+// nameWidth lets the lists of a check stand in one column.
+const nameWidth = 17
+
 func report(requirements []local.Requirement, w io.Writer) error {
-	width, fit := 0, true
+	width, fit := nameWidth, true
 	for _, r := range requirements {
 		width = max(width, len([]rune(r.Name)))
 		fit = fit && (r.OK || r.Optional)

@@ -20,9 +20,9 @@ func TestTheCheckListsAllAndFailsForWhatIsRequired(t *testing.T) {
 		fit          bool
 		prints       []string
 	}{
-		"all there":           {[]local.Requirement{root}, true, []string{"ok        root  yes\n"}},
-		"an optional missing": {[]local.Requirement{root, crun}, true, []string{"ok        root ", "optional  a faster runtime  no crun\n"}},
-		"an urgent missing":   {[]local.Requirement{root, low}, true, []string{"warning   disk  1 GiB free"}},
+		"all there":           {[]local.Requirement{root}, true, []string{"ok        root               yes\n"}},
+		"an optional missing": {[]local.Requirement{root, crun}, true, []string{"ok        root ", "optional  a faster runtime   no crun\n"}},
+		"an urgent missing":   {[]local.Requirement{root, low}, true, []string{"warning   disk               1 GiB free"}},
 		"a required missing":  {[]local.Requirement{root, btrfs, crun}, false, []string{"MISSING   btrfs ", "load the kernel module", "a faster runtime"}},
 	} {
 		var out bytes.Buffer

@@ -20,8 +20,8 @@ func Command(version string) *cobra.Command {
 		Long: `Run a Daytona server on this machine, as root.
 
 Everything it keeps is in one data directory. The first start makes an
-administrator with an API key, which it shows once and keeps for root in
-credentials.json there, and the snapshots daytona-small, daytona-medium and
+administrator with an API key, which it keeps for root in credentials.json there
+(daytona env prints it), and the snapshots daytona-small, daytona-medium and
 daytona-large. Sandboxes run on when the server ends; the next start finds them.
 
 Every setting is a flag here, a variable (--data-dir is DAYTONA_DATA_DIR; lists
@@ -42,7 +42,7 @@ for the administrator is DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
 	}
 	addFlags(c.PersistentFlags())
 	c.Flags().SortFlags, c.PersistentFlags().SortFlags = false, false // in the order of settings
-	c.AddCommand(checkCommand(), purgeCommand(version), trustCommand(), imagesCommand())
+	c.AddCommand(checkCommand(version), purgeCommand(version), trustCommand(), imagesCommand())
 	return c
 }
 
@@ -50,12 +50,12 @@ func runServer(cmd *cobra.Command, config Config, version string) error {
 	log := newLog(config, cmd.ErrOrStderr())
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
-	requirements := local.Check(ctx, config.Runtime, config.DataDir)
+	requirements := local.Check(ctx, config.engine(version))
 	if err := fit(requirements); err != nil {
 		return err
 	}
 	warn(requirements, log)
-	s, err := newServer(ctx, config, version, thisMachine(), log, cmd.OutOrStdout())
+	s, err := newServer(ctx, config, version, thisMachine(), log)
 	if err != nil {
 		return err
 	}
@@ -90,17 +90,24 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-func checkCommand() *cobra.Command {
+func checkCommand(version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Tell what a server needs of this machine, and what is missing",
-		Args:  cobra.NoArgs, SilenceUsage: true,
+		Short: "Tell what a server needs of this machine, and start a sandbox to prove it",
+		Long: `Tell what a server needs of this machine and what is missing, and then start a
+sandbox and a build step as a server does, in a data directory of their own
+beside the configured one. It takes a few seconds, a minute at most, disturbs no
+server that runs, and removes all of it; what a killed check leaves, the next one
+removes. No setting of the machine is changed.`,
+		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
-			return check(cmd.Context(), config, cmd.OutOrStdout())
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			return check(ctx, config, version, cmd.OutOrStdout())
 		},
 	}
 }

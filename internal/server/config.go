@@ -73,8 +73,8 @@ const (
 	DefaultImageDebian = "debian"
 	DefaultImageNone   = "none"
 
-	HostSysctlsKubernetes = "kubernetes"
 	HostSysctlsKeep       = "keep"
+	HostSysctlsKubernetes = "kubernetes"
 
 	LogText = "text"
 	LogJSON = "json"

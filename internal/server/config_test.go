@@ -85,6 +85,18 @@ func TestSandboxesHaveIPv6UnlessItIsOff(t *testing.T) {
 	}
 }
 
+func TestSettingsOfTheMachineAreChangedOnlyWhenItIsAsked(t *testing.T) {
+	for args, want := range map[string]bool{"--region=us": false, "--host-sysctls=keep": false, "--host-sysctls=kubernetes": true} {
+		c, err := loadFrom(t, []string{args}, nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set := c.engine("test").Sysctls; set != want {
+			t.Errorf("%s: the engine sets them: %t", args, set)
+		}
+	}
+}
+
 func TestWhatIsWrongIsNamedWithKeyValueAndWhatIsAllowed(t *testing.T) {
 	for _, c := range []struct {
 		args, environment []string

@@ -50,8 +50,8 @@ func (c credentials) write(path string) error {
 }
 
 // bootstrap makes the administrator and a key where they are missing, and keeps
-// the key with the server's present address. A key is shown when it is made and
-// never again.
+// the key with the server's present address. The key is written nowhere else:
+// standard output and the log are journals that more than root may read.
 func (s *server) bootstrap(ctx context.Context) error {
 	path := s.below(CredentialsName)
 	kept, err := readCredentials(path)
@@ -72,7 +72,7 @@ func (s *server) bootstrap(ctx context.Context) error {
 		}
 	}
 	if value != "" {
-		fmt.Fprintf(s.stdout, "\nYour API key, shown only now and kept for root in %s:\n\n  export DAYTONA_API_URL=%s\n  export DAYTONA_API_KEY=%s\n\n", path, now.APIURL, now.APIKey)
+		s.log.Info("made the administrator's API key, which only root may read: `daytona env` prints it", "file", path)
 	}
 	return s.setAdminKey(ctx, now.APIKey)
 }

@@ -39,15 +39,15 @@ func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newServer(t.Context(), c, "test", testMachine(e), again.log, &again.stdout); err == nil || !strings.Contains(err.Error(), "delete the file") {
+	if _, err := newServer(t.Context(), c, "test", testMachine(e), again.log); err == nil || !strings.Contains(err.Error(), "delete the file") {
 		t.Errorf("with damaged credentials: %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	renewed := start(t, config(t, "--data-dir", c.DataDir), testMachine(e))
-	if renewed.creds.APIKey == s.creds.APIKey || !strings.Contains(renewed.stdout.String(), renewed.creds.APIKey) {
-		t.Error("no new key was made and shown")
+	if renewed.creds.APIKey == s.creds.APIKey {
+		t.Error("no new key was made")
 	}
 	if status, _ := renewed.raw("GET", renewed.origin()+"/api/users/me", s.creds.APIKey, ""); status != 401 {
 		t.Errorf("the lost key still works: %d", status)
@@ -86,7 +86,7 @@ func TestAConfiguredKeyThatIsAnotherKeyIsRefused(t *testing.T) {
 	s := start(t, c, testMachine(e))
 	s.stop()
 	c.AdminAPIKey = s.creds.APIKey
-	if _, err := newServer(t.Context(), c, "test", testMachine(e), s.log, &s.stdout); err == nil || !strings.Contains(err.Error(), "local-admin") {
+	if _, err := newServer(t.Context(), c, "test", testMachine(e), s.log); err == nil || !strings.Contains(err.Error(), "local-admin") {
 		t.Errorf("got %v", err)
 	}
 }

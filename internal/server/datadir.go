@@ -23,6 +23,7 @@ const (
 	logsName          = "logs"
 	baseImageName     = "base-image"
 	defaultsName      = "default-snapshots"
+	triedName         = "machine-tried" // on what a sandbox was last seen to start
 	encryptionKeyName = "encryption.key"
 	previewKeyName    = "preview.key"      // from which the previews' tokens are derived
 	CredentialsName   = "credentials.json" // read by the CLI on the same machine

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -111,7 +110,7 @@ func openForBenchmark(b *testing.B) benchServer {
 	e := &memoryEngine{running: map[string]bool{}}
 	s, err := newServer(b.Context(), Config{
 		DataDir: filepath.Join(b.TempDir(), "data"), Listen: "127.0.0.1:0", Region: "us", DefaultImage: DefaultImageNone,
-	}, "test", testMachine(e), slog.New(slog.DiscardHandler), io.Discard)
+	}, "test", testMachine(e), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 // newLog makes the server's log, and lets the libraries that have their own
 // write into it.
 func newLog(c Config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: redactAttr}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if c.LogFormat == LogJSON {
 		handler = slog.NewJSONHandler(w, options)

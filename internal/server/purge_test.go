@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -71,14 +70,14 @@ func TestPurgeFreesTheMachineAndDeletesTheData(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root")
 	}
-	if err := fit(local.Check(t.Context(), "runc", t.TempDir())); err != nil {
+	if err := fit(local.Check(t.Context(), local.Options{DataDir: t.TempDir()})); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
 	c := config(t, "--disk-size", "1GiB", "--network-slots", "1")
 	m := thisMachine()
 	m.base = testMachine(nil).base
-	s, err := newServer(t.Context(), c, "test", m, log, io.Discard)
+	s, err := newServer(t.Context(), c, "test", m, log)
 	if err != nil {
 		t.Fatal(err)
 	}

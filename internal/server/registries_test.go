@@ -283,7 +283,7 @@ func TestAnotherKeyOpensNoPassword(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.DataDir, encryptionKeyName), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newServer(t.Context(), c, "test", m, ts.log, io.Discard); err == nil || !strings.Contains(fmt.Sprint(err), "32 random bytes") {
+	if _, err := newServer(t.Context(), c, "test", m, ts.log); err == nil || !strings.Contains(fmt.Sprint(err), "32 random bytes") {
 		t.Errorf("a key file with nonsense: %v", err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,7 +23,6 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/events"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
@@ -44,7 +42,6 @@ type server struct {
 	Config
 	version string
 	log     *slog.Logger
-	stdout  io.Writer // where a new API key is shown
 	clock   clock.WithTicker
 	machine machine
 
@@ -55,6 +52,7 @@ type server struct {
 	base       *base
 	made       *made
 	engine     engine.Engine
+	unfit      error // why no sandbox can be started on this machine
 	builder    *build.Builder
 	contexts   objectstore.Contexts
 	uploads    http.Handler // of the embedded ones; nil where they are elsewhere
@@ -95,8 +93,8 @@ const (
 )
 
 // newServer opens everything. When that fails, what was opened is closed again.
-func newServer(ctx context.Context, c Config, version string, m machine, log *slog.Logger, stdout io.Writer) (*server, error) {
-	s := &server{Config: c, version: version, log: log, stdout: stdout, clock: clock.RealClock{}, machine: m}
+func newServer(ctx context.Context, c Config, version string, m machine, log *slog.Logger) (*server, error) {
+	s := &server{Config: c, version: version, log: log, clock: clock.RealClock{}, machine: m}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -145,16 +143,15 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.metrics = newMetrics(s.version, s.clock)
-	s.engine, err = s.machine.openEngine(ctx, local.Options{
-		DataDir: s.DataDir, RuntimeDir: s.RuntimeDir, Images: s.images, Runtime: s.Runtime, DiskSize: s.DiskSize,
-		Slots: s.NetworkSlots, Subnet: s.Subnet, Subnet6: s.Subnet6, NoIPv6: s.NoIPv6, Bandwidth: s.Bandwidth,
-		Sysctls: s.HostSysctls == HostSysctlsKubernetes, ExtraCA: trusted, Version: s.version, Log: s.log,
-		OutOfMemory: s.metrics.outOfMemory,
-	})
-	if err != nil {
+	options := s.Config.engine(s.version)
+	options.Images, options.ExtraCA, options.Log, options.OutOfMemory = s.images, trusted, s.log, s.metrics.outOfMemory
+	if s.engine, err = s.machine.openEngine(ctx, options); err != nil {
 		return err
 	}
 	s.opened("engine", s.engine.Close)
+	if err := s.tryMachine(ctx); err != nil {
+		return err
+	}
 	if err := s.openContexts(ctx); err != nil {
 		return err
 	}
@@ -295,6 +292,7 @@ func (s *server) readiness() map[string]func(context.Context) error {
 			_, err := s.images.Owners(ctx)
 			return err
 		},
+		"machine": func(context.Context) error { return s.unfit },
 	}
 }
 

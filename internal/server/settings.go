@@ -187,7 +187,7 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "host-sysctls", fallback: HostSysctlsKubernetes, usage: "`what` to do with the machine's settings that kubelets in sandboxes need, such as vm.overcommit_memory=1: kubernetes sets them, keep leaves them", allowed: "kubernetes or keep",
+		key: "host-sysctls", fallback: HostSysctlsKeep, usage: "`what` to do with the machine's settings that kubelets in sandboxes ask for, such as vm.overcommit_memory=1 and kernel.panic=10: keep leaves them, kubernetes sets them", allowed: "keep or kubernetes",
 		set: func(c *Config, s string) bool {
 			c.HostSysctls = s
 			return s == HostSysctlsKubernetes || s == HostSysctlsKeep

@@ -145,6 +145,15 @@ def test_the_kubelet_does_not_know_of_its_user_namespace(cluster: Cluster):
     assert json.loads(flags)["kubeletconfig"]["featureGates"]["KubeletInUserNamespace"] is False
 
 
+def test_the_machine_has_the_settings_that_the_kubelet_wants(cluster: Cluster):
+    """The server was told to make them: `host-sysctls: kubernetes`."""
+    values = cluster.run(
+        "cd /proc/sys && cat vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops"
+        " kernel/keys/root_maxkeys kernel/keys/root_maxbytes"
+    )
+    assert values.split() == ["1", "0", "10", "1", "1000000", "25000000"]
+
+
 def test_a_deployment_runs(cluster: Cluster):
     began = time.monotonic()
     cluster.manifest(MANIFEST)

@@ -105,10 +105,14 @@ func TestAForkStopsItsParentForMillisecondsHoweverLargeTheDisk(t *testing.T) {
 }
 
 // TestMain lets a test run this program as a server that dies while a sandbox
-// is frozen.
+// is frozen, or as a check of the machine.
 func TestMain(m *testing.M) {
 	if id := os.Getenv("FREEZE_AND_DIE"); id != "" {
 		freezeAndDie(os.Getenv("FREEZE_TREE"), id)
+	}
+	if dir := os.Getenv(asTrial); dir != "" {
+		tryUntilSignalled(dir)
+		return
 	}
 	os.Exit(m.Run())
 }

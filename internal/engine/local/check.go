@@ -28,17 +28,18 @@ type Requirement struct {
 	Detail   string // what was found, or what to do
 }
 
-// Check looks at everything the engine needs, changing nothing that stays.
-// ociRuntime is "" for runc.
-func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
-	if ociRuntime == "" {
-		ociRuntime = "runc"
+// Check looks at everything the engine needs, changing nothing that stays. Of
+// the options it takes DataDir, Runtime and Sysctls. Try tells whether it is
+// enough.
+func Check(ctx context.Context, o Options) []Requirement {
+	if o.Runtime == "" {
+		o.Runtime = "runc"
 	}
 	return []Requirement{
 		checkRoot(),
 		checkKernel(),
 		checkAgent(),
-		checkRuntime(ctx, ociRuntime),
+		checkRuntime(ctx, o.Runtime),
 		checkCgroups(),
 		checkUserNamespaces(),
 		checkProgram("/usr/bin/unshare", "util-linux", false),
@@ -50,8 +51,10 @@ func Check(ctx context.Context, ociRuntime, dataDir string) []Requirement {
 		checkNftables(),
 		checkDevice("/dev/fuse", "fuse", "FUSE filesystems in sandboxes, where programs see the machine's cores and memory"),
 		checkDevice("/dev/net/tun", "tun", "VPNs and rootless container networks in sandboxes"),
+		checkFiles(),
 		checkKubernetes(),
-		checkDataDir(dataDir),
+		checkSysctls(o.Sysctls),
+		checkDataDir(o.DataDir),
 	}
 }
 
@@ -224,8 +227,24 @@ func checkKubernetes() Requirement {
 		r.Detail = "some of its networks will not work; load the modules: modprobe -a " + strings.Join(missing, " ")
 		return r
 	}
+	return r
+}
+
+// checkSysctls tells what kubelets in sandboxes ask of the machine, and whether
+// a server with this configuration makes it so.
+func checkSysctls(set bool) Requirement {
+	var settings []string
 	for _, s := range differ(kubernetes) {
-		r.Detail += "; the server will set " + s.String() + " (see host-sysctls)"
+		settings = append(settings, fmt.Sprintf("%s (now %s)", s, s.now))
+	}
+	r := Requirement{Name: "kubelets inside", Optional: true}
+	switch {
+	case len(settings) == 0:
+		r.OK, r.Detail = true, "the machine has the settings that they ask for"
+	case set:
+		r.OK, r.Detail = true, "the server will set "+strings.Join(settings, ", ")+" (host-sysctls: kubernetes)"
+	default:
+		r.Detail = "kubelets before 1.37 need their gate KubeletInUserNamespace, or a server with host-sysctls: kubernetes, which would set " + strings.Join(settings, ", ")
 	}
 	return r
 }
@@ -233,13 +252,7 @@ func checkKubernetes() Requirement {
 // checkDataDir tries the nearest directory that exists.
 func checkDataDir(dir string) Requirement {
 	r := Requirement{Name: "data directory"}
-	at := dir
-	for {
-		if _, err := os.Stat(at); err == nil || at == "/" || at == "." {
-			break
-		}
-		at = filepath.Dir(at)
-	}
+	at := existing(dir)
 	f, err := os.CreateTemp(at, ".daytona-check-*")
 	if err != nil {
 		r.Detail = fmt.Sprintf("%s can't be written: %v", dir, err)

@@ -293,7 +293,7 @@ func (l *Local) recover(ctx context.Context) error {
 	}
 	if l.slots, err = slot.Open(slot.Config{
 		Instance: l.instance.Index, Subnet: l.Subnet, Subnet6: l.Subnet6, NoIPv6: l.NoIPv6,
-		Bandwidth: l.Bandwidth, Ready: l.Slots, Log: l.Log,
+		Bandwidth: l.Bandwidth, Ready: l.Slots, Trial: l.Trial, Log: l.Log,
 	}, keep); err != nil {
 		return err
 	}

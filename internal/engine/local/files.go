@@ -20,14 +20,27 @@ func mayLimit() bool {
 	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
 }
 
+// A process of a sandbox may open this many files, and as many when it raises
+// its limit, where the machine allows it.
+const (
+	softFiles = 1 << 16
+	hardFiles = 1 << 20
+)
+
+// openFiles is what a process may open unless it raises its limit.
+func (l *Local) openFiles() uint64 { return min(softFiles, l.files) }
+
 // raiseFiles lifts the hard limit on open files, which nobody can in a user
 // namespace, to what container engines ask for, and returns it. Without
-// CAP_SYS_RESOURCE the limit stays as it is.
+// CAP_SYS_RESOURCE, or above fs.nr_open, the limit stays as it is.
 func raiseFiles() (uint64, error) {
-	const want = 1 << 20
 	var now unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
 		return 0, fmt.Errorf("read the limit on open files: %w", err)
+	}
+	want := uint64(hardFiles)
+	if most, err := readNumber(nrOpen); err == nil {
+		want = min(want, most)
 	}
 	if now.Max < want {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: now.Cur, Max: want}); err != nil {
@@ -35,6 +48,35 @@ func raiseFiles() (uint64, error) {
 		}
 	}
 	return want, nil
+}
+
+// checkFiles tells how many files a process of a sandbox may open.
+func checkFiles() Requirement {
+	files, err := raiseFiles()
+	if err != nil {
+		return Requirement{Name: "open files", Detail: err.Error()}
+	}
+	return filesRequirement(files)
+}
+
+func filesRequirement(files uint64) Requirement {
+	r := Requirement{Name: "open files", OK: files >= softFiles, Optional: true, Urgent: true}
+	r.Detail = fmt.Sprintf("%d for a process of a sandbox, which it may raise to %d", min(softFiles, files), files)
+	if !r.OK {
+		r.Detail = fmt.Sprintf("a process of a sandbox may open %d files only, not %d: raise the server's own limit (LimitNOFILE=%d in its unit, ulimit -Hn %d in a shell) and fs.nr_open", files, softFiles, hardFiles, hardFiles)
+	}
+	return r
+}
+
+// nrOpen is the most that anybody's limit can be (proc_sys_fs(5)).
+const nrOpen = "/proc/sys/fs/nr_open"
+
+func readNumber(path string) (uint64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 }
 
 // fileMax is how many files may be open on the whole machine (proc_sys_fs(5)).

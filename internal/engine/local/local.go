@@ -88,6 +88,9 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	l.done, l.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
+			if o.Trial {
+				err = errors.Join(err, l.Purge(ctx)) // nobody will open it again
+			}
 			err = errors.Join(fmt.Errorf("open engine: %w", err), l.Close())
 		}
 	}()
@@ -181,21 +184,19 @@ func (l *Local) prepare(ctx context.Context) error {
 	if l.boot, err = bootID(); err != nil {
 		return err
 	}
-	l.openDevices()
 	if err := tryOwnClock(); err != nil {
 		l.Log.Warn("the uptime in sandboxes is the machine's", "err", err)
 	} else {
 		l.clocks = true
 	}
-	if l.Sysctls {
-		l.setSysctls()
-	}
 	l.agentLimits = !mayLimit()
 	if l.files, err = raiseFiles(); err != nil {
 		return err
 	}
-	if err := l.raiseFileMax(); err != nil {
-		return err
+	if !l.Trial {
+		if err := l.setMachine(); err != nil {
+			return err
+		}
 	}
 	binary, err := agent.Binary()
 	if err != nil {
@@ -207,6 +208,16 @@ func (l *Local) prepare(ctx context.Context) error {
 		return fmt.Errorf("install agent: %w", err)
 	}
 	return os.Rename(next, filepath.Join(l.dir, agentFile))
+}
+
+// setMachine changes what sandboxes need of the machine and no sandbox can
+// change. It stays until the next boot; docs/configuration.md lists all of it.
+func (l *Local) setMachine() error {
+	l.openDevices()
+	if l.Sysctls {
+		l.setSysctls()
+	}
+	return l.raiseFileMax()
 }
 
 // own makes the instance's directory this data directory's: another one that

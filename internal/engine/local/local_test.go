@@ -432,8 +432,10 @@ func TestNoMountOfASandboxIsTheHosts(t *testing.T) {
 }
 
 func TestThisMachineHasWhatTheEngineNeeds(t *testing.T) {
-	for _, r := range Check(t.Context(), "", t.TempDir()) {
-		if !r.OK {
+	// What the machine's owner has to decide.
+	owners := map[string]bool{"open files": true, "kubelets inside": true}
+	for _, r := range Check(t.Context(), Options{DataDir: t.TempDir()}) {
+		if !r.OK && !owners[r.Name] {
 			t.Errorf("%s: %s", r.Name, r.Detail)
 		}
 	}
@@ -455,8 +457,8 @@ func TestThisMachineHasWhatTheEngineNeeds(t *testing.T) {
 	if r := checkDataDir(used); r.OK || !r.Optional || !r.Urgent {
 		t.Errorf("a data directory in use that is nearly full: %+v", r)
 	}
-	for _, r := range Check(t.Context(), "no-such-runtime", "/proc/nowhere") {
-		if missing := r.Name == "OCI runtime" || r.Name == "data directory"; r.OK == missing {
+	for _, r := range Check(t.Context(), Options{Runtime: "no-such-runtime", DataDir: "/proc/nowhere"}) {
+		if missing := r.Name == "OCI runtime" || r.Name == "data directory"; r.OK == missing && !owners[r.Name] {
 			t.Errorf("%s: %v, %s", r.Name, r.OK, r.Detail)
 		}
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	StartTimeout time.Duration
 	Sysctls      bool   // set those of the machine that Kubernetes in sandboxes needs
 	Version      string // of the server, told to the agents
+	// Trial opens an engine that leaves the machine's settings as they are, for
+	// one that ends soon: its sandboxes reach nothing.
+	Trial bool
 	// OutOfMemory is told, at most once a second for each sandbox, how many
 	// processes the kernel has killed in it for its memory limit; nil tells
 	// nobody. It must not block.

@@ -81,9 +81,6 @@ func (l *Local) rlimits() []specs.POSIXRlimit {
 	return []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: l.openFiles(), Hard: l.files}}
 }
 
-// openFiles is what a process may open unless it raises its limit.
-func (l *Local) openFiles() uint64 { return l.files / 16 }
-
 // fdPath is a descriptor of this process as another process opens it.
 func fdPath(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }
 

@@ -127,6 +127,9 @@ func (l *Local) takeSlot(id string) (*slot.Slot, error) {
 }
 
 func (l *Local) image(ctx context.Context, digest string) (*image.Image, error) {
+	if digest == probeImage {
+		return l.probeRoot(), nil
+	}
 	img, err := l.Images.Image(ctx, digest)
 	if errors.Is(err, image.ErrNotFound) {
 		err = fmt.Errorf("%w: %w", engine.ErrImageMissing, err)

@@ -46,3 +46,19 @@ type Config struct {
 	Version    string            `json:"version"`    // of the server that started it
 	OpenFiles  uint64            `json:"openFiles"`  // limit of a process that does not raise it; 0 where the engine has set it
 }
+
+// Probe is the argument with which the agent's program is no agent, but prints a
+// Report and ends. The engine runs it to learn whether sandboxes work here.
+const (
+	Probe     = "probe"
+	ProbeFile = "/written-by-a-probe" // which it writes
+)
+
+// Report is what a program in a sandbox finds there.
+type Report struct {
+	UID       int      `json:"uid"`
+	GID       int      `json:"gid"`
+	OpenFiles uint64   `json:"openFiles"` // to which it may raise its limit
+	Addresses []string `json:"addresses"` // of its network, with the length of their prefixes
+	Failed    []string `json:"failed"`    // what it could not do
+}

@@ -63,15 +63,6 @@ def test_the_rules_of_kube_proxy_can_be_set(node: Sandbox, iptables: str):
     )
 
 
-def test_the_machines_settings_are_those_of_a_kubelet(node: Sandbox):
-    values = run(
-        node,
-        "cd /proc/sys && cat vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops"
-        " kernel/keys/root_maxkeys kernel/keys/root_maxbytes",
-    )
-    assert values.split() == ["1", "0", "10", "1", "1000000", "25000000"]
-
-
 def test_the_connections_are_tracked_within_limits_of_its_own(node: Sandbox):
     run(node, "echo 86400 >/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established")
     assert int(run(node, "cat /proc/sys/net/netfilter/nf_conntrack_max")) > 0

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,6 +35,37 @@ func (t *Tree) Memory(id string) int64 {
 	}
 	dir := t.dir(filepath.Join(root, "memory"), id)
 	return number(filepath.Join(dir, "memory.usage_in_bytes")) - field(filepath.Join(dir, "memory.stat"), "total_inactive_file")
+}
+
+// CPULimit is how many cores the sandbox may use; 0 when nothing limits it.
+func (t *Tree) CPULimit(id string) float64 {
+	if t.v2 {
+		b, err := os.ReadFile(filepath.Join(t.dir(root, id), "cpu.max"))
+		if err != nil {
+			return 0
+		}
+		var quota, each float64 // the first is "max" without a limit
+		if _, err := fmt.Sscan(string(b), &quota, &each); err != nil || each == 0 {
+			return 0
+		}
+		return quota / each
+	}
+	dir := t.dir(filepath.Join(root, "cpu"), id)
+	quota, each := number(filepath.Join(dir, "cpu.cfs_quota_us")), number(filepath.Join(dir, "cpu.cfs_period_us"))
+	if quota <= 0 || each == 0 {
+		return 0
+	}
+	return float64(quota) / float64(each)
+}
+
+// PIDsLimit is how many processes and threads the sandbox may have; 0 when
+// nothing limits them.
+func (t *Tree) PIDsLimit(id string) int64 {
+	mount := root
+	if !t.v2 {
+		mount = filepath.Join(root, "pids")
+	}
+	return number(filepath.Join(t.dir(mount, id), "pids.max")) // "max" is no number
 }
 
 // CPU is the processor time the sandbox used since it was started.

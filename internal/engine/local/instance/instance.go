@@ -82,6 +82,23 @@ func Claim(dir, dataDir string, busy func(index int) bool) (*Instance, error) {
 	return nil, fmt.Errorf("claim instance: all %d instances of this machine are taken; see %s", Max, dir)
 }
 
+// Owners are the data directories that have an index, whether a server runs on
+// them or not. dir is Claim's.
+func Owners(dir string) ([]string, error) {
+	var all []string
+	for i := range Max {
+		owner, err := os.ReadFile(claimPath(dir, i))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read claims: %w", err)
+		}
+		all = append(all, strings.TrimSpace(string(owner)))
+	}
+	return all, nil
+}
+
 // Release ends the claim. With forget the index is free for anyone at once;
 // without, it stays reserved for the data directory as long as it is busy.
 func (i *Instance) Release(forget bool) error {

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"errors"
+	"slices"
 	"testing"
 )
 
@@ -19,6 +20,12 @@ func TestADataDirectoryKeepsItsIndex(t *testing.T) {
 	}
 	if a.Index == b.Index {
 		t.Fatalf("both got %d", a.Index)
+	}
+	if owners, err := Owners(dir); err != nil || !slices.Equal(owners, []string{"/data/a", "/data/b"}) {
+		t.Errorf("owners: %q, %v", owners, err)
+	}
+	if owners, err := Owners(t.TempDir()); err != nil || len(owners) > 0 {
+		t.Errorf("owners where nobody was: %q, %v", owners, err)
 	}
 	if _, err := Claim(dir, "/data/b", idle); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second server on one data directory: %v", err)

@@ -52,6 +52,9 @@ func newNetwork(c Config) (network, error) {
 	if err := n.prepare6(c); err != nil {
 		return n, err
 	}
+	if c.Trial {
+		return n, canSet(forward)
+	}
 	return n, SetSysctl(forward, "1")
 }
 
@@ -283,6 +286,19 @@ func uplinkMTU() int {
 func Sysctl(key string) (string, error) {
 	now, err := os.ReadFile(filepath.Join("/proc/sys", key))
 	return strings.TrimSpace(string(now)), err
+}
+
+// canSet fails where the value below /proc/sys cannot be changed: it writes the
+// one that is there.
+func canSet(key string) error {
+	now, err := Sysctl(key)
+	if err == nil {
+		err = os.WriteFile(filepath.Join("/proc/sys", key), []byte(now), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("set sysctl %s: %w", key, err)
+	}
+	return nil
 }
 
 // SetSysctl writes a value below /proc/sys unless it is there already.

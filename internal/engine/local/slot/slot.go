@@ -66,6 +66,7 @@ type Config struct {
 	// Bandwidth is what each sandbox may send, and receive, in bits per second;
 	// 0 is no limit.
 	Bandwidth int64
+	Trial     bool // the machine need not forward what the sandboxes send
 	Log       *slog.Logger
 }
 

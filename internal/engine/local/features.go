@@ -1,0 +1,114 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
+)
+
+// runtimeFacts are what an OCI runtime says of itself.
+type runtimeFacts struct {
+	version  string // the first line of --version
+	runHelp  string
+	features *features.Features // nil where it has no such command
+}
+
+// probeRuntime asks the OCI runtime at path what it is and fails when it cannot
+// run sandboxes on this machine.
+func probeRuntime(ctx context.Context, path string) (runtimeFacts, error) {
+	f, err := askRuntime(ctx, path)
+	if err == nil {
+		err = f.suits(cgroup.Unified(), cgroup.HybridControllers())
+	}
+	if err != nil {
+		return f, fmt.Errorf("the OCI runtime %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func askRuntime(ctx context.Context, path string) (f runtimeFacts, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	ask := func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, path, args...)
+		cmd.WaitDelay = time.Second // for what it started
+		return cmd
+	}
+	out, err := ask("--version").CombinedOutput()
+	if err != nil {
+		return f, fmt.Errorf("run it with --version: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	f.version, _, _ = strings.Cut(string(out), "\n")
+	if out, err = ask("run", "--help").CombinedOutput(); err != nil {
+		return f, fmt.Errorf("run it with run --help: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	f.runHelp = string(out)
+	// The command is younger than runtimes that do well without it.
+	out, err = ask("features").Output()
+	if ctx.Err() != nil {
+		return f, fmt.Errorf("run it with features: %w", ctx.Err())
+	}
+	var known features.Features
+	if err == nil && json.Unmarshal(out, &known) == nil {
+		f.features = &known
+	}
+	return f, nil
+}
+
+// runFlags are the flags of the runtime's command run that not every runtime
+// has which takes the same files: runc has them from 1.1 on, crun from 1.15.
+var runFlags = []struct{ name, without string }{
+	{"--preserve-fds", "hand files down to sandboxes"},
+	{"--keep", "tell why a build step was killed"},
+}
+
+// suits says why the runtime cannot run sandboxes on a machine with cgroup v2
+// alone, or else with these controllers in the hierarchy of v2.
+func (f runtimeFacts) suits(unified bool, hybrid []string) error {
+	for _, flag := range runFlags {
+		if !strings.Contains(f.runHelp, flag.name) {
+			return fmt.Errorf("%q cannot %s (run %s): use runc 1.1 or newer, or crun 1.15 or newer", f.version, flag.without, flag.name)
+		}
+	}
+	if strings.HasPrefix(f.version, "crun version ") && len(hybrid) > 0 {
+		return fmt.Errorf("crun starts nothing where cgroup v2 has controllers beside v1 (%s): use runc, or boot with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1)", strings.Join(hybrid, ", "))
+	}
+	if f.features == nil || f.features.Linux == nil {
+		return nil
+	}
+	linux := f.features.Linux
+	for _, ns := range namespaces {
+		if len(linux.Namespaces) > 0 && !slices.Contains(linux.Namespaces, string(ns)) {
+			return fmt.Errorf("it knows no %s namespaces: use runc or crun", ns)
+		}
+	}
+	if s := linux.Seccomp; s != nil && s.Enabled != nil && !*s.Enabled {
+		return errors.New("it was built without seccomp, which guards the kernel from sandboxes: use one of your distribution")
+	}
+	if c := linux.Cgroup; c != nil {
+		needs, has := "v1", c.V1
+		if unified {
+			needs, has = "v2", c.V2
+		}
+		if has != nil && !*has {
+			return fmt.Errorf("it does not know cgroup %s, which this machine has: use runc", needs)
+		}
+	}
+	return nil
+}
+
+// namespaces are those of every sandbox.
+var namespaces = []specs.LinuxNamespaceType{
+	specs.UserNamespace, specs.NetworkNamespace, specs.PIDNamespace, specs.MountNamespace,
+	specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace,
+}
