@@ -13,6 +13,7 @@ package apparmor
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,6 +49,9 @@ profile ` + profile + ` flags=(unconfined) {
 `
 
 const profile = "sandbox"
+
+// patience is how long the parser has, which takes some milliseconds.
+const patience = 30 * time.Second
 
 // Enabled tells whether the kernel applies AppArmor's policy.
 func Enabled() bool {
@@ -147,7 +152,7 @@ func (n *Namespace) ensure() error {
 	case err == nil:
 		n.label = ":" + n.name + ":" + profile
 	case restricted():
-		n.log.Warn("AppArmor", "err", lacking(err))
+		n.log.Warn("AppArmor restricts programs in sandboxes", "err", lacking(err))
 	default:
 		n.log.Debug("no AppArmor profile for sandboxes, and none is needed now", "err", err)
 	}
@@ -156,7 +161,9 @@ func (n *Namespace) ensure() error {
 
 // load loads the profile, in the place of one that is there.
 func (n *Namespace) load() error {
-	cmd := exec.Command(parser, "--replace", "--skip-cache", "--namespace", n.name)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, parser, "--replace", "--skip-cache", "--namespace", n.name)
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("load AppArmor profile: %w: %s", err, bytes.TrimSpace(out))
