@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine/local/agent"
+	"github.com/opendaytona/daytona/internal/engine/local/apparmor"
 	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
 	"github.com/opendaytona/daytona/internal/space"
 )
@@ -44,6 +45,7 @@ func Check(ctx context.Context, o Options) []Requirement {
 		checkUserNamespaces(),
 		checkProgram("/usr/bin/unshare", "util-linux", false),
 		checkTimeNamespaces(),
+		checkAppArmor(),
 		checkFilesystem("overlay", "overlayfs", false, "load the module: modprobe overlay"),
 		checkFilesystem("btrfs", "btrfs", true, "without it sandboxes' disks are not limited; load the module: modprobe btrfs"),
 		checkProgram("mkfs.btrfs", "btrfs-progs", true),
@@ -144,6 +146,18 @@ func checkTimeNamespaces() Requirement {
 	r := Requirement{Name: "time namespaces", OK: err == nil, Optional: true, Detail: "can be made"}
 	if err != nil {
 		r.Detail = fmt.Sprintf("the uptime in sandboxes is the machine's: %v (the kernel needs CONFIG_TIME_NS, the server CAP_SYS_TIME)", err)
+	}
+	return r
+}
+
+func checkAppArmor() Requirement {
+	r := Requirement{Name: "AppArmor", OK: true, Optional: true, Detail: "is off"}
+	if !apparmor.Enabled() {
+		return r
+	}
+	r.Detail = "is on; the host's profiles do not attach to programs in sandboxes"
+	if err := apparmor.Check(); err != nil {
+		r.OK, r.Detail = false, err.Error()
 	}
 	return r
 }

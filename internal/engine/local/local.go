@@ -19,6 +19,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local/agent"
+	"github.com/opendaytona/daytona/internal/engine/local/apparmor"
 	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
 	"github.com/opendaytona/daytona/internal/engine/local/disk"
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
@@ -35,11 +36,12 @@ type Local struct {
 	disks       disk.Pool
 	cgroups     *cgroup.Tree
 	slots       *slot.Pool
-	boot        string // id of this boot of the machine
-	purged      bool   // nothing is left to come back to
-	clocks      bool   // sandboxes have their own
-	files       uint64 // that a process of a sandbox may raise its limit to
-	agentLimits bool   // the agent sets it, since the OCI runtime may not
+	boot        string              // id of this boot of the machine
+	purged      bool                // nothing is left to come back to
+	clocks      bool                // sandboxes have their own
+	files       uint64              // that a process of a sandbox may raise its limit to
+	agentLimits bool                // the agent sets it, since the OCI runtime may not
+	apparmor    *apparmor.Namespace // that sandboxes and steps run in; nil where AppArmor is off or out of reach
 
 	starts *turns // bounds the starts at one time
 	exits  chan engine.Exit
@@ -109,7 +111,8 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	return l, l.recover(ctx)
 }
 
-// name is what belongs to this instance: its cgroup, its nftables table.
+// name is what belongs to this instance: its cgroup, its nftables table, its
+// AppArmor policy namespace.
 func (l *Local) name() string { return "daytona" + strconv.Itoa(l.instance.Index) }
 
 func (l *Local) claim() (err error) {
@@ -189,6 +192,11 @@ func (l *Local) prepare(ctx context.Context) error {
 	} else {
 		l.clocks = true
 	}
+	if apparmor.Enabled() {
+		if l.apparmor, err = apparmor.Open(l.name(), l.Log); err != nil {
+			l.Log.Warn("the host's AppArmor profiles attach to programs in sandboxes", "err", err)
+		}
+	}
 	l.agentLimits = !mayLimit()
 	if l.files, err = raiseFiles(); err != nil {
 		return err
@@ -256,6 +264,9 @@ func (l *Local) Close() error {
 	}
 	if idle && l.cgroups != nil {
 		errs = append(errs, l.cgroups.Destroy())
+	}
+	if idle && l.apparmor != nil {
+		errs = append(errs, l.apparmor.Remove())
 	}
 	if l.disks != nil {
 		errs = append(errs, l.disks.Close(!idle))

@@ -241,7 +241,19 @@ func (l *Local) launchHere(ctx context.Context, b *bundle, listener, config *os.
 			return 0, err
 		}
 	}
+	if err := l.enterAppArmor(); err != nil {
+		return 0, err
+	}
 	return l.runtime.run(ctx, b.spec.ID, b.dir, listener, config)
+}
+
+// enterAppArmor keeps the host's AppArmor profiles off what this thread starts
+// next. The thread must be locked.
+func (l *Local) enterAppArmor() error {
+	if l.apparmor == nil {
+		return nil
+	}
+	return l.apparmor.Enter()
 }
 
 // listen makes the agent's socket. Requests wait in its backlog until the agent

@@ -194,6 +194,9 @@ func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err er
 	if err := os.WriteFile(filepath.Join(b.dir, "config.json"), text, 0o600); err != nil {
 		return 0, err
 	}
+	if err := l.enterAppArmor(); err != nil {
+		return 0, err
+	}
 	return l.runStep(ctx, b, st, user)
 }
 
