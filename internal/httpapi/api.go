@@ -45,6 +45,9 @@ type Config struct {
 	// each request says it went.
 	PublicURL       string
 	DefaultSnapshot string
+	// ToolboxURL is where a client that reaches the server at origin finds the
+	// toolboxes; nil is at ToolboxPath there.
+	ToolboxURL func(origin string) string
 	// Operation is told which operation a request is, before anything else is
 	// done for it; nil is nobody.
 	Operation func(ctx context.Context, id string)
@@ -220,7 +223,12 @@ func from(ctx context.Context) request {
 
 func origin(ctx context.Context) string { return from(ctx).origin }
 
-// ToolboxPath is where the toolbox proxy is below the origin.
+// ToolboxPath is where the toolbox proxy is below its origin.
 const ToolboxPath = "/toolbox"
 
-func toolboxURL(ctx context.Context) string { return origin(ctx) + ToolboxPath }
+func (a *API) toolboxURL(ctx context.Context) string {
+	if a.ToolboxURL == nil {
+		return origin(ctx) + ToolboxPath
+	}
+	return a.ToolboxURL(origin(ctx))
+}

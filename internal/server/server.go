@@ -232,7 +232,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.doors = newDoors(s.accounts)
 	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors, forget: s.forgetPushed}
 	if s.PublicURL != "" {
-		domain.toolbox = s.PublicURL + httpapi.ToolboxPath
+		domain.toolbox = s.toolboxURL(s.PublicURL)
 	}
 	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
 	s.snapshots = snapshot.NewService(snapshot.Config{
@@ -267,7 +267,7 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	api := httpapi.New(httpapi.Config{
 		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
-		Operation: setOperation,
+		ToolboxURL: s.toolboxURL, Operation: setOperation,
 	})
 	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
 	var requests context.Context

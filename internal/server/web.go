@@ -15,6 +15,7 @@ import (
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/preview"
 )
 
 // Where things are below the origin, besides httpapi.Prefix and
@@ -37,6 +38,8 @@ type web struct {
 	events  http.Handler
 	toolbox http.Handler
 	preview previewHosts
+	// toolboxDomain is "" where the toolboxes have no host of their own.
+	toolboxDomain preview.Domain
 	metrics http.Handler
 	uploads http.Handler
 	pushes  http.Handler
@@ -45,7 +48,7 @@ type web struct {
 
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
 	return &web{
-		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews,
+		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews, toolboxDomain: s.toolboxDomain(),
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
@@ -59,7 +62,13 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews preview
 // redirect what it finds untidy, and names in paths may be.
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	at, path := w.home, r.URL.Path
+	toolbox := strings.HasPrefix(path, httpapi.ToolboxPath+"/")
 	switch {
+	case w.toolboxDomain != "" && w.toolboxDomain.IsToolbox(r.Host): // and nothing else is there
+		if toolbox {
+			setOperation(r.Context(), "toolbox")
+			at = w.toolbox
+		}
 	case w.preview.Serves(r.Host): // before any path: all of them are the application's
 		setOperation(r.Context(), "preview")
 		at = w.preview
@@ -70,7 +79,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		at = http.RedirectHandler(docsPath, http.StatusFound)
 	case strings.HasPrefix(path, httpapi.Prefix+"/"):
 		at = w.api
-	case strings.HasPrefix(path, httpapi.ToolboxPath+"/"):
+	case toolbox:
 		setOperation(r.Context(), "toolbox")
 		at = w.toolbox
 	case w.uploads != nil && objectstore.Serves(path):
