@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -182,6 +183,8 @@ func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errAgent):
 		p.Log.Error("preview of a sandbox", "sandbox", id, "port", port, "err", err)
 		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")
+	case errors.Is(err, os.ErrDeadlineExceeded): // agents and applications have none
+		err = errSlowBody
 	case errors.Is(err, errDistrusted):
 		p.Log.Debug("preview of a sandbox", "sandbox", id, "port", port, "err", err)
 		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("What listens on port %s of the sandbox switched to a protocol that was not asked for, or answered with a status that there is not: mend the program.", port))

@@ -136,7 +136,7 @@ type none struct{}
 func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
 	o := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
-		DefaultStatus: op.status, MaxBodyBytes: maxBody, Errors: []int{http.StatusBadRequest},
+		DefaultStatus: op.status, MaxBodyBytes: maxBody, BodyReadTimeout: -1, Errors: []int{http.StatusBadRequest},
 	}
 	if o.DefaultStatus == 0 {
 		o.DefaultStatus = http.StatusOK

@@ -124,7 +124,11 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	// HTTP/1 only: WebSockets of all kinds of clients come by it.
-	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	counts, err := newConnections(s.MaxConnections, s.MaxConnectionsPerAddress, s.log)
+	if err != nil {
+		return err
+	}
+	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, counts)
 
 	if err := createDatabaseFile(s.below(databaseName)); err != nil {
 		return err
@@ -273,13 +277,17 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: s.newWeb(api, toolbox, s.previewProxy()), metrics: s.metrics, log: s.log, active: &s.active},
-		// No limit on a whole request or answer: streams may take days.
+		Handler: &recorder{next: refuseTooMany(s.newWeb(api, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
+		// No limit on a whole request or answer: streams may take days. Bodies
+		// have their times by timeBody.
 		ReadHeaderTimeout: 15 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, tooManyKey{}, tooMany(conn))
+		},
 	}
 }
 

@@ -40,10 +40,10 @@ type web struct {
 	preview previewHosts
 	// toolboxDomain is "" where the toolboxes have no host of their own.
 	toolboxDomain preview.Domain
-	metrics http.Handler
-	uploads http.Handler
-	pushes  http.Handler
-	home    http.Handler
+	metrics       http.Handler
+	uploads       http.Handler
+	pushes        http.Handler
+	home          http.Handler
 }
 
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
@@ -92,6 +92,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		setOperation(r.Context(), "metrics")
 		at = w.metrics
 	}
+	defer timeBody(rw, r, at == w.api)()
 	at.ServeHTTP(rw, r)
 }
 
