@@ -79,6 +79,7 @@ func New(c Config) *API {
 	h.Info.Description = "Secure sandboxes for running code, made of snapshots."
 	h.AllowAdditionalPropertiesByDefault = true // clients may be newer than we are
 	h.CreateHooks = nil                         // no $schema in bodies
+	h.Formats = map[string]huma.Format{"application/json": cleanJSON, "json": cleanJSON}
 	h.SchemasPath = ""
 	h.OpenAPIPath = "/openapi"
 	h.DocsPath = "" // ours works without the network
@@ -98,9 +99,7 @@ func New(c Config) *API {
 	a.registerRegistry()
 	a.registerRegistryPush()
 	mux.HandleFunc("GET /docs", a.docs)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, r, &api.Error{StatusCode: http.StatusNotFound, Code: "NOT_FOUND", Message: "No such route: " + r.Method + " " + r.URL.Path + "."})
-	})
+	mux.HandleFunc("/", a.unknown)
 	return a
 }
 
@@ -109,6 +108,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = withRequest(r, a.PublicURL)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
 	defer a.recover(w, r)
+	if refuseUnclean(w, r) {
+		return
+	}
 	http.StripPrefix(Prefix, a.mux).ServeHTTP(w, r)
 }
 

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // request that a proxy passed on is not this machine's, wherever the proxy is.
 func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !fromThisMachine(r) {
+		if !fromThisMachine(r) || !s.ownName(r.Host) {
 			p, err := s.accounts.Authenticate(r.Context(), httpapi.BearerToken(r.Header.Get("Authorization")), "")
 			if err != nil || !p.Admin {
 				refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to this machine only, or to an administrator's API key: send one as Authorization: Bearer KEY."))
@@ -109,6 +110,20 @@ func (s *server) guardMetrics(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ownName reports whether a request was sent to an address, to a name below
+// localhost, or to the machine's or the server's own. A browser on this machine
+// that was led here by another site's name (DNS rebinding) says that name. Only
+// what needs no credential needs this: a site has none to send.
+func (s *server) ownName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	machine, err := os.Hostname()
+	return net.ParseIP(host) != nil || host == "localhost" || strings.HasSuffix(host, ".localhost") ||
+		host != "" && (host == s.ownHost() || err == nil && host == strings.ToLower(machine))
 }
 
 func fromThisMachine(r *http.Request) bool {
