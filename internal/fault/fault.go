@@ -21,6 +21,7 @@ const (
 	KindConflict                     // 409: not in the present state
 	KindTooLarge                     // 413: the request body is too big
 	KindUnavailable                  // 503: would work at another time
+	KindTimeout                      // 408: the request itself took too long to come
 	KindNoAnswer                     // 502: a program of the user's does not answer
 )
 
@@ -41,6 +42,8 @@ func (k Kind) Status() int {
 		return http.StatusRequestEntityTooLarge
 	case KindUnavailable:
 		return http.StatusServiceUnavailable
+	case KindTimeout:
+		return http.StatusRequestTimeout
 	case KindNoAnswer:
 		return http.StatusBadGateway
 	}
@@ -104,6 +107,11 @@ func TooLarge(message string) *Error {
 // Unavailable says that it would work at another time.
 func Unavailable(code, message string) *Error {
 	return &Error{Kind: KindUnavailable, Code: code, Message: message}
+}
+
+// Timeout says that the request did not come in time.
+func Timeout(message string) *Error {
+	return &Error{Kind: KindTimeout, Code: "REQUEST_TIMEOUT", Message: message}
 }
 
 // NoAnswer says that a program in a sandbox does not answer.

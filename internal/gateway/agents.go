@@ -19,16 +19,22 @@ const agentPatience = 10 * time.Second
 
 // NewAgents makes it.
 func NewAgents(d Dialer) *Agents {
-	return &Agents{client: http.Client{Timeout: agentPatience, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			id, _, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return d.Dial(ctx, id)
+	return &Agents{client: http.Client{
+		Timeout: agentPatience,
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				id, _, err := net.SplitHostPort(address)
+				if err != nil {
+					return nil, err
+				}
+				return d.Dial(ctx, id)
+			},
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: maxToolboxHeaders,
 		},
-		DisableKeepAlives: true,
-	}}}
+		// One that redirects would have the server speak to another's agent.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // Configure is sandbox.Agents.

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func New(c Config) *Toolbox {
 		},
 		FlushInterval: -1,
 		ErrorHandler:  t.failed,
-		Transport: &http.Transport{
+		Transport: distrusting{confine: confineToolbox, RoundTripper: &http.Transport{
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				id, _, err := net.SplitHostPort(address)
 				if err != nil {
@@ -80,10 +81,11 @@ func New(c Config) *Toolbox {
 				}
 				return c.Dialer.Dial(ctx, id)
 			},
-			MaxIdleConnsPerHost: 4,
-			IdleConnTimeout:     30 * time.Second,
-			DisableCompression:  true,
-		},
+			MaxIdleConnsPerHost:    4,
+			IdleConnTimeout:        30 * time.Second,
+			MaxResponseHeaderBytes: maxToolboxHeaders,
+			DisableCompression:     true,
+		}},
 	}
 	return t
 }
@@ -131,6 +133,9 @@ func (t *Toolbox) tellDisk(out *http.Request, id, path string) {
 	out.Header.Set(boot.DiskUsed, strconv.FormatInt(st.DiskUsed, 10))
 }
 
+// errSlowBody is for a client that stopped sending.
+var errSlowBody = fault.Timeout("The body of the request stopped coming: send it again, without long pauses.")
+
 // failed answers for an agent that could not be reached.
 func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
@@ -138,6 +143,11 @@ func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client has gone
 	case errors.Is(err, engine.ErrNotRunning), errors.Is(err, engine.ErrNotFound):
 		err = fault.Conflict("SANDBOX_NOT_STARTED", "The sandbox is not started: start it first.")
+	case errors.Is(err, os.ErrDeadlineExceeded): // agents and applications have none
+		err = errSlowBody
+	case errors.Is(err, errDistrusted):
+		t.Log.Warn("toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
+		err = fault.NoAnswer("TOOLBOX_DISTRUSTED", "The sandbox gave an answer that its toolbox never gives, such as a redirect: a program in it has taken the toolbox's place. Do not trust it, and delete it.")
 	default:
 		t.Log.Error("toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
 		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")

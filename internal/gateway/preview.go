@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -70,13 +71,9 @@ func NewPreview(c PreviewConfig) *Preview {
 			r.Out.Header.Set("X-Forwarded-Proto", p.scheme(r.In))
 			r.Out.Host = r.In.Host
 		},
-		ModifyResponse: func(r *http.Response) error {
-			confineCookies(r.Header)
-			return nil
-		},
 		FlushInterval: -1,
 		ErrorHandler:  p.failed,
-		Transport: &http.Transport{
+		Transport: distrusting{confine: confinePreview, RoundTripper: &http.Transport{
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				id, port, err := net.SplitHostPort(address)
 				if err != nil {
@@ -89,7 +86,7 @@ func NewPreview(c PreviewConfig) *Preview {
 			ExpectContinueTimeout:  continuePatience,
 			MaxResponseHeaderBytes: maxAnswerHeaders,
 			DisableCompression:     true,
-		},
+		}},
 	}
 	return p
 }
@@ -186,9 +183,20 @@ func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errAgent):
 		p.Log.Error("preview of a sandbox", "sandbox", id, "port", port, "err", err)
 		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")
+	case errors.Is(err, os.ErrDeadlineExceeded): // agents and applications have none
+		err = errSlowBody
+	case errors.Is(err, errDistrusted):
+		p.Log.Debug("preview of a sandbox", "sandbox", id, "port", port, "err", err)
+		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("What listens on port %s of the sandbox switched to a protocol that was not asked for, or answered with a status that there is not: mend the program.", port))
 	default:
 		p.Log.Debug("preview of a sandbox", "sandbox", id, "port", port, "err", err)
 		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("What listens on port %s of the sandbox ended the connection, or does not speak HTTP: look at what it prints.", port))
 	}
 	p.refuse(w, r, err)
+}
+
+// confinePreview leaves an application all that it can do to its own host.
+func confinePreview(answer *http.Response) (*http.Response, error) {
+	confineCookies(answer.Header)
+	return answer, nil
 }

@@ -45,6 +45,9 @@ type Config struct {
 	// each request says it went.
 	PublicURL       string
 	DefaultSnapshot string
+	// ToolboxURL is where a client that reaches the server at origin finds the
+	// toolboxes; nil is at ToolboxPath there.
+	ToolboxURL func(origin string) string
 	// Operation is told which operation a request is, before anything else is
 	// done for it; nil is nobody.
 	Operation func(ctx context.Context, id string)
@@ -76,6 +79,7 @@ func New(c Config) *API {
 	h.Info.Description = "Secure sandboxes for running code, made of snapshots."
 	h.AllowAdditionalPropertiesByDefault = true // clients may be newer than we are
 	h.CreateHooks = nil                         // no $schema in bodies
+	h.Formats = map[string]huma.Format{"application/json": cleanJSON, "json": cleanJSON}
 	h.SchemasPath = ""
 	h.OpenAPIPath = "/openapi"
 	h.DocsPath = "" // ours works without the network
@@ -95,9 +99,7 @@ func New(c Config) *API {
 	a.registerRegistry()
 	a.registerRegistryPush()
 	mux.HandleFunc("GET /docs", a.docs)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, r, &api.Error{StatusCode: http.StatusNotFound, Code: "NOT_FOUND", Message: "No such route: " + r.Method + " " + r.URL.Path + "."})
-	})
+	mux.HandleFunc("/", a.unknown)
 	return a
 }
 
@@ -106,6 +108,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = withRequest(r, a.PublicURL)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
 	defer a.recover(w, r)
+	if refuseUnclean(w, r) {
+		return
+	}
 	http.StripPrefix(Prefix, a.mux).ServeHTTP(w, r)
 }
 
@@ -133,7 +138,7 @@ type none struct{}
 func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
 	o := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
-		DefaultStatus: op.status, MaxBodyBytes: maxBody, Errors: []int{http.StatusBadRequest},
+		DefaultStatus: op.status, MaxBodyBytes: maxBody, BodyReadTimeout: -1, Errors: []int{http.StatusBadRequest},
 	}
 	if o.DefaultStatus == 0 {
 		o.DefaultStatus = http.StatusOK
@@ -220,7 +225,12 @@ func from(ctx context.Context) request {
 
 func origin(ctx context.Context) string { return from(ctx).origin }
 
-// ToolboxPath is where the toolbox proxy is below the origin.
+// ToolboxPath is where the toolbox proxy is below its origin.
 const ToolboxPath = "/toolbox"
 
-func toolboxURL(ctx context.Context) string { return origin(ctx) + ToolboxPath }
+func (a *API) toolboxURL(ctx context.Context) string {
+	if a.ToolboxURL == nil {
+		return origin(ctx) + ToolboxPath
+	}
+	return a.ToolboxURL(origin(ctx))
+}

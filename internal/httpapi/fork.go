@@ -37,7 +37,7 @@ func (a *API) registerForks(tag string) {
 	register(a, operation{id: "getSandboxForks", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/forks", tag: tag, summary: "List the forks of a sandbox"},
 		func(ctx context.Context, in *listForks) (*body[[]api.Sandbox], error) {
 			forks, err := a.Sandboxes.Forks(ctx, caller(ctx).OrganizationID, in.ID, in.Destroyed)
-			return sandboxesBody(ctx, forks, err)
+			return a.sandboxesBody(ctx, forks, err)
 		})
 	register(a, operation{id: "getSandboxParent", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/parent", tag: tag, summary: "Get what a sandbox was forked from"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
@@ -47,7 +47,7 @@ func (a *API) registerForks(tag string) {
 	register(a, operation{id: "getSandboxAncestors", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/ancestors", tag: tag, summary: "List a sandbox's parent, the parent's parent and so on"},
 		func(ctx context.Context, in *SandboxID) (*body[[]api.Sandbox], error) {
 			line, err := a.Sandboxes.Ancestors(ctx, caller(ctx).OrganizationID, in.ID)
-			return sandboxesBody(ctx, line, err)
+			return a.sandboxesBody(ctx, line, err)
 		})
 	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", permission: api.WriteSnapshots, tag: tag, summary: "Make a snapshot of a sandbox as it is"},
 		func(ctx context.Context, in *snapshotSandbox) (*body[api.Sandbox], error) {
@@ -59,13 +59,13 @@ func (a *API) registerForks(tag string) {
 		})
 }
 
-func sandboxesBody(ctx context.Context, all []*sandbox.Sandbox, err error) (*body[[]api.Sandbox], error) {
+func (a *API) sandboxesBody(ctx context.Context, all []*sandbox.Sandbox, err error) (*body[[]api.Sandbox], error) {
 	if err != nil {
 		return nil, err
 	}
 	out := make([]api.Sandbox, 0, len(all))
 	for _, sb := range all {
-		out = append(out, WireSandbox(sb, toolboxURL(ctx)))
+		out = append(out, WireSandbox(sb, a.toolboxURL(ctx)))
 	}
 	return &body[[]api.Sandbox]{out}, nil
 }

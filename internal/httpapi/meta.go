@@ -37,7 +37,7 @@ func (a *API) registerMeta() {
 	register(a, operation{id: "getConfig", method: http.MethodGet, path: "/config", public: true, tag: "config", summary: "Tell what a client may know before it signs in"},
 		func(ctx context.Context, _ *none) (*body[api.Configuration], error) {
 			return &body[api.Configuration]{api.Configuration{
-				Version: a.Version, Announcements: map[string]any{}, ProxyTemplateURL: a.Previews.Domain.Template(origin(ctx)), ProxyToolboxURL: toolboxURL(ctx), DefaultSnapshot: a.DefaultSnapshot,
+				Version: a.Version, Announcements: map[string]any{}, ProxyTemplateURL: a.Previews.Domain.Template(origin(ctx)), ProxyToolboxURL: a.toolboxURL(ctx), DefaultSnapshot: a.DefaultSnapshot,
 				DashboardURL: origin(ctx), MaxAutoArchiveInterval: int(sandbox.MaxAutoArchive / time.Minute), Environment: "production",
 			}}, nil
 		})

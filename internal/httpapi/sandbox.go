@@ -157,7 +157,7 @@ func (a *API) registerSandbox() {
 	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", tag: tag, summary: "Tell where the toolbox of a sandbox is"},
 		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
-			return &body[api.URL]{api.URL{URL: toolboxURL(ctx)}}, err
+			return &body[api.URL]{api.URL{URL: a.toolboxURL(ctx)}}, err
 		})
 }
 
@@ -202,7 +202,7 @@ func (a *API) sandboxBody(ctx context.Context, sb *sandbox.Sandbox, err error) (
 	if err != nil {
 		return nil, err
 	}
-	return &body[api.Sandbox]{WireSandbox(sb, toolboxURL(ctx))}, nil
+	return &body[api.Sandbox]{WireSandbox(sb, a.toolboxURL(ctx))}, nil
 }
 
 // WireSandbox is the sandbox as the API tells it, with the toolbox proxy at the
@@ -321,7 +321,7 @@ func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.L
 	}
 	out := api.ListSandboxesResponse{Items: []api.SandboxSummary{}}
 	for _, sb := range page {
-		out.Items = append(out.Items, wireSummary(sb, toolboxURL(ctx)))
+		out.Items = append(out.Items, wireSummary(sb, a.toolboxURL(ctx)))
 	}
 	if next != "" {
 		out.NextCursor = &next
@@ -347,7 +347,7 @@ func (a *API) pageSandboxes(ctx context.Context, in *pageSandboxes) (*body[api.P
 	}
 	out := api.PaginatedSandboxes{Items: []api.Sandbox{}, Total: total, Page: in.Page, TotalPages: pages(total, in.Limit)}
 	for _, sb := range page {
-		out.Items = append(out.Items, WireSandbox(sb, toolboxURL(ctx)))
+		out.Items = append(out.Items, WireSandbox(sb, a.toolboxURL(ctx)))
 	}
 	return &body[api.PaginatedSandboxes]{out}, nil
 }

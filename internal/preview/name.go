@@ -57,6 +57,19 @@ func (d Domain) URL(origin string, n Name) string { return d.template(origin, n.
 // Template is URL with placeholders, as clients of the API fill them in.
 func (d Domain) Template(origin string) string { return d.template(origin, "{{PORT}}-{{sandboxId}}") }
 
+// toolboxLabel is no Name's: it has no port.
+const toolboxLabel = "toolbox"
+
+// Toolbox is the origin, beside those of the previews, at which the toolboxes
+// are for a client that reaches the server itself at origin.
+func (d Domain) Toolbox(origin string) string { return d.template(origin, toolboxLabel) }
+
+// IsToolbox reports whether a request's host is that of the toolboxes.
+func (d Domain) IsToolbox(host string) bool {
+	label, _ := d.Label(host)
+	return label == toolboxLabel
+}
+
 func (d Domain) template(origin, label string) string {
 	scheme, port := "http", ""
 	if u, err := url.Parse(origin); err == nil {

@@ -82,3 +82,21 @@ func TestDomains(t *testing.T) {
 		}
 	}
 }
+
+func TestTheToolboxesHaveAHostBesideThePreviews(t *testing.T) {
+	d := Domain("preview.example.com:8443")
+	if got := d.Toolbox("https://daytona.example.com"); got != "https://toolbox.preview.example.com:8443" {
+		t.Error(got)
+	}
+	for host, want := range map[string]bool{
+		"toolbox.preview.example.com": true, "Toolbox.Preview.example.com.:8443": true,
+		"preview.example.com": false, "a.toolbox.preview.example.com": false, "3000-" + id + ".preview.example.com": false, "toolbox.preview.example.com:80@evil": false, "": false,
+	} {
+		if d.IsToolbox(host) != want {
+			t.Errorf("%s: %t", host, !want)
+		}
+	}
+	if _, ok := ParseName(toolboxLabel); ok {
+		t.Error("it is a preview's name as well")
+	}
+}

@@ -28,42 +28,44 @@ import (
 // Config is all that can be set of a server. Load fills it; the settings are
 // in settings.go.
 type Config struct {
-	DataDir         string
-	RuntimeDir      string
-	Listen          string
-	PublicURL       string // "" is where each request says it went
-	ProxyDomain     preview.Domain
-	Region          string
-	Mirrors         map[string][]image.Mirror
-	PlainHTTP       []string
-	ExtraCA         string // a file, ExtraCASystem, or "" for none
-	Runtime         string
-	DiskSize        int64
-	NetworkSlots    int
-	Subnet          netip.Prefix // of the sandboxes
-	Subnet6         netip.Prefix // likewise, IPv6; the zero value is the engine's choice
-	NoIPv6          bool         // sandboxes have none
-	HostSysctls     string       // one of the HostSysctls constants
-	Bandwidth       int64        // of each sandbox and step of a build, in bits per second each way; 0 is no limit
-	LogLevel        slog.Level
-	LogFormat       string
-	Builds          int           // at once
-	BuildCPU        int           // cores of a step
-	BuildMemory     int           // GiB of a step
-	BuildDisk       int           // GiB that a step may write
-	BuildTimeout    time.Duration // of a build
-	BuildCache      int64         // bytes
-	RegistryKeep    time.Duration // of pushed images that no snapshot uses
-	QuotaRegistry   int           // GiB of an organization's pushed images
-	LimitedEgress   []string      // domains and networks, as sandbox.ParseEgress takes them
-	DefaultSnapshot string
-	DefaultImage    string // a reference, or one of the DefaultImage constants
-	Quota           account.Quota
-	DeactivateAfter time.Duration
-	S3              objectstore.RemoteOptions // where the files that builds copy are; without an Endpoint, here
-	AdminAPIKey     string
-	EncryptionKey   string
-	ShutdownTimeout time.Duration
+	DataDir                  string
+	RuntimeDir               string
+	Listen                   string
+	MaxConnections           int
+	MaxConnectionsPerAddress int
+	PublicURL                string // "" is where each request says it went
+	ProxyDomain              preview.Domain
+	Region                   string
+	Mirrors                  map[string][]image.Mirror
+	PlainHTTP                []string
+	ExtraCA                  string // a file, ExtraCASystem, or "" for none
+	Runtime                  string
+	DiskSize                 int64
+	NetworkSlots             int
+	Subnet                   netip.Prefix // of the sandboxes
+	Subnet6                  netip.Prefix // likewise, IPv6; the zero value is the engine's choice
+	NoIPv6                   bool         // sandboxes have none
+	HostSysctls              string       // one of the HostSysctls constants
+	Bandwidth                int64        // of each sandbox and step of a build, in bits per second each way; 0 is no limit
+	LogLevel                 slog.Level
+	LogFormat                string
+	Builds                   int           // at once
+	BuildCPU                 int           // cores of a step
+	BuildMemory              int           // GiB of a step
+	BuildDisk                int           // GiB that a step may write
+	BuildTimeout             time.Duration // of a build
+	BuildCache               int64         // bytes
+	RegistryKeep             time.Duration // of pushed images that no snapshot uses
+	QuotaRegistry            int           // GiB of an organization's pushed images
+	LimitedEgress            []string      // domains and networks, as sandbox.ParseEgress takes them
+	DefaultSnapshot          string
+	DefaultImage             string // a reference, or one of the DefaultImage constants
+	Quota                    account.Quota
+	DeactivateAfter          time.Duration
+	S3                       objectstore.RemoteOptions // where the files that builds copy are; without an Endpoint, here
+	AdminAPIKey              string
+	EncryptionKey            string
+	ShutdownTimeout          time.Duration
 }
 
 // Values of Config with a meaning of their own.

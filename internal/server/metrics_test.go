@@ -72,7 +72,7 @@ func TestMetricsAreForThisMachineAndAdministrators(t *testing.T) {
 		"an administrator by proxy": {"127.0.0.1:1", "192.0.2.1", s.creds.APIKey, 200},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil)
-		r.RemoteAddr = c.from
+		r.Host, r.RemoteAddr = "127.0.0.1:3986", c.from
 		if c.passedOn != "" {
 			r.Header.Set("X-Forwarded-For", c.passedOn)
 		}

@@ -40,6 +40,26 @@ func (s *server) previewDomain() preview.Domain {
 	return localDomain
 }
 
+// toolboxDomain is below which the toolboxes have a host of their own, so that
+// what a sandbox says is never the API's word. It needs names that clients find,
+// as the operator promises by setting both; otherwise it is "", and they are at
+// the API's.
+func (s *server) toolboxDomain() preview.Domain {
+	if s.ProxyDomain == "" || s.PublicURL == "" || s.ProxyDomain.IsToolbox(s.ownHost()) {
+		return ""
+	}
+	return s.ProxyDomain
+}
+
+// toolboxURL is where a client that reaches the server at origin finds the
+// toolboxes.
+func (s *server) toolboxURL(origin string) string {
+	if d := s.toolboxDomain(); d != "" {
+		origin = d.Toolbox(origin)
+	}
+	return origin + httpapi.ToolboxPath
+}
+
 func (s *server) previewProxy() previewHosts {
 	return exceptOwnHost{s.ownHost(), gateway.NewPreview(gateway.PreviewConfig{
 		Admission: s.previews, Domain: s.previews.Domain, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log,

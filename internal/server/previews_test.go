@@ -318,3 +318,61 @@ func TestTheEndOfTheServerEndsWebSocketsOfPreviews(t *testing.T) {
 	}
 	<-told
 }
+
+func TestToolboxesHaveAHostOfTheirOwnWhereNamesAre(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		host string // "" is the API's
+	}{
+		"no names":          {nil, ""},
+		"no public URL":     {[]string{"--proxy-domain", "preview.example.com"}, ""},
+		"no domain":         {[]string{"--public-url", "http://daytona.example.com"}, ""},
+		"both":              {[]string{"--public-url", "http://daytona.example.com", "--proxy-domain", "preview.example.com:8443"}, "toolbox.preview.example.com:8443"},
+		"the host is taken": {[]string{"--public-url", "http://toolbox.example.com", "--proxy-domain", "example.com"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startPreviews(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "app") }, c.args...)
+			want := s.origin()
+			if c.host != "" {
+				want = "http://" + c.host
+			}
+			for _, path := range []string{"/api/sandbox/box", "/api/sandbox/box/toolbox-proxy-url"} {
+				got := s.call("GET", path, "", 200)
+				if got["toolboxProxyUrl"] != want+"/toolbox" && got["url"] != want+"/toolbox" {
+					t.Errorf("%s names %v, %v; want it at %s", path, got["toolboxProxyUrl"], got["url"], want)
+				}
+			}
+			if c.host == "" {
+				return
+			}
+			key := "Bearer " + s.creds.APIKey
+			for _, c := range []struct {
+				host, path, key string
+				status          int
+			}{
+				{c.host, "/toolbox/box/port/1/connect", key, 426}, // the agent's answer
+				{strings.ToUpper(c.host), "/toolbox/box/port/1/connect", key, 426},
+				{c.host, "/toolbox/box/port/1/connect", "", 401},
+				{c.host, "/api/sandbox/box", key, 404},
+				{c.host, "/metrics", key, 404},
+				{c.host, "/v2/", key, 404},
+				{"daytona.example.com", "/toolbox/box/port/1/connect", key, 426}, // as old clients know it
+			} {
+				r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.listener.Addr().String()+c.path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Host = c.host
+				r.Header.Set("Authorization", c.key)
+				res, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.StatusCode != c.status {
+					t.Errorf("%s%s: %d, want %d", c.host, c.path, res.StatusCode, c.status)
+				}
+			}
+		})
+	}
+}

@@ -122,7 +122,11 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	// HTTP/1 only: WebSockets of all kinds of clients come by it.
-	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	counts, err := newConnections(s.MaxConnections, s.MaxConnectionsPerAddress, s.log)
+	if err != nil {
+		return err
+	}
+	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, counts)
 
 	if err := createDatabaseFile(s.below(databaseName)); err != nil {
 		return err
@@ -229,7 +233,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.doors = newDoors(s.accounts)
 	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors, forget: s.forgetPushed}
 	if s.PublicURL != "" {
-		domain.toolbox = s.PublicURL + httpapi.ToolboxPath
+		domain.toolbox = s.toolboxURL(s.PublicURL)
 	}
 	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
 	s.snapshots = snapshot.NewService(snapshot.Config{
@@ -264,19 +268,23 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	api := httpapi.New(httpapi.Config{
 		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
-		Operation: setOperation,
+		ToolboxURL: s.toolboxURL, Operation: setOperation,
 	})
 	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: s.newWeb(api, toolbox, s.previewProxy()), metrics: s.metrics, log: s.log, active: &s.active},
-		// No limit on a whole request or answer: streams may take days.
+		Handler: &recorder{next: refuseTooMany(s.newWeb(api, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
+		// No limit on a whole request or answer: streams may take days. Bodies
+		// have their times by timeBody.
 		ReadHeaderTimeout: 15 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, tooManyKey{}, tooMany(conn))
+		},
 	}
 }
 

@@ -53,6 +53,14 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "max-connections", fallback: "8192", usage: "`number` of connections of clients at once, WebSockets and streams too", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.MaxConnections, s, 1, maxQuota) },
+	},
+	{
+		key: "max-connections-per-address", fallback: "2048", usage: "`number` of them from one address, or one /64 network of IPv6; behind a reverse proxy all have its address", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.MaxConnectionsPerAddress, s, 1, maxQuota) },
+	},
+	{
 		key: "public-url", usage: "`URL` at which clients reach the server, such as https://daytona.example.com (default: wherever a request came)", allowed: "http:// or https:// and a host, without a path",
 		set: func(c *Config, s string) bool {
 			c.PublicURL = strings.TrimSuffix(s, "/")

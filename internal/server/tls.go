@@ -191,6 +191,7 @@ func (a *authority) maySign(name string) bool {
 type bothListener struct {
 	net.Listener
 	config *tls.Config
+	counts *connections
 	conns  chan net.Conn
 	closed context.Context // ended with the error that no more is accepted for
 	end    context.CancelCauseFunc
@@ -200,32 +201,47 @@ type bothListener struct {
 const (
 	recordHandshake = 0x16
 	firstBytePause  = 15 * time.Second
+
+	// While nothing can be accepted.
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
 )
 
-func newBothListener(l net.Listener, config *tls.Config) *bothListener {
-	b := &bothListener{Listener: l, config: config, conns: make(chan net.Conn)}
+func newBothListener(l net.Listener, config *tls.Config, counts *connections) *bothListener {
+	b := &bothListener{Listener: l, config: config, counts: counts, conns: make(chan net.Conn)}
 	b.closed, b.end = context.WithCancelCause(context.Background())
 	b.served.Go(b.accept)
 	return b
 }
 
 func (b *bothListener) accept() {
+	pause := minAcceptPause
 	for {
 		conn, err := b.Listener.Accept()
-		if err != nil {
-			var timeout net.Error
-			if errors.As(err, &timeout) && timeout.Timeout() {
-				continue
+		if err == nil {
+			pause = minAcceptPause
+			if counted := b.counts.add(conn); counted != nil {
+				b.served.Go(func() { b.look(counted) })
 			}
+			continue
+		}
+		if !passes(err) {
 			b.end(err)
 			return
 		}
-		b.served.Go(func() { b.look(conn) })
+		if pause == minAcceptPause || pause == maxAcceptPause {
+			b.counts.log.Error("no connection can be accepted; trying again", "err", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-b.closed.Done():
+		}
+		pause = min(2*pause, maxAcceptPause)
 	}
 }
 
 // look waits for the first byte without keeping others from being accepted.
-func (b *bothListener) look(conn net.Conn) {
+func (b *bothListener) look(conn *counted) {
 	peeked := &peekedConn{Conn: conn, r: bufio.NewReaderSize(conn, 4096)}
 	_ = conn.SetReadDeadline(time.Now().Add(firstBytePause))
 	giveUp := context.AfterFunc(b.closed, func() { conn.Close() })
@@ -258,6 +274,7 @@ func (b *bothListener) Accept() (net.Conn, error) {
 
 // Close implements net.Listener. It returns when nothing of the listener runs.
 func (b *bothListener) Close() error {
+	b.end(net.ErrClosed)
 	err := b.Listener.Close()
 	b.served.Wait()
 	return err

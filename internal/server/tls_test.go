@@ -14,7 +14,7 @@ func TestAClosedListenerDropsConnectionsThatSaidNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := newBothListener(plain, &tls.Config{})
+	both := newBothListener(plain, &tls.Config{}, testConnections(t, 9, 9))
 	silent, err := net.Dial("tcp", plain.Addr().String())
 	if err != nil {
 		t.Fatal(err)

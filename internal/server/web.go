@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/preview"
 )
 
 // Where things are below the origin, besides httpapi.Prefix and
@@ -37,15 +39,17 @@ type web struct {
 	events  http.Handler
 	toolbox http.Handler
 	preview previewHosts
-	metrics http.Handler
-	uploads http.Handler
-	pushes  http.Handler
-	home    http.Handler
+	// toolboxDomain is "" where the toolboxes have no host of their own.
+	toolboxDomain preview.Domain
+	metrics       http.Handler
+	uploads       http.Handler
+	pushes        http.Handler
+	home          http.Handler
 }
 
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
 	return &web{
-		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews,
+		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews, toolboxDomain: s.toolboxDomain(),
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
@@ -59,7 +63,13 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews preview
 // redirect what it finds untidy, and names in paths may be.
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	at, path := w.home, r.URL.Path
+	toolbox := strings.HasPrefix(path, httpapi.ToolboxPath+"/")
 	switch {
+	case w.toolboxDomain != "" && w.toolboxDomain.IsToolbox(r.Host): // and nothing else is there
+		if toolbox {
+			setOperation(r.Context(), "toolbox")
+			at = w.toolbox
+		}
 	case w.preview.Serves(r.Host): // before any path: all of them are the application's
 		setOperation(r.Context(), "preview")
 		at = w.preview
@@ -70,7 +80,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		at = http.RedirectHandler(docsPath, http.StatusFound)
 	case strings.HasPrefix(path, httpapi.Prefix+"/"):
 		at = w.api
-	case strings.HasPrefix(path, httpapi.ToolboxPath+"/"):
+	case toolbox:
 		setOperation(r.Context(), "toolbox")
 		at = w.toolbox
 	case w.uploads != nil && objectstore.Serves(path):
@@ -83,6 +93,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		setOperation(r.Context(), "metrics")
 		at = w.metrics
 	}
+	defer timeBody(rw, r, at == w.api)()
 	at.ServeHTTP(rw, r)
 }
 
@@ -90,7 +101,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // request that a proxy passed on is not this machine's, wherever the proxy is.
 func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !fromThisMachine(r) {
+		if !fromThisMachine(r) || !s.ownName(r.Host) {
 			p, err := s.accounts.Authenticate(r.Context(), httpapi.BearerToken(r.Header.Get("Authorization")), "")
 			if err != nil || !p.Admin {
 				refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to this machine only, or to an administrator's API key: send one as Authorization: Bearer KEY."))
@@ -99,6 +110,20 @@ func (s *server) guardMetrics(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ownName reports whether a request was sent to an address, to a name below
+// localhost, or to the machine's or the server's own. A browser on this machine
+// that was led here by another site's name (DNS rebinding) says that name. Only
+// what needs no credential needs this: a site has none to send.
+func (s *server) ownName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	machine, err := os.Hostname()
+	return net.ParseIP(host) != nil || host == "localhost" || strings.HasSuffix(host, ".localhost") ||
+		host != "" && (host == s.ownHost() || err == nil && host == strings.ToLower(machine))
 }
 
 func fromThisMachine(r *http.Request) bool {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -68,5 +69,38 @@ func TestEventsReachAListenerThroughTheWholeServer(t *testing.T) {
 	s.stop() // does not wait for the listener
 	if _, _, err := c.Read(t.Context()); err == nil {
 		t.Error("the listener still listens")
+	}
+}
+
+// A page in a browser on this machine reaches the server by a name of its own
+// that leads here, and would read the answers.
+func TestMetricsAreNotToldToOtherNames(t *testing.T) {
+	s := start(t, config(t, "--public-url", "http://daytona.example.com"), testMachine(newMemoryEngine(t, nil)))
+	machine, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{
+		"127.0.0.1:3986": 200, "127.0.0.1": 200, "[::1]:3986": 200, "[::1]": 200, "localhost:1": 200, "LOCALHOST.": 200, machine: 200, "daytona.example.com": 200,
+		"evil.example": 403, "evil.example:3986": 403, "localhost.evil.example": 403, "notlocalhost": 403, "127.0.0.1.evil.example": 403,
+	} {
+		for key, want := range map[string]int{"": want, s.creds.APIKey: 200} {
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.listener.Addr().String()+"/metrics", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			if key != "" {
+				r.Header.Set("Authorization", "Bearer "+key)
+			}
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("%s, with a key: %t: %d, want %d", host, key != "", res.StatusCode, want)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package toolbox
 
 import (
 	"net/http"
+	"path"
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
@@ -71,6 +72,11 @@ func initialize(w http.ResponseWriter, r *http.Request) error {
 // unknown answers in the API's own words what the mux would in plain text.
 func unknown(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tidy := path.Clean(r.URL.Path); tidy != r.URL.Path && tidy+"/" != r.URL.Path {
+			// The mux would redirect to a path that the client knows by another name.
+			wire.Fail(w, r, wire.Errorf(http.StatusNotFound, wire.NotFound, "the toolbox has no route %s %s: write it as %s", r.Method, r.URL.Path, tidy))
+			return
+		}
 		if _, pattern := mux.Handler(r); pattern != "" {
 			mux.ServeHTTP(w, r)
 			return

@@ -1,6 +1,9 @@
 package isolation
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -135,4 +138,25 @@ func TestFileRoutesSeeWhatTheSandboxSees(t *testing.T) {
 	if text, err := b.FileSystem.DownloadFile(t.Context(), path); err != nil || string(text) != "own\n" {
 		t.Errorf("the sandbox's file is %q, %v", text, err)
 	}
+}
+
+// Clients follow redirects with the user's key.
+func TestASandboxCannotActAsItsUser(t *testing.T) {
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	s.Snapshot("plain", "alpine:3.21")
+	bank, bad := box(s, "plain"), box(s, "plain")
+	later(t, bad, "/hostile usurp /api/sandbox/"+bank.ID+"/public/true")
+	s.Eventually("the sandbox answers in its agent's place", func() error {
+		_, err := bad.Process.ExecuteCommand(serve.Within(t, 5*time.Second), "echo", daytona.ExecuteOptions{})
+		var answer *daytona.Error
+		if !errors.As(err, &answer) || answer.StatusCode != http.StatusBadGateway {
+			return fmt.Errorf("a command there: %w", err)
+		}
+		return nil
+	})
+	if err := bank.RefreshData(t.Context()); err != nil || bank.Public {
+		t.Errorf("the other sandbox is public: %t, %v", bank.Public, err)
+	}
+	run(t, bank, "echo unharmed")
 }

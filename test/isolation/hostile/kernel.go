@@ -178,6 +178,15 @@ func trace(args ...string) error {
 
 // hold stops the sandbox's first process for ever, by tracing it.
 func hold() {
+	stopFirst()
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
+// stopFirst stops the sandbox's first process for as long as the calling
+// goroutine lives.
+func stopFirst() {
 	runtime.LockOSThread()
 	for _, task := range tasks(1) {
 		if err := unix.PtraceSeize(task); err != nil {
@@ -189,9 +198,6 @@ func hold() {
 	time.Sleep(200 * time.Millisecond)
 	for _, task := range tasks(1) {
 		_ = unix.PtraceInterrupt(task)
-	}
-	for {
-		time.Sleep(time.Hour)
 	}
 }
 

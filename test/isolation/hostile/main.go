@@ -51,7 +51,7 @@ var attempts = map[string]func(args ...string) error{
 
 func main() {
 	if len(os.Args) < 2 {
-		fatal("usage: hostile all JSON | nested ... | writable DIR... | uid | hold | entangle | listen ADDRESS | ATTEMPT ARG...")
+		fatal("usage: hostile all JSON | nested ... | writable DIR... | uid | hold | usurp URL | entangle | listen ADDRESS | ATTEMPT ARG...")
 	}
 	name, args := os.Args[1], os.Args[2:]
 	switch name {
@@ -67,6 +67,8 @@ func main() {
 		listen(args[0])
 	case "hold":
 		hold()
+	case "usurp":
+		usurp(args[0])
 	case "entangle":
 		entangle()
 	default:
