@@ -30,7 +30,21 @@ const (
 	ManageBilling    Permission = "manage:billing"
 )
 
-// Permissions lists all of them.
+// The permissions that the published API has no names for. Clients may know its
+// names only, so these never stand among the others: they have a field of their
+// own, AdditionalPermissions.
+const (
+	UseToolbox   Permission = "use:toolbox"   // files, processes and all else inside a sandbox
+	ReadEnv      Permission = "read:env"      // the values of sandboxes' environment variables
+	UsePreviews  Permission = "use:previews"  // open ports of private sandboxes to oneself and others
+	ReadMetrics  Permission = "read:metrics"  // of the whole server; an administrator's
+	ManageServer Permission = "manage:server" // what all organizations share; an administrator's
+)
+
+// AdditionalPermissions lists those.
+var AdditionalPermissions = []Permission{UseToolbox, ReadEnv, UsePreviews, ReadMetrics, ManageServer}
+
+// Permissions lists the published ones.
 var Permissions = []Permission{
 	WriteRegistries, DeleteRegistries, WriteSnapshots, DeleteSnapshots, WriteSandboxes, DeleteSandboxes,
 	ReadVolumes, WriteVolumes, DeleteVolumes, WriteRegions, DeleteRegions, ReadRunners, WriteRunners,
@@ -59,6 +73,7 @@ type APIKey struct {
 	Value          string       `json:"value" doc:"Masked"`
 	CreatedAt      time.Time    `json:"createdAt"`
 	Permissions    []Permission `json:"permissions" nullable:"false"`
+	Additional     []Permission `json:"additionalPermissions" nullable:"false" doc:"Those that the published API has no names for"`
 	LastUsedAt     *time.Time   `json:"lastUsedAt"`
 	ExpiresAt      *time.Time   `json:"expiresAt"`
 	UserID         string       `json:"userId"`
@@ -69,7 +84,9 @@ type APIKey struct {
 type CreateAPIKey struct {
 	Name        string       `json:"name"`
 	Permissions []Permission `json:"permissions" nullable:"false"`
-	ExpiresAt   *time.Time   `json:"expiresAt,omitempty" nullable:"true"`
+	// Additional is nil for the default.
+	Additional *[]Permission `json:"additionalPermissions,omitempty" doc:"Left out: use:toolbox, read:env and use:previews for a key with write:sandboxes, as far as your own key has them"`
+	ExpiresAt  *time.Time    `json:"expiresAt,omitempty" nullable:"true"`
 }
 
 // APIKeyCreated holds the value of a new key, which is told only here
@@ -79,6 +96,7 @@ type APIKeyCreated struct {
 	Value       string       `json:"value"`
 	CreatedAt   time.Time    `json:"createdAt"`
 	Permissions []Permission `json:"permissions" nullable:"false"`
+	Additional  []Permission `json:"additionalPermissions" nullable:"false"`
 	ExpiresAt   *time.Time   `json:"expiresAt"`
 }
 
@@ -115,6 +133,19 @@ type Organization struct {
 	AuthenticatedRateLimitTTL          *int              `json:"authenticatedRateLimitTtlSeconds"`
 	SandboxCreateRateLimitTTL          *int              `json:"sandboxCreateRateLimitTtlSeconds"`
 	SandboxLifecycleRateLimitTTL       *int              `json:"sandboxLifecycleRateLimitTtlSeconds"`
+}
+
+// AdminCreateOrganization asks for an organization.
+type AdminCreateOrganization struct {
+	Name string `json:"name" doc:"No other's"`
+}
+
+// AdminOrganizationCreated is a new organization, and the value of its owner's
+// key, which is told only here.
+type AdminOrganizationCreated struct {
+	Organization Organization `json:"organization"`
+	KeyName      string       `json:"keyName"`
+	APIKey       string       `json:"apiKey"`
 }
 
 // OrganizationSandboxDefaultLimitedNetworkEgress says whether sandboxes that say

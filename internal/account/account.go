@@ -6,7 +6,6 @@ package account
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/opendaytona/daytona/api"
@@ -51,7 +50,7 @@ type Key struct {
 	Masked         string // what of the value may be shown
 	OrganizationID string
 	UserID         string
-	Permissions    []api.Permission
+	Permissions    []api.Permission // published and additional ones
 	CreatedAt      time.Time
 	LastUsedAt     *time.Time
 	ExpiresAt      *time.Time
@@ -61,15 +60,9 @@ type Key struct {
 type Principal struct {
 	UserID         string
 	OrganizationID string
-	Admin          bool
 	KeyHash        string
 	KeyName        string
 	Permissions    []api.Permission
-}
-
-// Can reports whether the principal's key has the permission.
-func (p Principal) Can(permission api.Permission) bool {
-	return slices.Contains(p.Permissions, permission)
 }
 
 type principalKey struct{}
@@ -96,8 +89,11 @@ type Store interface {
 	OrganizationsOf(ctx context.Context, userID string) ([]*Organization, error)
 	// SetLimitedEgress sets that of an organization.
 	SetLimitedEgress(ctx context.Context, organizationID string, limited bool) error
-	// Found writes a user and the organization that they own.
-	Found(ctx context.Context, u *User, o *Organization) error
+	// Organizations lists all, the oldest first.
+	Organizations(ctx context.Context) ([]*Organization, error)
+	// Found writes a user, the organization that they own, and their first keys.
+	// Errors: fault.KindConflict when an organization has the name.
+	Found(ctx context.Context, u *User, o *Organization, keys ...*Key) error
 	// InsertKey adds a key. Errors: fault.KindConflict when the name is taken.
 	InsertKey(ctx context.Context, k *Key) error
 	// KeyByHash also tells whether its user is an administrator.

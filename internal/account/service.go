@@ -78,8 +78,8 @@ func (s *Service) Authenticate(ctx context.Context, token, organizationID string
 			return Principal{}, fmt.Errorf("authenticate: %w", err)
 		}
 		hit = cached{expires: key.ExpiresAt, principal: Principal{
-			UserID: key.UserID, OrganizationID: key.OrganizationID, Admin: admin,
-			KeyHash: hash, KeyName: key.Name, Permissions: key.Permissions,
+			UserID: key.UserID, OrganizationID: key.OrganizationID,
+			KeyHash: hash, KeyName: key.Name, Permissions: effective(key.Permissions, admin),
 		}}
 		s.cache.Add(hash, hit)
 	}
@@ -118,19 +118,16 @@ func (s *Service) Flush(ctx context.Context) error {
 var keyNamePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9 _.\-@]{0,127}$`)
 
 // CreateKey makes a key for the caller and returns its value, which is told
-// only here. Errors: fault of kind Invalid; Forbidden for a permission that the
+// only here. Permissions are published ones; additional is nil for those that go
+// with them. Errors: fault of kind Invalid; Forbidden for a permission that the
 // caller lacks; Conflict when the name is taken.
-func (s *Service) CreateKey(ctx context.Context, by Principal, name string, permissions []api.Permission, expires *time.Time) (*Key, string, error) {
+func (s *Service) CreateKey(ctx context.Context, by Principal, name string, permissions []api.Permission, additional *[]api.Permission, expires *time.Time) (*Key, string, error) {
 	if !keyNamePattern.MatchString(name) {
 		return nil, "", fault.Invalid("name", fmt.Sprintf("name %q is not valid: use 1 to 128 letters, digits, spaces and _ . - @, beginning with a letter or digit.", name))
 	}
-	for _, p := range permissions {
-		if !slices.Contains(api.Permissions, p) {
-			return nil, "", fault.Invalid("permissions", fmt.Sprintf("permission %q does not exist.", p))
-		}
-		if !by.Can(p) {
-			return nil, "", fault.Forbidden("PERMISSION_MISSING", fmt.Sprintf("You cannot give a key the permission %s, which your own key lacks.", p))
-		}
+	permissions, err := granted(by, permissions, additional)
+	if err != nil {
+		return nil, "", err
 	}
 	now := s.Clock.Now()
 	if expires != nil && !expires.After(now) {
@@ -178,9 +175,9 @@ func keyNotFound(name string) error {
 }
 
 // DeleteKey ends a key at once. Errors: fault of kind NotFound; Forbidden for
-// another user's key unless the caller administers the server.
+// another user's key unless the caller's may manage the server.
 func (s *Service) DeleteKey(ctx context.Context, by Principal, userID, name string) error {
-	if userID != by.UserID && !by.Admin {
+	if userID != by.UserID && !by.Can(api.ManageServer) {
 		return fault.Forbidden("API_KEY_FORBIDDEN", "Only an administrator can delete another user's API key.")
 	}
 	key, err := s.Store.DeleteKey(ctx, by.OrganizationID, userID, name)
@@ -224,7 +221,7 @@ func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err
 	} else if !fault.Is(err, fault.KindNotFound) {
 		return "", fmt.Errorf("bootstrap: replace the key: %w", err)
 	}
-	key, value := newKey(org, user.ID, LocalKeyName, api.Permissions, s.Clock.Now())
+	key, value := newKey(org, user.ID, LocalKeyName, AllPermissions(user.Admin), s.Clock.Now())
 	if err := s.Store.InsertKey(ctx, key); err != nil {
 		return "", fmt.Errorf("bootstrap: create the key: %w", err)
 	}
@@ -234,64 +231,12 @@ func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err
 func (s *Service) found(ctx context.Context) (*User, error) {
 	now := s.Clock.Now()
 	u := &User{ID: uuid.NewString(), Name: "Administrator", Email: "admin@localhost", Admin: true, CreatedAt: now}
-	o := &Organization{
-		ID: uuid.NewString(), Name: "Personal", CreatedBy: u.ID, Personal: true, DefaultRegion: s.DefaultRegion,
-		Quota: s.Quota, DeactivateAfter: s.Config.DeactivateAfter, CreatedAt: now, UpdatedAt: now,
-	}
+	o := s.newOrganization(uuid.NewString(), "Personal", u)
+	o.Personal = true
 	return u, s.Store.Found(ctx, u, o)
 }
 
 // User returns the caller. Errors: fault of kind NotFound.
 func (s *Service) User(ctx context.Context, by Principal) (*User, error) {
 	return s.Store.User(ctx, by.UserID)
-}
-
-// Organizations lists those that the caller's key reaches.
-func (s *Service) Organizations(ctx context.Context, by Principal) ([]*Organization, error) {
-	o, err := s.Store.Organization(ctx, by.OrganizationID)
-	if err != nil {
-		return nil, err
-	}
-	return []*Organization{o}, nil
-}
-
-// Organization finds one that the caller's key reaches. Errors: fault of kind
-// NotFound, also for one that exists but is another's.
-func (s *Service) Organization(ctx context.Context, by Principal, id string) (*Organization, error) {
-	if id != by.OrganizationID {
-		return nil, fault.NotFound("ORGANIZATION_NOT_FOUND", fmt.Sprintf("Organization %s does not exist.", id))
-	}
-	return s.Store.Organization(ctx, id)
-}
-
-// SetLimitedEgress says whether sandboxes of the organization that say nothing of
-// the network get the server's limited one. Errors: fault of kind NotFound;
-// Forbidden unless an administrator asks.
-func (s *Service) SetLimitedEgress(ctx context.Context, by Principal, id string, limited bool) error {
-	o, err := s.Organization(ctx, by, id)
-	if err != nil {
-		return err
-	}
-	if !by.Admin {
-		return fault.Forbidden("ORGANIZATION_EGRESS", "Only an administrator can change what an organization's sandboxes reach by default.")
-	}
-	return s.Store.SetLimitedEgress(ctx, o.ID, limited)
-}
-
-// LimitedEgress tells whether they do.
-func (s *Service) LimitedEgress(ctx context.Context, organizationID string) (bool, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
-	if err != nil {
-		return false, err
-	}
-	return o.LimitedEgress, nil
-}
-
-// OrganizationRegion is the region of an organization that names none.
-func (s *Service) OrganizationRegion(ctx context.Context, organizationID string) (string, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
-	if err != nil {
-		return "", err
-	}
-	return o.DefaultRegion, nil
 }

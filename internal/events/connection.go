@@ -20,6 +20,7 @@ type connection struct {
 	asked        string // the organization its URL names
 	token        string
 	organization string // since it joined
+	whole        bool   // it may read all of its events, since then
 	cancel       context.CancelCauseFunc
 	pongs        chan struct{}
 	wake         chan struct{} // something is queued
@@ -246,11 +247,11 @@ func (c *connection) connect(ctx context.Context, auth string) error {
 	if c.asked == "" {
 		c.asked = who.OrganizationID
 	}
-	organization, err := c.hub.Authenticate(ctx, who.Token, c.asked)
+	audience, err := c.hub.Authenticate(ctx, who.Token, c.asked)
 	if err != nil {
 		return err
 	}
-	c.organization = organization
+	c.organization, c.whole = audience.Organization, audience.Whole
 	if err := c.hub.join(c, encode(socketConnect, "/", map[string]string{"sid": uuid.NewString()})); err != nil {
 		return err
 	}

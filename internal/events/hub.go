@@ -21,10 +21,16 @@ import (
 
 // Config is what a Hub stands on.
 type Config struct {
-	// Authenticate returns the organization whose events the credential may
-	// read. Errors: *fault.Error.
-	Authenticate func(ctx context.Context, token, organizationID string) (organization string, err error)
+	// Authenticate returns which events the credential may read. Errors:
+	// *fault.Error.
+	Authenticate func(ctx context.Context, token, organizationID string) (Audience, error)
 	Log          *slog.Logger
+}
+
+// Audience is what a client may read.
+type Audience struct {
+	Organization string
+	Whole        bool // also the parts of payloads that not every key may read
 }
 
 // Hub sends events to the clients of their organization.
@@ -72,34 +78,47 @@ func New(c Config) *Hub {
 }
 
 // Publish tells every client of the organization, or of all organizations when
-// it is "". It does not block: a client that is too far behind is cut off, and
-// comes back to read the present state.
-func (h *Hub) Publish(organizationID, event string, payload any) {
+// it is "": the payload, and those that may not read all of it the reduced one,
+// unless that is nil. It does not block: a client that is too far behind is cut
+// off, and comes back to read the present state.
+func (h *Hub) Publish(organizationID, event string, payload, reduced any) {
 	h.mu.Lock()
 	nobody := len(h.rooms) == 0
 	h.mu.Unlock()
 	if nobody {
 		return
 	}
-	body, err := json.Marshal([]any{event, payload})
+	whole, err := eventMessage(event, payload)
+	part := whole
+	if err == nil && reduced != nil {
+		part, err = eventMessage(event, reduced)
+	}
 	if err != nil {
 		h.Log.Error("encode event", "event", event, "err", err)
 		return
 	}
-	message := append([]byte{engineMessage, socketEvent}, body...)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if organizationID != "" {
-		h.tell(h.rooms[organizationID], message)
+		h.tell(h.rooms[organizationID], whole, part)
 		return
 	}
 	for _, room := range h.rooms {
-		h.tell(room, message)
+		h.tell(room, whole, part)
 	}
 }
 
-func (h *Hub) tell(room map[*connection]struct{}, message []byte) {
+func eventMessage(event string, payload any) ([]byte, error) {
+	body, err := json.Marshal([]any{event, payload})
+	return append([]byte{engineMessage, socketEvent}, body...), err
+}
+
+func (h *Hub) tell(room map[*connection]struct{}, whole, part []byte) {
 	for c := range room {
+		message := part
+		if c.whole {
+			message = whole
+		}
 		if !c.enqueue(message) {
 			h.Log.Warn("events: a client does not keep up and is cut off", "organization", c.organization)
 			c.cancel(errSlow)

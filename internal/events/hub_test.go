@@ -18,11 +18,11 @@ import (
 // start serves a hub that knows the keys "a" and "b", of organizations "A" and "B".
 func start(t *testing.T, edit func(*Hub)) (*Hub, string) {
 	t.Helper()
-	h := New(Config{Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, token, organization string) (string, error) {
+	h := New(Config{Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, token, organization string) (Audience, error) {
 		if token != "a" && token != "b" || organization != "" && organization != strings.ToUpper(token) {
-			return "", fault.Unauthorized("The API key is not valid.")
+			return Audience{}, fault.Unauthorized("The API key is not valid.")
 		}
-		return strings.ToUpper(token), nil
+		return Audience{strings.ToUpper(token), token == "a"}, nil
 	}})
 	if edit != nil {
 		edit(h)
@@ -97,9 +97,9 @@ func member(t *testing.T, url, key string) *client {
 func TestEventsReachTheirOrganizationOnly(t *testing.T) {
 	h, url := start(t, nil)
 	a, b := member(t, url, "a"), member(t, url+"&organizationId=B", "b")
-	h.Publish("A", "sandbox.created", map[string]string{"id": "1"})
-	h.Publish("B", "sandbox.created", map[string]string{"id": "2"})
-	h.Publish("", "snapshot.created", map[string]string{"id": "3"})
+	h.Publish("A", "sandbox.created", map[string]string{"id": "1"}, nil)
+	h.Publish("B", "sandbox.created", map[string]string{"id": "2"}, nil)
+	h.Publish("", "snapshot.created", map[string]string{"id": "3"}, nil)
 	for _, c := range []struct {
 		who  *client
 		want string
@@ -116,6 +116,15 @@ func TestEventsReachTheirOrganizationOnly(t *testing.T) {
 	}
 }
 
+func TestWhoMayNotReadAllGetsTheReducedPayload(t *testing.T) {
+	h, url := start(t, nil) // where "a" may read all, and "b" may not
+	a, b := member(t, url, "a"), member(t, url, "b")
+	h.Publish("", "e", "whole", "reduced")
+	if got := a.read() + b.read(); got != `42["e","whole"]42["e","reduced"]` {
+		t.Error(got)
+	}
+}
+
 func TestStrangersAreTurnedAway(t *testing.T) {
 	h, url := start(t, nil)
 	for _, c := range []struct{ url, say, want string }{
@@ -127,7 +136,7 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	} {
 		who := dial(t, c.url)
 		who.write(c.say)
-		h.Publish("A", "secret", nil)
+		h.Publish("A", "secret", nil, nil)
 		if got := who.read(); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: %s, want %s", c.say, got, c.want)
 		}
@@ -152,12 +161,12 @@ func TestASlowClientIsCutOffAndSlowsNobody(t *testing.T) {
 	payload := strings.Repeat("x", 100<<10)
 	began := time.Now()
 	for range 300 { // 30 MB: more than all buffers between
-		h.Publish("A", "big", payload)
+		h.Publish("A", "big", payload, nil)
 	}
 	if d := time.Since(began); d > 2*time.Second {
 		t.Errorf("publishing took %v", d)
 	}
-	h.Publish("B", "small", 1)
+	h.Publish("B", "small", 1, nil)
 	if got := quick.read(); got != `42["small",1]` {
 		t.Error(got)
 	}
@@ -199,9 +208,9 @@ func TestADeletedKeyStopsHearing(t *testing.T) {
 	_, url := start(t, func(h *Hub) {
 		h.timing.recheck = 30 * time.Millisecond
 		known := h.Authenticate
-		h.Authenticate = func(ctx context.Context, token, organization string) (string, error) {
+		h.Authenticate = func(ctx context.Context, token, organization string) (Audience, error) {
 			if deleted.Load() {
-				return "", fault.Unauthorized("The API key is not valid.")
+				return Audience{}, fault.Unauthorized("The API key is not valid.")
 			}
 			return known(ctx, token, organization)
 		}
@@ -222,7 +231,7 @@ func TestClientsEventsAreIgnored(t *testing.T) {
 	for _, m := range []string{"", "4", `42["hello"]`, `4212["ask",1]`, `451-["file",{"_placeholder":true,"num":0}]`, "9", `40{"token":"a"}`} {
 		c.write(m)
 	}
-	h.Publish("A", "still", 1)
+	h.Publish("A", "still", 1, nil)
 	if got := c.read(); got != `42["still",1]` {
 		t.Error(got)
 	}

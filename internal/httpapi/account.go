@@ -28,7 +28,7 @@ type limitEgress struct {
 }
 
 func (a *API) registerAccount() {
-	register(a, operation{id: "getMe", method: http.MethodGet, path: "/users/me", tag: "users", summary: "Tell who you are"},
+	register(a, operation{id: "getMe", method: http.MethodGet, path: "/users/me", needs: anyKey, tag: "users", summary: "Tell who you are"},
 		func(ctx context.Context, _ *none) (*body[api.User], error) {
 			u, err := a.Accounts.User(ctx, caller(ctx))
 			if err != nil {
@@ -37,15 +37,15 @@ func (a *API) registerAccount() {
 			return &body[api.User]{api.User{ID: u.ID, Name: u.Name, Email: u.Email, EmailVerified: true, PublicKeys: []api.UserPublicKey{}, CreatedAt: u.CreatedAt}}, nil
 		})
 
-	register(a, operation{id: "createApiKey", method: http.MethodPost, path: "/api-keys", status: http.StatusCreated, permission: api.ManageAPIKeys, tag: "api-keys", summary: "Create an API key; its value is told only here"},
+	register(a, operation{id: "createApiKey", method: http.MethodPost, path: "/api-keys", status: http.StatusCreated, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Create an API key; its value is told only here"},
 		func(ctx context.Context, in *body[api.CreateAPIKey]) (*body[api.APIKeyCreated], error) {
-			k, value, err := a.Accounts.CreateKey(ctx, caller(ctx), in.Body.Name, in.Body.Permissions, in.Body.ExpiresAt)
+			k, value, err := a.Accounts.CreateKey(ctx, caller(ctx), in.Body.Name, in.Body.Permissions, in.Body.Additional, in.Body.ExpiresAt)
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.APIKeyCreated]{api.APIKeyCreated{Name: k.Name, Value: value, CreatedAt: k.CreatedAt, Permissions: k.Permissions, ExpiresAt: k.ExpiresAt}}, nil
+			return &body[api.APIKeyCreated]{api.APIKeyCreated{Name: k.Name, Value: value, CreatedAt: k.CreatedAt, Permissions: k.Published(), Additional: k.Additional(), ExpiresAt: k.ExpiresAt}}, nil
 		})
-	register(a, operation{id: "listApiKeys", method: http.MethodGet, path: "/api-keys", tag: "api-keys", summary: "List your API keys"},
+	register(a, operation{id: "listApiKeys", method: http.MethodGet, path: "/api-keys", needs: anyKey, tag: "api-keys", summary: "List your API keys"},
 		func(ctx context.Context, _ *none) (*body[[]api.APIKey], error) {
 			keys, err := a.Accounts.Keys(ctx, caller(ctx))
 			if err != nil {
@@ -64,20 +64,20 @@ func (a *API) registerAccount() {
 		}
 		return &body[api.APIKey]{wireKey(k)}, nil
 	}
-	register(a, operation{id: "getCurrentApiKey", method: http.MethodGet, path: "/api-keys/current", tag: "api-keys", summary: "Tell about the key you use"},
+	register(a, operation{id: "getCurrentApiKey", method: http.MethodGet, path: "/api-keys/current", needs: anyKey, tag: "api-keys", summary: "Tell about the key you use"},
 		func(ctx context.Context, _ *none) (*body[api.APIKey], error) { return getKey(ctx, caller(ctx).KeyName) })
-	register(a, operation{id: "getApiKey", method: http.MethodGet, path: "/api-keys/{name}", tag: "api-keys", summary: "Tell about one of your API keys"},
+	register(a, operation{id: "getApiKey", method: http.MethodGet, path: "/api-keys/{name}", needs: anyKey, tag: "api-keys", summary: "Tell about one of your API keys"},
 		func(ctx context.Context, in *keyName) (*body[api.APIKey], error) { return getKey(ctx, in.Name) })
-	register(a, operation{id: "deleteApiKey", method: http.MethodDelete, path: "/api-keys/{name}", status: http.StatusNoContent, permission: api.ManageAPIKeys, tag: "api-keys", summary: "Delete one of your API keys"},
+	register(a, operation{id: "deleteApiKey", method: http.MethodDelete, path: "/api-keys/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Delete one of your API keys"},
 		func(ctx context.Context, in *keyName) (*none, error) {
 			return nil, a.Accounts.DeleteKey(ctx, caller(ctx), caller(ctx).UserID, in.Name)
 		})
-	register(a, operation{id: "deleteApiKeyForUser", method: http.MethodDelete, path: "/api-keys/{userId}/{name}", status: http.StatusNoContent, permission: api.ManageAPIKeys, tag: "api-keys", summary: "Delete a user's API key"},
+	register(a, operation{id: "deleteApiKeyForUser", method: http.MethodDelete, path: "/api-keys/{userId}/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), sometimes: []sometimes{{"the user is not you", api.ManageServer}}, tag: "api-keys", summary: "Delete a user's API key"},
 		func(ctx context.Context, in *userKeyName) (*none, error) {
 			return nil, a.Accounts.DeleteKey(ctx, caller(ctx), in.UserID, in.Name)
 		})
 
-	register(a, operation{id: "listOrganizations", method: http.MethodGet, path: "/organizations", tag: "organizations", summary: "List your organizations"},
+	register(a, operation{id: "listOrganizations", method: http.MethodGet, path: "/organizations", needs: anyKey, tag: "organizations", summary: "List your organizations"},
 		func(ctx context.Context, _ *none) (*body[[]api.Organization], error) {
 			list, err := a.Accounts.Organizations(ctx, caller(ctx))
 			if err != nil {
@@ -89,7 +89,7 @@ func (a *API) registerAccount() {
 			}
 			return &body[[]api.Organization]{out}, nil
 		})
-	register(a, operation{id: "getOrganization", method: http.MethodGet, path: "/organizations/{organizationId}", tag: "organizations", summary: "Get an organization"},
+	register(a, operation{id: "getOrganization", method: http.MethodGet, path: "/organizations/{organizationId}", needs: anyKey, tag: "organizations", summary: "Get an organization"},
 		func(ctx context.Context, in *organizationID) (*body[api.Organization], error) {
 			o, err := a.Accounts.Organization(ctx, caller(ctx), in.ID)
 			if err != nil {
@@ -97,11 +97,11 @@ func (a *API) registerAccount() {
 			}
 			return &body[api.Organization]{wireOrganization(o)}, nil
 		})
-	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, tag: "organizations", summary: "Limit what sandboxes reach that say nothing of the network"},
+	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, needs: has(api.ManageServer), tag: "organizations", summary: "Limit what sandboxes reach that say nothing of the network"},
 		func(ctx context.Context, in *limitEgress) (*none, error) {
 			return nil, a.Accounts.SetLimitedEgress(ctx, caller(ctx), in.ID, in.Body.SandboxDefaultLimitedNetworkEgress)
 		})
-	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", tag: "organizations", summary: "Tell what an organization uses of its quotas"}, a.usage)
+	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", needs: has(api.ReadLimits), tag: "organizations", summary: "Tell what an organization uses of its quotas"}, a.usage)
 }
 
 func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.OrganizationUsage], error) {
@@ -132,7 +132,7 @@ func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.Organiza
 
 func wireKey(k *account.Key) api.APIKey {
 	return api.APIKey{
-		Name: k.Name, Value: k.Masked, CreatedAt: k.CreatedAt, Permissions: k.Permissions,
+		Name: k.Name, Value: k.Masked, CreatedAt: k.CreatedAt, Permissions: k.Published(), Additional: k.Additional(),
 		LastUsedAt: k.LastUsedAt, ExpiresAt: k.ExpiresAt, UserID: k.UserID, OrganizationID: k.OrganizationID,
 	}
 }

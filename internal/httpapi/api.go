@@ -16,7 +16,6 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
-	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/preview"
@@ -91,6 +90,7 @@ func New(c Config) *API {
 	a := &API{Config: c, mux: mux, huma: humago.New(mux, h)}
 	a.registerMeta()
 	a.registerAccount()
+	a.registerAdmin()
 	a.registerSnapshot()
 	a.registerSandbox()
 	a.registerPreview()
@@ -102,6 +102,9 @@ func New(c Config) *API {
 	mux.HandleFunc("/", a.unknown)
 	return a
 }
+
+// Document is the OpenAPI document of the routes.
+func (a *API) Document() *huma.OpenAPI { return a.huma.OpenAPI() }
 
 // ServeHTTP implements http.Handler for paths below Prefix.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -116,14 +119,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // operation declares one route.
 type operation struct {
-	id         string
-	method     string
-	path       string
-	status     int // of success; 0 is 200
-	summary    string
-	tag        string
-	permission api.Permission // "" is any key
-	public     bool           // no key needed
+	id        string
+	method    string
+	path      string
+	status    int // of success; 0 is 200
+	summary   string
+	tag       string
+	needs     []api.Permission // of the key; anyKey where it needs none
+	sometimes []sometimes      // besides, depending on the body; the handler asks
+	public    bool             // no key needed
 }
 
 // body is the outcome of most operations.
@@ -149,10 +153,11 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 			next(hc)
 		})
 	}
+	o.Extensions = op.statement()
 	if !op.public {
 		o.Security = []map[string][]string{{"bearer": {}}}
 		o.Errors = append(o.Errors, http.StatusUnauthorized, http.StatusForbidden)
-		o.Middlewares = append(o.Middlewares, a.authenticate(op.permission))
+		o.Middlewares = append(o.Middlewares, a.authenticate(op.needs))
 	}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
@@ -163,11 +168,11 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 	})
 }
 
-func (a *API) authenticate(permission api.Permission) func(huma.Context, func(huma.Context)) {
+func (a *API) authenticate(needs []api.Permission) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		p, err := a.Accounts.Authenticate(hc.Context(), BearerToken(hc.Header("Authorization")), hc.Header("X-Daytona-Organization-ID"))
-		if err == nil && permission != "" && !p.Can(permission) {
-			err = fault.Forbidden("PERMISSION_MISSING", "The API key lacks the permission "+string(permission)+": use a key that has it.")
+		if err == nil {
+			err = p.Need(needs...)
 		}
 		if err != nil {
 			r, w := humago.Unwrap(hc)

@@ -25,7 +25,7 @@ type snapshotSandbox struct {
 }
 
 func (a *API) registerForks(tag string) {
-	register(a, operation{id: "forkSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/fork", permission: api.WriteSandboxes, tag: tag, summary: "Make a sandbox with a copy of this one's disk"},
+	register(a, operation{id: "forkSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/fork", needs: has(api.WriteSandboxes), tag: tag, summary: "Make a sandbox with a copy of this one's disk"},
 		func(ctx context.Context, in *forkSandbox) (*body[api.Sandbox], error) {
 			name := ""
 			if in.Body != nil {
@@ -34,22 +34,22 @@ func (a *API) registerForks(tag string) {
 			sb, err := a.Sandboxes.Fork(ctx, caller(ctx).OrganizationID, in.ID, name)
 			return a.settled(ctx, sb, err, true)
 		})
-	register(a, operation{id: "getSandboxForks", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/forks", tag: tag, summary: "List the forks of a sandbox"},
+	register(a, operation{id: "getSandboxForks", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/forks", needs: anyKey, tag: tag, summary: "List the forks of a sandbox"},
 		func(ctx context.Context, in *listForks) (*body[[]api.Sandbox], error) {
 			forks, err := a.Sandboxes.Forks(ctx, caller(ctx).OrganizationID, in.ID, in.Destroyed)
 			return a.sandboxesBody(ctx, forks, err)
 		})
-	register(a, operation{id: "getSandboxParent", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/parent", tag: tag, summary: "Get what a sandbox was forked from"},
+	register(a, operation{id: "getSandboxParent", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/parent", needs: anyKey, tag: tag, summary: "Get what a sandbox was forked from"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Parent(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "getSandboxAncestors", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/ancestors", tag: tag, summary: "List a sandbox's parent, the parent's parent and so on"},
+	register(a, operation{id: "getSandboxAncestors", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/ancestors", needs: anyKey, tag: tag, summary: "List a sandbox's parent, the parent's parent and so on"},
 		func(ctx context.Context, in *SandboxID) (*body[[]api.Sandbox], error) {
 			line, err := a.Sandboxes.Ancestors(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxesBody(ctx, line, err)
 		})
-	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", permission: api.WriteSnapshots, tag: tag, summary: "Make a snapshot of a sandbox as it is"},
+	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", needs: has(api.WriteSnapshots), tag: tag, summary: "Make a snapshot of a sandbox as it is"},
 		func(ctx context.Context, in *snapshotSandbox) (*body[api.Sandbox], error) {
 			if in.Body.IncludeMemory {
 				return nil, fault.Invalid("includeMemory", "The memory of a sandbox cannot be part of a snapshot here: leave includeMemory out.")
@@ -65,7 +65,7 @@ func (a *API) sandboxesBody(ctx context.Context, all []*sandbox.Sandbox, err err
 	}
 	out := make([]api.Sandbox, 0, len(all))
 	for _, sb := range all {
-		out = append(out, WireSandbox(sb, a.toolboxURL(ctx)))
+		out = append(out, a.wireSandbox(ctx, sb))
 	}
 	return &body[[]api.Sandbox]{out}, nil
 }

@@ -48,9 +48,9 @@ func (a *API) registerMeta() {
 		}
 		return &body[[]api.Region]{out}, nil
 	}
-	register(a, operation{id: "listRegions", method: http.MethodGet, path: "/regions", tag: "regions", summary: "List the regions you can use"}, regions)
-	register(a, operation{id: "listSharedRegions", method: http.MethodGet, path: "/shared-regions", tag: "regions", summary: "List the regions that everyone can use"}, regions)
-	register(a, operation{id: "getRegion", method: http.MethodGet, path: "/regions/{id}", tag: "regions", summary: "Get a region"},
+	register(a, operation{id: "listRegions", method: http.MethodGet, path: "/regions", needs: anyKey, tag: "regions", summary: "List the regions you can use"}, regions)
+	register(a, operation{id: "listSharedRegions", method: http.MethodGet, path: "/shared-regions", needs: anyKey, tag: "regions", summary: "List the regions that everyone can use"}, regions)
+	register(a, operation{id: "getRegion", method: http.MethodGet, path: "/regions/{id}", needs: anyKey, tag: "regions", summary: "Get a region"},
 		func(_ context.Context, in *struct {
 			ID string `path:"id"`
 		}) (*body[api.Region], error) {

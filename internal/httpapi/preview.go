@@ -27,7 +27,7 @@ type expirePreview struct {
 
 func (a *API) registerPreview() {
 	const tag, path = "preview", "/sandbox/{sandboxIdOrName}/ports/{port}"
-	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", tag: tag, summary: "Tell where a port of a sandbox is on the web, and the token that opens it"},
+	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(api.UsePreviews), tag: tag, summary: "Tell where a port of a sandbox is on the web, and the token that opens it"},
 		func(ctx context.Context, in *SandboxPort) (*body[api.PortPreviewURL], error) {
 			name, token, err := a.Previews.Link(ctx, caller(ctx).OrganizationID, in.ID, in.Port)
 			if err != nil {
@@ -35,7 +35,7 @@ func (a *API) registerPreview() {
 			}
 			return &body[api.PortPreviewURL]{api.PortPreviewURL{SandboxID: name.Sandbox, URL: a.previewURL(ctx, name), Token: token}}, nil
 		})
-	register(a, operation{id: "getSignedPortPreviewUrl", method: http.MethodGet, path: path + "/signed-preview-url", tag: tag, summary: "Make a URL that opens a port of a sandbox without a token, for a time"},
+	register(a, operation{id: "getSignedPortPreviewUrl", method: http.MethodGet, path: path + "/signed-preview-url", needs: has(api.UsePreviews), tag: tag, summary: "Make a URL that opens a port of a sandbox without a token, for a time"},
 		func(ctx context.Context, in *signPreview) (*body[api.SignedPortPreviewURL], error) {
 			// A number too large for a duration is not in its bounds either.
 			life := time.Duration(min(in.Seconds, int(preview.MaxLife/time.Second)+1)) * time.Second
@@ -45,7 +45,7 @@ func (a *API) registerPreview() {
 			}
 			return &body[api.SignedPortPreviewURL]{api.SignedPortPreviewURL{SandboxID: sb.ID, Port: name.Port, Token: name.Token, URL: a.previewURL(ctx, name)}}, nil
 		})
-	register(a, operation{id: "expireSignedPortPreviewUrl", method: http.MethodPost, path: path + "/signed-preview-url/{token}/expire", tag: tag, summary: "End a signed preview URL"},
+	register(a, operation{id: "expireSignedPortPreviewUrl", method: http.MethodPost, path: path + "/signed-preview-url/{token}/expire", needs: has(api.UsePreviews), tag: tag, summary: "End a signed preview URL"},
 		func(ctx context.Context, in *expirePreview) (*none, error) {
 			return nil, a.Previews.Expire(ctx, caller(ctx).OrganizationID, in.ID, in.Port, in.Token)
 		})

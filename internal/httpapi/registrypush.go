@@ -18,7 +18,7 @@ type registryPush struct {
 }
 
 func (a *API) registerRegistryPush() {
-	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", permission: api.WriteSnapshots, tag: "docker-registry", summary: "Get credentials for a push to this server's own registry"},
+	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", needs: has(api.WriteSnapshots), tag: "docker-registry", summary: "Get credentials for a push to this server's own registry"},
 		func(ctx context.Context, in *registryPush) (*body[api.RegistryPushAccess], error) {
 			organization := caller(ctx).OrganizationID
 			if in.RegionID != "" {

@@ -70,31 +70,31 @@ type labelSandbox struct {
 
 func (a *API) registerSandbox() {
 	const tag = "sandbox"
-	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", permission: api.WriteSandboxes, tag: tag, summary: "Create a sandbox and start it"}, a.createSandbox)
-	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", tag: tag, summary: "List sandboxes by cursor"}, a.listSandboxes)
-	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", tag: tag, summary: "List sandboxes by page number (deprecated)"}, a.pageSandboxes)
-	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", tag: tag, summary: "Get a sandbox"},
+	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(api.WriteSandboxes), sometimes: []sometimes{{"public is true", api.UsePreviews}}, tag: tag, summary: "Create a sandbox and start it"}, a.createSandbox)
+	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", needs: anyKey, tag: tag, summary: "List sandboxes by cursor"}, a.listSandboxes)
+	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", needs: anyKey, tag: tag, summary: "List sandboxes by page number (deprecated)"}, a.pageSandboxes)
+	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", needs: anyKey, tag: tag, summary: "Get a sandbox"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "deleteSandbox", method: http.MethodDelete, path: "/sandbox/{sandboxIdOrName}", permission: api.DeleteSandboxes, tag: tag, summary: "Delete a sandbox and its disk"},
+	register(a, operation{id: "deleteSandbox", method: http.MethodDelete, path: "/sandbox/{sandboxIdOrName}", needs: has(api.DeleteSandboxes), tag: tag, summary: "Delete a sandbox and its disk"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Delete(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", permission: api.WriteSandboxes, tag: tag, summary: "Start a stopped sandbox"},
+	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", needs: has(api.WriteSandboxes), tag: tag, summary: "Start a stopped sandbox"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.settled(ctx, sb, err, true)
 		})
-	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", permission: api.WriteSandboxes, tag: tag, summary: "Stop a sandbox; its disk stays"},
+	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(api.WriteSandboxes), tag: tag, summary: "Stop a sandbox; its disk stays"},
 		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
 			return a.settled(ctx, sb, err, true)
 		})
 	a.registerForks(tag)
-	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", permission: api.WriteSandboxes, tag: tag, summary: "Replace a sandbox's labels"},
+	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", needs: has(api.WriteSandboxes), tag: tag, summary: "Replace a sandbox's labels"},
 		func(ctx context.Context, in *labelSandbox) (*body[api.SandboxLabels], error) {
 			sb, err := a.Sandboxes.SetLabels(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Labels)
 			if err != nil {
@@ -110,35 +110,35 @@ func (a *API) registerSandbox() {
 		{"setAutoArchiveInterval", "autoarchive", "Set how long after its stop a sandbox is archived", a.Sandboxes.SetAutoArchive},
 		{"setAutoDeleteInterval", "autodelete", "Set how long after its stop a sandbox is deleted", a.Sandboxes.SetAutoDelete},
 	} {
-		register(a, operation{id: set.id, method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/" + set.path + "/{interval}", permission: api.WriteSandboxes, tag: tag, summary: set.summary},
+		register(a, operation{id: set.id, method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/" + set.path + "/{interval}", needs: has(api.WriteSandboxes), tag: tag, summary: set.summary},
 			func(ctx context.Context, in *sandboxInterval) (*body[api.Sandbox], error) {
 				sb, err := set.do(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
 				return a.sandboxBody(ctx, sb, err)
 			})
 	}
-	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", permission: api.WriteSandboxes, tag: tag, summary: "Set how long a sandbox lives at most"},
+	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", needs: has(api.WriteSandboxes), tag: tag, summary: "Set how long a sandbox lives at most"},
 		func(ctx context.Context, in *sandboxTTL) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetTTL(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", permission: api.WriteSandboxes, tag: tag, summary: "Let everyone see a sandbox's previews, or nobody without a token"},
+	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", needs: has(api.WriteSandboxes, api.UsePreviews), tag: tag, summary: "Let everyone see a sandbox's previews, or nobody without a token"},
 		func(ctx context.Context, in *sandboxPublic) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetPublic(ctx, caller(ctx).OrganizationID, in.ID, in.Public)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", permission: api.WriteSandboxes, tag: tag, summary: "Change what a sandbox may reach, also while it runs"},
+	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", needs: has(api.WriteSandboxes), tag: tag, summary: "Change what a sandbox may reach, also while it runs"},
 		func(ctx context.Context, in *networkSettings) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetNetwork(ctx, caller(ctx).OrganizationID, in.ID, sandbox.NetworkParams{
 				BlockAll: in.Body.NetworkBlockAll, AllowList: in.Body.NetworkAllowList, Domains: in.Body.DomainAllowList,
 			})
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", permission: api.WriteSandboxes, tag: tag, summary: "Change a sandbox's CPU, memory and disk, also while it runs"},
+	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", needs: has(api.WriteSandboxes), tag: tag, summary: "Change a sandbox's CPU, memory and disk, also while it runs"},
 		func(ctx context.Context, in *resizeSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Resize(ctx, caller(ctx).OrganizationID, in.ID, sandbox.ResizeParams(in.Body))
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, permission: api.WriteSandboxes, tag: tag, summary: "Tell that a sandbox is being used"},
+	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Tell that a sandbox is being used"},
 		func(ctx context.Context, in *touchSandbox) (*none, error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err == nil {
@@ -146,7 +146,7 @@ func (a *API) registerSandbox() {
 			}
 			return nil, err
 		})
-	register(a, operation{id: "getBuildLogsUrl", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs-url", tag: tag, summary: "Tell where to read how the sandbox's image was made"},
+	register(a, operation{id: "getBuildLogsUrl", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs-url", needs: anyKey, tag: tag, summary: "Tell where to read how the sandbox's image was made"},
 		func(ctx context.Context, in *SandboxID) (*body[api.URL], error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -154,7 +154,7 @@ func (a *API) registerSandbox() {
 			}
 			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, sb.SnapshotID)}}, nil
 		})
-	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", tag: tag, summary: "Tell where the toolbox of a sandbox is"},
+	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", needs: anyKey, tag: tag, summary: "Tell where the toolbox of a sandbox is"},
 		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			return &body[api.URL]{api.URL{URL: a.toolboxURL(ctx)}}, err
@@ -163,6 +163,11 @@ func (a *API) registerSandbox() {
 
 func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*body[api.Sandbox], error) {
 	b := in.Body
+	if b.Public {
+		if err := caller(ctx).Need(api.UsePreviews); err != nil {
+			return nil, err
+		}
+	}
 	for _, refused := range []struct {
 		given   bool
 		field   string
@@ -202,7 +207,29 @@ func (a *API) sandboxBody(ctx context.Context, sb *sandbox.Sandbox, err error) (
 	if err != nil {
 		return nil, err
 	}
-	return &body[api.Sandbox]{WireSandbox(sb, a.toolboxURL(ctx))}, nil
+	return &body[api.Sandbox]{a.wireSandbox(ctx, sb)}, nil
+}
+
+// wireSandbox is the sandbox as the caller may know it.
+func (a *API) wireSandbox(ctx context.Context, sb *sandbox.Sandbox) api.Sandbox {
+	w := WireSandbox(sb, a.toolboxURL(ctx))
+	if !caller(ctx).Can(api.ReadEnv) {
+		w.Env = HideEnv(w.Env)
+	}
+	return w
+}
+
+// HiddenValue stands for the value of a variable that the caller may not read.
+// It is no value that one would take for the real one.
+const HiddenValue = "(hidden)"
+
+// HideEnv keeps the names and hides the values.
+func HideEnv(env map[string]string) map[string]string {
+	hidden := make(map[string]string, len(env))
+	for name := range env {
+		hidden[name] = HiddenValue
+	}
+	return hidden
 }
 
 // WireSandbox is the sandbox as the API tells it, with the toolbox proxy at the
@@ -347,7 +374,7 @@ func (a *API) pageSandboxes(ctx context.Context, in *pageSandboxes) (*body[api.P
 	}
 	out := api.PaginatedSandboxes{Items: []api.Sandbox{}, Total: total, Page: in.Page, TotalPages: pages(total, in.Limit)}
 	for _, sb := range page {
-		out.Items = append(out.Items, WireSandbox(sb, a.toolboxURL(ctx)))
+		out.Items = append(out.Items, a.wireSandbox(ctx, sb))
 	}
 	return &body[api.PaginatedSandboxes]{out}, nil
 }

@@ -44,10 +44,13 @@ type updateSnapshot struct {
 	Body api.UpdateSnapshot
 }
 
+// general is what the snapshots of all organizations need besides.
+var general = []sometimes{{"the snapshot is for all organizations", api.ManageServer}}
+
 func (a *API) registerSnapshot() {
 	const tag = "snapshots"
-	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", permission: api.WriteSnapshots, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
-	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", tag: tag, summary: "List your snapshots and the shared ones"},
+	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
+	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", needs: anyKey, tag: tag, summary: "List your snapshots and the shared ones"},
 		func(ctx context.Context, in *listSnapshots) (*body[api.PaginatedSnapshots], error) {
 			page, total, err := a.Snapshots.List(ctx, snapshot.Filter{
 				OrganizationID: caller(ctx).OrganizationID, Name: in.Name, SourceSandbox: in.Source, Page: in.Page, Limit: in.Limit, Sort: in.Sort, Descending: in.Order == "desc",
@@ -61,7 +64,7 @@ func (a *API) registerSnapshot() {
 			}
 			return &body[api.PaginatedSnapshots]{out}, nil
 		})
-	register(a, operation{id: "getSnapshot", method: http.MethodGet, path: "/snapshots/{id}", tag: tag, summary: "Get a snapshot"},
+	register(a, operation{id: "getSnapshot", method: http.MethodGet, path: "/snapshots/{id}", needs: anyKey, tag: tag, summary: "Get a snapshot"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.Snapshot], error) {
 			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -69,10 +72,10 @@ func (a *API) registerSnapshot() {
 			}
 			return &body[api.Snapshot]{WireSnapshot(s)}, nil
 		})
-	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", permission: api.WriteSnapshots, tag: tag, summary: "Replace what a snapshot is made of, without a moment in which it is missing"},
+	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Replace what a snapshot is made of, without a moment in which it is missing"},
 		func(ctx context.Context, in *updateSnapshot) (*body[api.Snapshot], error) {
 			b := in.Body
-			s, err := a.Snapshots.Update(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin, snapshot.CreateParams{
+			s, err := a.Snapshots.Update(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer), snapshot.CreateParams{
 				Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
 				Build: buildParams(b.BuildInfo),
 			})
@@ -81,15 +84,15 @@ func (a *API) registerSnapshot() {
 			}
 			return a.settleSnapshot(ctx, s)
 		})
-	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, permission: api.WriteSnapshots, tag: tag, summary: "End a snapshot's update, or forget one that failed"},
+	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "End a snapshot's update, or forget one that failed"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
-			return nil, a.Snapshots.CancelUpdate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
+			return nil, a.Snapshots.CancelUpdate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
 		})
-	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", permission: api.DeleteSnapshots, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
+	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", needs: has(api.DeleteSnapshots), sometimes: general, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
-			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
+			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
 		})
-	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", permission: api.WriteSnapshots, tag: tag, summary: "Bring an inactive snapshot back"},
+	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", needs: has(api.WriteSnapshots), tag: tag, summary: "Bring an inactive snapshot back"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.Snapshot], error) {
 			s, err := a.Snapshots.Activate(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -97,11 +100,11 @@ func (a *API) registerSnapshot() {
 			}
 			return a.settleSnapshot(ctx, s)
 		})
-	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, permission: api.WriteSnapshots, tag: tag, summary: "Free a snapshot's image until it is needed again"},
+	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Free a snapshot's image until it is needed again"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
-			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Admin)
+			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
 		})
-	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", tag: tag, summary: "Tell where to read how the snapshot was made"},
+	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", needs: anyKey, tag: tag, summary: "Tell where to read how the snapshot was made"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.URL], error) {
 			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -109,7 +112,7 @@ func (a *API) registerSnapshot() {
 			}
 			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, s.ID)}}, nil
 		})
-	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", tag: tag, summary: "Read how the snapshot was made, from the first line"}, a.snapshotLogs)
+	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", needs: anyKey, tag: tag, summary: "Read how the snapshot was made, from the first line"}, a.snapshotLogs)
 }
 
 func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) (*body[api.Snapshot], error) {
@@ -119,8 +122,8 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 		return nil, fault.Invalid("gpu", "This server has no GPUs: leave gpu out.")
 	case b.SandboxClass != "" && b.SandboxClass != sandboxClass:
 		return nil, fault.Invalid("sandboxClass", "This server has sandboxes of class "+sandboxClass+" only.")
-	case b.General && !by.Admin:
-		return nil, fault.Forbidden("SNAPSHOT_GENERAL", "Only an administrator can create a snapshot for all organizations.")
+	case b.General && !by.Can(api.ManageServer):
+		return nil, fault.Forbidden("SNAPSHOT_GENERAL", "A snapshot for all organizations needs an administrator's key with the permission manage:server.")
 	}
 	p := snapshot.CreateParams{
 		Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
@@ -129,7 +132,7 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	create := func() (*snapshot.Snapshot, error) { return a.Snapshots.Create(ctx, by.OrganizationID, b.General, p) }
 	if b.Replace {
 		create = func() (*snapshot.Snapshot, error) {
-			return a.Snapshots.CreateOrUpdate(ctx, by.OrganizationID, b.General, by.Admin, p)
+			return a.Snapshots.CreateOrUpdate(ctx, by.OrganizationID, b.General, by.Can(api.ManageServer), p)
 		}
 	}
 	s, err := create()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
 )
 
@@ -24,8 +25,9 @@ type Admitted struct {
 }
 
 // Admit decides whether a request for a preview may go on: those for a signed
-// URL, a public sandbox, and with its token or an API key of its organization.
-// Errors: fault of kind NotFound for a sandbox that is not there; Unauthorized.
+// URL, a public sandbox, and with its token or an API key of its organization
+// that may open previews. Errors: fault of kind NotFound for a sandbox that is
+// not there; Unauthorized; Forbidden for a key that may not.
 func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, error) {
 	key, err := s.keyOf(ctx, c.Bearer)
 	if err != nil {
@@ -40,7 +42,8 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 		return Admitted{}, err
 	}
 	admitted := Admitted{sb.ID, key.valid}
-	if sb.Public || key.valid && key.organization == sb.OrganizationID {
+	ours := key.valid && key.organization == sb.OrganizationID
+	if sb.Public || ours && key.need == nil {
 		return admitted, nil
 	}
 	right := []byte(s.token(sb))
@@ -48,6 +51,9 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 		if subtle.ConstantTimeCompare([]byte(token), right) == 1 {
 			return admitted, nil
 		}
+	}
+	if ours {
+		return Admitted{}, key.need
 	}
 	if len(c.Tokens) > 0 {
 		return Admitted{}, fault.Unauthorized("The preview token is not valid: it ends when the sandbox stops; get a new preview link.")
@@ -73,6 +79,7 @@ func (s *Service) signed(ctx context.Context, n Name) (string, error) {
 type apiKey struct {
 	valid        bool
 	organization string
+	need         error // what it lacks to open previews
 }
 
 // keyOf tells what API key a bearer token is. Applications have such tokens of
@@ -89,5 +96,5 @@ func (s *Service) keyOf(ctx context.Context, bearer string) (apiKey, error) {
 	if err != nil {
 		return apiKey{}, fmt.Errorf("look at the bearer token of a preview's request: %w", err)
 	}
-	return apiKey{true, p.OrganizationID}, nil
+	return apiKey{true, p.OrganizationID, p.Need(api.UsePreviews)}, nil
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/httpapi"
@@ -105,7 +104,7 @@ func (s *server) setAdminKey(ctx context.Context, localKey string) error {
 	}
 	err = s.db.InsertKey(ctx, &account.Key{
 		Hash: account.HashKey(s.AdminAPIKey), Name: adminKeyName, Masked: s.AdminAPIKey[:4] + "************" + s.AdminAPIKey[len(s.AdminAPIKey)-4:],
-		OrganizationID: admin.OrganizationID, UserID: admin.UserID, Permissions: api.Permissions, CreatedAt: s.clock.Now(),
+		OrganizationID: admin.OrganizationID, UserID: admin.UserID, Permissions: account.AllPermissions(true), CreatedAt: s.clock.Now(),
 	})
 	if err != nil {
 		return fmt.Errorf("set the configured API key: %w", err)

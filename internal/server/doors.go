@@ -6,13 +6,14 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
 // doors decides who may reach the toolbox of a sandbox (gateway.Authorizer):
-// the keys of its organization. It is in the path of every command that runs in
+// the keys of its organization that may use it. It is in the path of every command that runs in
 // a sandbox, so it remembers which sandbox a name is.
 type doors struct {
 	accounts *account.Service
@@ -40,6 +41,9 @@ func newDoors(accounts *account.Service) *doors {
 // AuthorizeToolbox is gateway.Authorizer.
 func (d *doors) AuthorizeToolbox(ctx context.Context, authorization, organization, idOrName string) (string, error) {
 	p, err := d.accounts.Authenticate(ctx, httpapi.BearerToken(authorization), organization)
+	if err == nil {
+		err = p.Need(api.UseToolbox)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -26,7 +25,7 @@ func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
 	if err := s.db.Found(t.Context(), &account.User{ID: "other", Email: "other"}, &account.Organization{ID: "other", CreatedBy: "other"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.InsertKey(t.Context(), &account.Key{Hash: account.HashKey("strange"), Name: "k", OrganizationID: "other", UserID: "other", Permissions: api.Permissions}); err != nil {
+	if err := s.db.InsertKey(t.Context(), &account.Key{Hash: account.HashKey("strange"), Name: "k", OrganizationID: "other", UserID: "other", Permissions: account.AllPermissions(false)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -14,7 +14,9 @@ const everyone = ""
 // events of the wire, and keeps the metrics and the doors to the toolboxes up
 // to date. Its methods do not block.
 type feed struct {
-	publish func(organizationID, event string, payload any)
+	// publish sends the reduced payload, unless it is nil, to those that may not
+	// read all of the other.
+	publish func(organizationID, event string, payload, reduced any)
 	toolbox string // URL; "" where only a request can tell, and clients keep what they know
 	metrics *metrics
 	doors   *doors
@@ -23,7 +25,7 @@ type feed struct {
 
 // SnapshotCreated is snapshot.Events.
 func (f *feed) SnapshotCreated(s *snapshot.Snapshot) {
-	f.publish(audience(s), api.EventSnapshotCreated, httpapi.WireSnapshot(s))
+	f.publish(audience(s), api.EventSnapshotCreated, httpapi.WireSnapshot(s), nil)
 }
 
 // SnapshotStateChanged is snapshot.Events.
@@ -31,13 +33,13 @@ func (f *feed) SnapshotStateChanged(s *snapshot.Snapshot, old snapshot.State) {
 	f.metrics.snapshotMoved(s, old)
 	f.publish(audience(s), api.EventSnapshotState, api.SnapshotStateEvent{
 		Snapshot: httpapi.WireSnapshot(s), OldState: api.SnapshotState(old), NewState: api.SnapshotState(s.State),
-	})
+	}, nil)
 }
 
 // SnapshotRemoved is snapshot.Events.
 func (f *feed) SnapshotRemoved(s *snapshot.Snapshot) {
 	f.forget(s)
-	f.publish(audience(s), api.EventSnapshotRemoved, httpapi.WireSnapshot(s))
+	f.publish(audience(s), api.EventSnapshotRemoved, httpapi.WireSnapshot(s), nil)
 }
 
 func audience(s *snapshot.Snapshot) string {
@@ -49,7 +51,8 @@ func audience(s *snapshot.Snapshot) string {
 
 // SandboxCreated is sandbox.Events.
 func (f *feed) SandboxCreated(s *sandbox.Sandbox) {
-	f.publish(s.OrganizationID, api.EventSandboxCreated, httpapi.WireSandbox(s, f.toolbox))
+	whole, reduced := f.wire(s)
+	f.publish(s.OrganizationID, api.EventSandboxCreated, whole, reduced)
 }
 
 // SandboxStateChanged is sandbox.Events.
@@ -58,14 +61,27 @@ func (f *feed) SandboxStateChanged(s *sandbox.Sandbox, old sandbox.State) {
 		f.doors.forget(s)
 	}
 	f.metrics.sandboxMoved(s, old)
-	f.publish(s.OrganizationID, api.EventSandboxState, api.SandboxStateEvent{
-		Sandbox: httpapi.WireSandbox(s, f.toolbox), OldState: api.SandboxState(old), NewState: api.SandboxState(s.State),
-	})
+	whole, reduced := f.wire(s)
+	e := api.SandboxStateEvent{Sandbox: whole, OldState: api.SandboxState(old), NewState: api.SandboxState(s.State)}
+	part := e
+	part.Sandbox = reduced
+	f.publish(s.OrganizationID, api.EventSandboxState, e, part)
 }
 
 // SandboxDesiredStateChanged is sandbox.Events.
 func (f *feed) SandboxDesiredStateChanged(s *sandbox.Sandbox, old sandbox.Desired) {
-	f.publish(s.OrganizationID, api.EventSandboxDesiredState, api.SandboxDesiredStateEvent{
-		Sandbox: httpapi.WireSandbox(s, f.toolbox), OldDesiredState: string(old), NewDesiredState: string(s.Desired),
-	})
+	whole, reduced := f.wire(s)
+	e := api.SandboxDesiredStateEvent{Sandbox: whole, OldDesiredState: string(old), NewDesiredState: string(s.Desired)}
+	part := e
+	part.Sandbox = reduced
+	f.publish(s.OrganizationID, api.EventSandboxDesiredState, e, part)
+}
+
+// wire is the sandbox for those that may read its environment, and for those
+// that may not.
+func (f *feed) wire(s *sandbox.Sandbox) (whole, reduced api.Sandbox) {
+	whole = httpapi.WireSandbox(s, f.toolbox)
+	reduced = whole
+	reduced.Env = httpapi.HideEnv(whole.Env)
+	return whole, reduced
 }

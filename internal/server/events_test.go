@@ -19,7 +19,7 @@ func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
 	f := &feed{
 		toolbox: "https://d.example/toolbox", metrics: newMetrics("test", clock.RealClock{}), doors: newDoors(account.NewService(account.Config{})),
 		forget: func(s *snapshot.Snapshot) { forgotten = append(forgotten, s.ID) },
-		publish: func(organization, event string, payload any) {
+		publish: func(organization, event string, payload, _ any) {
 			text, err := json.Marshal(payload)
 			if err != nil {
 				t.Error(err)

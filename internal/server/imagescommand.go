@@ -51,13 +51,9 @@ tools that agents ask for, several GiB of them.`,
 // buildImages asks the running server to build the variant and to make the
 // default snapshots of it.
 func buildImages(ctx context.Context, c Config, variant string, out io.Writer) error {
-	path := c.below(CredentialsName)
-	creds, err := readCredentials(path)
+	creds, err := administrator(c)
 	if err != nil {
 		return err
-	}
-	if creds.APIKey == "" {
-		return fmt.Errorf("%s is not there: start the server, and name its directory by --data-dir", path)
 	}
 	client, err := daytona.NewClientWithConfig(daytona.Config{APIKey: creds.APIKey, APIURL: creds.APIURL})
 	if err != nil {

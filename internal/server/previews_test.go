@@ -17,8 +17,6 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
-	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/toolbox/port"
 )
 
@@ -93,22 +91,6 @@ func (p *previewServer) wants(what string, status int, url string, header ...str
 	if got, text := p.get(url, header...); got != status {
 		p.Errorf("%s: %d, want %d: %s", what, got, status, text)
 	}
-}
-
-// stranger is the key of another organization.
-func (p *previewServer) stranger() string {
-	p.Helper()
-	now, value := time.Now(), "dtn_stranger"
-	u := &account.User{ID: uuid.NewString(), Name: "Stranger", Email: "stranger@localhost", CreatedAt: now}
-	o := &account.Organization{ID: uuid.NewString(), Name: "Strange", CreatedBy: u.ID, DefaultRegion: "us", Quota: p.Quota, CreatedAt: now, UpdatedAt: now}
-	if err := p.db.Found(p.Context(), u, o); err != nil {
-		p.Fatal(err)
-	}
-	k := &account.Key{Hash: account.HashKey(value), Name: "k", OrganizationID: o.ID, UserID: u.ID, Permissions: api.Permissions, CreatedAt: now}
-	if err := p.db.InsertKey(p.Context(), k); err != nil {
-		p.Fatal(err)
-	}
-	return value
 }
 
 const previewToken = "X-Daytona-Preview-Token"

@@ -34,3 +34,12 @@ func (c configuredLimits) OrganizationsOf(ctx context.Context, userID string) ([
 	}
 	return all, err
 }
+
+// Organizations is account.Store.
+func (c configuredLimits) Organizations(ctx context.Context) ([]*account.Organization, error) {
+	all, err := c.Store.Organizations(ctx)
+	for _, o := range all {
+		o.Quota, o.DeactivateAfter = c.quota, c.deactivateAfter
+	}
+	return all, err
+}

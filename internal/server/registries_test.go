@@ -84,21 +84,16 @@ func (ts *testServer) keyWith(name string, permissions ...api.Permission) string
 	return made.Value
 }
 
+// tenant is another organization, made as the command makes it, and its key.
+func (ts *testServer) tenant(name string) api.AdminOrganizationCreated {
+	ts.Helper()
+	return read[api.AdminOrganizationCreated](ts.T, ts.ask(ts.creds.APIKey, "POST", "/admin/organizations", api.AdminCreateOrganization{Name: name}, 201))
+}
+
 // stranger is the key of another organization.
 func (ts *testServer) stranger() string {
 	ts.Helper()
-	now := time.Now()
-	u := &account.User{ID: "stranger", Name: "stranger", Email: "stranger@example.com", CreatedAt: now}
-	o := &account.Organization{ID: "strange", Name: "strange", CreatedBy: u.ID, DefaultRegion: "us", Quota: ts.Quota, CreatedAt: now, UpdatedAt: now}
-	value := "stranger-key-0123456789012345678901234567890"
-	k := &account.Key{Hash: account.HashKey(value), Name: "key", OrganizationID: o.ID, UserID: u.ID, Permissions: api.Permissions, CreatedAt: now}
-	if err := ts.db.Found(ts.Context(), u, o); err != nil {
-		ts.Fatal(err)
-	}
-	if err := ts.db.InsertKey(ts.Context(), k); err != nil {
-		ts.Fatal(err)
-	}
-	return value
+	return ts.tenant("strange").APIKey
 }
 
 // snapshotOf makes a snapshot of an image and returns it when it is settled.

@@ -19,6 +19,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/buildlog"
@@ -218,9 +219,9 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		DefaultRegion: s.Region, Quota: s.Quota, DeactivateAfter: s.DeactivateAfter,
 	})
 	s.hub = events.New(events.Config{
-		Authenticate: func(ctx context.Context, token, organizationID string) (string, error) {
+		Authenticate: func(ctx context.Context, token, organizationID string) (events.Audience, error) {
 			p, err := s.accounts.Authenticate(ctx, token, organizationID)
-			return p.OrganizationID, err
+			return events.Audience{Organization: p.OrganizationID, Whole: p.Can(api.ReadEnv)}, err
 		},
 		Log: s.log,
 	})
@@ -265,7 +266,7 @@ func (s *server) since(ctx context.Context) time.Time {
 }
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
-	api := httpapi.New(httpapi.Config{
+	control := httpapi.New(httpapi.Config{
 		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		ToolboxURL: s.toolboxURL, Operation: setOperation,
@@ -274,7 +275,7 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: refuseTooMany(s.newWeb(api, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
+		Handler: &recorder{next: refuseTooMany(s.newWeb(control, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
 		// No limit on a whole request or answer: streams may take days. Bodies
 		// have their times by timeBody.
 		ReadHeaderTimeout: 15 * time.Second,

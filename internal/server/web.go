@@ -97,14 +97,16 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	at.ServeHTTP(rw, r)
 }
 
-// guardMetrics lets only this machine and administrators see the metrics. A
-// request that a proxy passed on is not this machine's, wherever the proxy is.
+// guardMetrics lets only this machine and keys that may read them see the
+// metrics. A request that a proxy passed on is not this machine's, wherever the
+// proxy is; one that brings a key is judged by it, wherever it comes from.
 func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !fromThisMachine(r) || !s.ownName(r.Host) {
-			p, err := s.accounts.Authenticate(r.Context(), httpapi.BearerToken(r.Header.Get("Authorization")), "")
-			if err != nil || !p.Admin {
-				refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to this machine only, or to an administrator's API key: send one as Authorization: Bearer KEY."))
+		authorization := r.Header.Get("Authorization")
+		if authorization != "" || !fromThisMachine(r) || !s.ownName(r.Host) {
+			p, err := s.accounts.Authenticate(r.Context(), httpapi.BearerToken(authorization), "")
+			if err != nil || !p.Can(api.ReadMetrics) {
+				refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to programs on this machine that send no key, and to an administrator's API key with the permission read:metrics: send one as Authorization: Bearer KEY."))
 				return
 			}
 		}

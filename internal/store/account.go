@@ -79,6 +79,13 @@ func (r *keyRow) key() *account.Key {
 	}
 }
 
+func newKeyRow(k *account.Key) *keyRow {
+	return &keyRow{
+		Hash: k.Hash, OrganizationID: k.OrganizationID, UserID: k.UserID, Name: k.Name, Masked: k.Masked,
+		Permissions: k.Permissions, CreatedAt: k.CreatedAt.UTC(), ExpiresAt: utc(k.ExpiresAt),
+	}
+}
+
 // missing turns the absence of a row into the noun's fault.
 func missing(err error, code, format string, args ...any) error {
 	if errors.Is(err, sql.ErrNoRows) {
@@ -127,6 +134,17 @@ func (s *Store) OrganizationsOf(ctx context.Context, userID string) ([]*account.
 	return out, err
 }
 
+// Organizations is account.Store.
+func (s *Store) Organizations(ctx context.Context) ([]*account.Organization, error) {
+	var rows []*organizationRow
+	err := s.read.NewSelect().Model(&rows).OrderExpr("created_at, id").Scan(ctx)
+	out := make([]*account.Organization, len(rows))
+	for i, r := range rows {
+		out[i] = r.organization()
+	}
+	return out, err
+}
+
 // SetLimitedEgress is account.Store.
 func (s *Store) SetLimitedEgress(ctx context.Context, organizationID string, limited bool) error {
 	_, err := s.write.NewUpdate().Model((*organizationRow)(nil)).Set("limited_egress = ?", limited).Set("updated_at = ?", time.Now().UTC()).
@@ -135,8 +153,15 @@ func (s *Store) SetLimitedEgress(ctx context.Context, organizationID string, lim
 }
 
 // Found is account.Store.
-func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organization) error {
+func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organization, keys ...*account.Key) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		taken, err := tx.NewSelect().Model((*organizationRow)(nil)).Where("name = ?", o.Name).Exists(ctx)
+		if err != nil {
+			return fmt.Errorf("look for organization %q: %w", o.Name, err)
+		}
+		if taken {
+			return fault.Conflict("ORGANIZATION_EXISTS", fmt.Sprintf("An organization named %q exists already: choose another name.", o.Name))
+		}
 		rows := []any{
 			&userRow{ID: u.ID, Name: u.Name, Email: u.Email, Admin: u.Admin, CreatedAt: u.CreatedAt.UTC()},
 			&organizationRow{
@@ -144,6 +169,9 @@ func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organizat
 				DeactivateMinutes: int64(o.DeactivateAfter / time.Minute), LimitedEgress: o.LimitedEgress, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
 			},
 			&memberRow{OrganizationID: o.ID, UserID: u.ID, Role: account.RoleOwner},
+		}
+		for _, k := range keys {
+			rows = append(rows, newKeyRow(k))
 		}
 		for _, row := range rows {
 			if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
@@ -156,10 +184,7 @@ func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organizat
 
 // InsertKey is account.Store.
 func (s *Store) InsertKey(ctx context.Context, k *account.Key) error {
-	_, err := s.write.NewInsert().Model(&keyRow{
-		Hash: k.Hash, OrganizationID: k.OrganizationID, UserID: k.UserID, Name: k.Name, Masked: k.Masked,
-		Permissions: k.Permissions, CreatedAt: k.CreatedAt.UTC(), ExpiresAt: utc(k.ExpiresAt),
-	}).Exec(ctx)
+	_, err := s.write.NewInsert().Model(newKeyRow(k)).Exec(ctx)
 	if isDuplicate(err) {
 		return fault.Conflict("API_KEY_EXISTS", fmt.Sprintf("An API key named %q exists already: choose another name, or delete it first.", k.Name))
 	}

@@ -1,0 +1,34 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/opendaytona/daytona/api"
+)
+
+func (a *API) registerAdmin() {
+	const tag = "admin"
+	register(a, operation{id: "adminCreateOrganization", method: http.MethodPost, path: "/admin/organizations", status: http.StatusCreated, needs: has(api.ManageServer), tag: tag, summary: "Create an organization with its owner and their first API key, whose value is told only here"},
+		func(ctx context.Context, in *body[api.AdminCreateOrganization]) (*body[api.AdminOrganizationCreated], error) {
+			f, err := a.Accounts.FoundOrganization(ctx, caller(ctx), in.Body.Name)
+			if err != nil {
+				return nil, err
+			}
+			return &body[api.AdminOrganizationCreated]{api.AdminOrganizationCreated{
+				Organization: wireOrganization(f.Organization), APIKey: f.Value, KeyName: f.Key.Name,
+			}}, nil
+		})
+	register(a, operation{id: "adminListOrganizations", method: http.MethodGet, path: "/admin/organizations", needs: has(api.ManageServer), tag: tag, summary: "List the organizations of the server"},
+		func(ctx context.Context, _ *none) (*body[[]api.Organization], error) {
+			all, err := a.Accounts.AllOrganizations(ctx, caller(ctx))
+			if err != nil {
+				return nil, err
+			}
+			out := make([]api.Organization, len(all))
+			for i, o := range all {
+				out[i] = wireOrganization(o)
+			}
+			return &body[[]api.Organization]{out}, nil
+		})
+}
