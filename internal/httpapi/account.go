@@ -72,7 +72,7 @@ func (a *API) registerAccount() {
 		func(ctx context.Context, in *keyName) (*none, error) {
 			return nil, a.Accounts.DeleteKey(ctx, caller(ctx), caller(ctx).UserID, in.Name)
 		})
-	register(a, operation{id: "deleteApiKeyForUser", method: http.MethodDelete, path: "/api-keys/{userId}/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), sometimes: []sometimes{{"the user is not you", api.ManageServer}}, tag: "api-keys", summary: "Delete a user's API key"},
+	register(a, operation{id: "deleteApiKeyForUser", method: http.MethodDelete, path: "/api-keys/{userId}/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), sometimes: []Sometimes{{"the user is not you", api.ManageServer}}, tag: "api-keys", summary: "Delete a user's API key"},
 		func(ctx context.Context, in *userKeyName) (*none, error) {
 			return nil, a.Accounts.DeleteKey(ctx, caller(ctx), in.UserID, in.Name)
 		})

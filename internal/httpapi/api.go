@@ -126,7 +126,7 @@ type operation struct {
 	summary   string
 	tag       string
 	needs     []api.Permission // of the key; anyKey where it needs none
-	sometimes []sometimes      // besides, depending on the body; the handler asks
+	sometimes []Sometimes      // besides, depending on the body; the handler asks
 	public    bool             // no key needed
 }
 

@@ -4,8 +4,8 @@ import (
 	"github.com/opendaytona/daytona/api"
 )
 
-// sometimes is a permission that an operation needs for some requests only.
-type sometimes struct {
+// Sometimes is a permission that an operation needs for some requests only.
+type Sometimes struct {
 	When       string         `json:"when"`
 	Permission api.Permission `json:"permission"`
 }

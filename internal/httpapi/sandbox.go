@@ -70,7 +70,7 @@ type labelSandbox struct {
 
 func (a *API) registerSandbox() {
 	const tag = "sandbox"
-	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(api.WriteSandboxes), sometimes: []sometimes{{"public is true", api.UsePreviews}}, tag: tag, summary: "Create a sandbox and start it"}, a.createSandbox)
+	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(api.WriteSandboxes), sometimes: []Sometimes{{"public is true", api.UsePreviews}}, tag: tag, summary: "Create a sandbox and start it"}, a.createSandbox)
 	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", needs: anyKey, tag: tag, summary: "List sandboxes by cursor"}, a.listSandboxes)
 	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", needs: anyKey, tag: tag, summary: "List sandboxes by page number (deprecated)"}, a.pageSandboxes)
 	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", needs: anyKey, tag: tag, summary: "Get a sandbox"},

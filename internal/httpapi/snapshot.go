@@ -45,7 +45,7 @@ type updateSnapshot struct {
 }
 
 // general is what the snapshots of all organizations need besides.
-var general = []sometimes{{"the snapshot is for all organizations", api.ManageServer}}
+var general = []Sometimes{{"the snapshot is for all organizations", api.ManageServer}}
 
 func (a *API) registerSnapshot() {
 	const tag = "snapshots"

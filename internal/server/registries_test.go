@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/test/fixtures"

@@ -111,6 +111,12 @@ func (ts *testServer) call(method, path, body string, want int) map[string]any {
 
 func (ts *testServer) raw(method, url, key, body string) (int, string) {
 	ts.Helper()
+	return ts.rawWith(method, url, key, body)
+}
+
+// rawWith is raw with pairs of headers besides.
+func (ts *testServer) rawWith(method, url, key, body string, header ...string) (int, string) {
+	ts.Helper()
 	r, err := http.NewRequestWithContext(ts.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		ts.Fatal(err)
@@ -120,6 +126,9 @@ func (ts *testServer) raw(method, url, key, body string) (int, string) {
 	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
 	}
 	res, err := ts.client().Do(r)
 	if err != nil {
