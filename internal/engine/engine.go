@@ -71,6 +71,10 @@ type Engine interface {
 	Captures(ctx context.Context) ([]string, error)
 	Discard(ctx context.Context, name string) error
 
+	// Note keeps record beside the sandbox's disk, in place of what Create kept
+	// there. Errors: ErrNotFound.
+	Note(ctx context.Context, id string, record []byte) error
+
 	// Exits delivers the end of every sandbox that ended without Stop or
 	// Delete, once per end, from the moment the engine is opened. The reader
 	// must keep up; the channel is closed by Close.
@@ -92,6 +96,31 @@ type Spec struct {
 	User       string            // user name or uid, optionally ":group"; "" is root
 	Resources  Resources
 	Network    Network
+	Record     []byte // kept beside the disk, for whoever finds it when no row tells of it
+}
+
+// Disk names a disk: a sandbox's by its id, or a capture by its name.
+type Disk struct {
+	ID      string
+	Capture bool
+}
+
+// Custodian is an engine that can put disks aside which nobody knows, until
+// somebody does or decides that they may go. A disk that is aside is none of
+// the other methods' business, and nothing runs on it.
+type Custodian interface {
+	// SetAside ends what runs on the disk, within grace in an orderly way, and
+	// puts it aside. One that is aside already is fine. Errors: ErrNotFound.
+	SetAside(ctx context.Context, d Disk, grace time.Duration) error
+	// BringBack undoes it. Errors: ErrNotFound.
+	BringBack(ctx context.Context, d Disk) error
+	// DeleteAside removes a disk that is aside; a missing one is fine.
+	DeleteAside(ctx context.Context, d Disk) error
+	// Aside names all of them.
+	Aside(ctx context.Context) ([]Disk, error)
+	// Record is what Create and Note kept of a disk, wherever it is; nil for
+	// nothing.
+	Record(ctx context.Context, d Disk) ([]byte, error)
 }
 
 // Resources are hard limits. A zero CPU, Memory or PIDs means no limit; Disk

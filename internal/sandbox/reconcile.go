@@ -71,18 +71,18 @@ func (s *Service) resume(ctx context.Context) error {
 			if err := errors.Join(s.syncNetwork(ctx, sb.ID), s.syncSize(ctx, sb)); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 			}
+		case sb.State == StateStopped && !known:
+			if err := s.apply(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateError, diskLost, s.Clock.Now()) }); err != nil {
+				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
+			}
 		case sb.State != StateStarted && st.Phase == engine.PhaseRunning:
 			if err := s.Engine.Stop(ctx, sb.ID, 0); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 			}
 		}
 	}
-	for id := range here {
-		s.Log.Warn("removing a sandbox that no row knows", "sandbox", id)
-		if err := s.Engine.Delete(ctx, id); err != nil {
-			return fmt.Errorf("resume: remove unknown sandbox %s: %w", id, err)
-		}
-	}
+	// What no row knows is not ours to delete: package quarantine has it.
+	s.noteAll(ctx, rows)
 	return nil
 }
 

@@ -71,6 +71,7 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 	if err := s.Engine.Resize(ctx, sb.ID, want.spec()); err != nil {
 		return nil, errors.Join(refused(err, want), s.restore(context.WithoutCancel(ctx), sb.ID, was))
 	}
+	s.note(ctx, sb)
 	s.activity.refresh(sb)
 	return sb, nil
 }

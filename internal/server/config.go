@@ -56,6 +56,7 @@ type Config struct {
 	BuildTimeout             time.Duration // of a build
 	BuildCache               int64         // bytes
 	RegistryKeep             time.Duration // of pushed images that no snapshot uses
+	QuarantineKeep           time.Duration // of what the database does not know; 0 is for ever
 	QuotaRegistry            int           // GiB of an organization's pushed images
 	LimitedEgress            []string      // domains and networks, as sandbox.ParseEgress takes them
 	DefaultSnapshot          string

@@ -30,6 +30,7 @@ import (
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/preview"
+	"github.com/opendaytona/daytona/internal/quarantine"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -66,6 +67,7 @@ type server struct {
 	doors      *doors
 	regions    *region.Service
 	registries *registry.Service
+	quarantine *quarantine.Keeper
 
 	http      *http.Server
 	active    active
@@ -128,6 +130,9 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, counts)
 
+	if err := s.refuseLoss(); err != nil {
+		return err
+	}
 	if err := createDatabaseFile(s.below(databaseName)); err != nil {
 		return err
 	}
@@ -135,6 +140,10 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.opened("database", s.db.Close)
+	regressed, err := s.regressed(ctx)
+	if err != nil {
+		return err
+	}
 	logs, err := buildlog.New(s.below(logsName))
 	if err != nil {
 		return err
@@ -172,10 +181,19 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.makeServices(ctx, logs); err != nil {
 		return err
 	}
+	if err := s.openQuarantine(ctx, regressed); err != nil {
+		return err
+	}
 	if err := s.openPreviews(); err != nil {
 		return err
 	}
 	if err := s.bootstrap(ctx); err != nil {
+		return err
+	}
+	if err := s.remember(ctx); err != nil {
+		return err
+	}
+	if err := s.quarantine.Begun(); err != nil {
 		return err
 	}
 	if err := s.recordDefaults(ctx); err != nil {
@@ -325,6 +343,8 @@ func (s *server) run(asked context.Context) error {
 	own("keys", s.flushKeys)
 	own("contexts", s.contexts.Run)
 	own("registry", s.hosted.Run)
+	own("quarantine", s.quarantine.Run)
+	own("database", s.countOn)
 	own("web", func(context.Context) error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -195,6 +195,14 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "quarantine-keep", fallback: "336h", usage: "`time` that disks and images stay which are found here and no row of the database knows; 0 is until they are purged", allowed: "0, or at least 1m, written such as 336h",
+		set: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			c.QuarantineKeep = d
+			return err == nil && (d == 0 || d >= time.Minute)
+		},
+	},
+	{
 		key: "host-sysctls", fallback: HostSysctlsKeep, usage: "`what` to do with the machine's settings that kubelets in sandboxes ask for, such as vm.overcommit_memory=1 and kernel.panic=10: keep leaves them, kubernetes sets them", allowed: "keep or kubernetes",
 		set: func(c *Config, s string) bool {
 			c.HostSysctls = s

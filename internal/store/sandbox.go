@@ -156,6 +156,11 @@ func insertSandbox(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbox) error {
 	return err
 }
 
+// AdoptSandbox is sandbox.Store.
+func (s *Store) AdoptSandbox(ctx context.Context, sb *sandbox.Sandbox) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return insertSandbox(ctx, tx, sb) })
+}
+
 func nameTaken(name string) error {
 	return fault.Conflict("SANDBOX_EXISTS", fmt.Sprintf("A sandbox named %q exists already: choose another name, or delete it first.", name))
 }

@@ -55,7 +55,10 @@ type Local struct {
 	names   map[string]*names.Server // of the sandboxes that need one
 }
 
-var _ engine.Engine = (*Local)(nil)
+var (
+	_ engine.Engine    = (*Local)(nil)
+	_ engine.Custodian = (*Local)(nil)
+)
 
 // disksDir is the engine's part of the data directory.
 const disksDir = "disks"
@@ -309,9 +312,12 @@ func (l *Local) Create(ctx context.Context, spec engine.Spec) error {
 	if _, err := l.image(ctx, spec.Image); err != nil {
 		return fmt.Errorf("create sandbox %s: %w", spec.ID, err)
 	}
-	if spec.From != "" {
+	err = l.disks.SetRecord(spec.ID, spec.Record)
+	switch {
+	case err != nil:
+	case spec.From != "":
 		err = l.copyDisk(ctx, spec.From, spec.ID, spec.Resources.Disk)
-	} else {
+	default:
 		err = l.disks.Create(spec.ID, spec.Resources.Disk)
 	}
 	if errors.Is(err, disk.ErrFull) || errors.Is(err, unix.ENOSPC) {

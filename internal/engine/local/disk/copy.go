@@ -32,7 +32,7 @@ func (p *btrfs) Copy(ctx context.Context, from, to string, limit int64, hold fun
 	if !p.Exists(from) {
 		return fmt.Errorf("copy disk %s: %w", from, fs.ErrNotExist)
 	}
-	dir, err := os.Open(p.dir)
+	dir, err := os.Open(p.disks)
 	if err != nil {
 		return fmt.Errorf("copy disk %s: %w", from, err)
 	}
@@ -89,7 +89,7 @@ func (p *btrfs) snapshot(ctx context.Context, dir *os.File, from, tmp string, ho
 
 // settle makes the copy a disk of its own.
 func (p *btrfs) settle(tmp, to string, limit int64) error {
-	path := filepath.Join(p.dir, tmp)
+	path := filepath.Join(p.disks, tmp)
 	if err := renewWork(path); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (p *plain) Copy(ctx context.Context, from, to string, _ int64, hold func() 
 	if !p.Exists(from) {
 		return fmt.Errorf("copy disk %s: %w", from, fs.ErrNotExist)
 	}
-	tmp := filepath.Join(p.dir, ".new-"+to)
+	tmp := filepath.Join(p.disks, ".new-"+to)
 	err := os.RemoveAll(tmp)
 	if err == nil {
 		var release func()

@@ -35,8 +35,23 @@ type Pool interface {
 	// Delete removes the disk; a missing one is fine. Space comes back a
 	// little later.
 	Delete(id string) error
-	// List names all disks.
+	// List names all disks, but for those set aside.
 	List() ([]string, error)
+	// SetAside moves a disk out of sight of all methods but Aside, BringBack and
+	// DeleteAside. Its record stays readable. Errors: fs.ErrNotExist.
+	SetAside(id string) error
+	// BringBack undoes SetAside. Errors: fs.ErrNotExist, fs.ErrExist.
+	BringBack(id string) error
+	// Aside names the disks that are set aside.
+	Aside() ([]string, error)
+	// DeleteAside removes a disk that is set aside; a missing one is fine.
+	DeleteAside(id string) error
+	// SetRecord keeps what its owner wants to know of a disk when all else is
+	// lost. One that has no disk yet must get one soon, or it goes at the next
+	// Open.
+	SetRecord(id string, record []byte) error
+	// Record is what SetRecord kept; nil for nothing.
+	Record(id string) ([]byte, error)
 	// Kind names the pool for people.
 	Kind() string
 	// Close unmounts what Open mounted when keep is false; the disks stay.
