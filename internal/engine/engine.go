@@ -157,13 +157,16 @@ type Status struct {
 	DiskLimit int64     // bytes that it may write; 0 where the pool cannot limit it
 	StartedAt time.Time // zero when stopped
 	Booted    bool      // it was started since the machine booted (tells a reboot from an exit)
+
+	PoolFailed bool // it was ended because the disks could not be written any more
 }
 
 // Exit tells that a sandbox's first process ended by itself or was killed from
 // inside or by the kernel.
 type Exit struct {
-	ID        string
-	OOMKilled bool // the kernel killed for the memory limit
+	ID         string
+	OOMKilled  bool // the kernel killed for the memory limit
+	PoolFailed bool // the engine ended it, because the disks could not be written any more
 }
 
 // TooSmall says that a size is below what the sandbox uses now.
@@ -187,6 +190,7 @@ var (
 	ErrNotRunning   = errors.New("sandbox is not running")
 	ErrImageMissing = errors.New("image is not on this machine")
 	ErrNoSpace      = errors.New("no space left in the disk pool")
+	ErrPoolFailed   = errors.New("the disk pool has failed and is being brought back")
 	ErrNoSlot       = errors.New("no network slot left")
 	ErrStartTimeout = errors.New("the start was not over within the time limit")
 )

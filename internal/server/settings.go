@@ -115,7 +115,7 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "disk-size", fallback: "0", usage: "`size` of the file that holds the sandboxes' disks where the data directory is not on btrfs; 0 is 80 % of the free space", allowed: "0, or at least 1GiB, written such as 40GiB",
+		key: "disk-size", fallback: "0", usage: "`size` of the file that holds the sandboxes' disks where the data directory is not on btrfs, taken at once; 0 is half of the free space", allowed: "0, or at least 1GiB, written such as 40GiB",
 		set: func(c *Config, s string) bool {
 			n, ok := parseSize(s)
 			c.DiskSize = n

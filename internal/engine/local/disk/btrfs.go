@@ -24,6 +24,7 @@ var errNoBtrfs = errors.New("no btrfs here")
 // looks like one.
 type btrfs struct {
 	rooms
+	config Config
 	loop   *loopMount
 	qgroup string // sysfs directory of the quota groups, "" when quotas are off
 
@@ -35,7 +36,7 @@ func openBtrfs(ctx context.Context, c Config) (Pool, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
-	p := &btrfs{}
+	p := &btrfs{config: c}
 	dir := c.Dir
 	if !isBtrfs(filepath.Dir(c.Dir)) {
 		m, err := mountLoop(ctx, c)
@@ -122,6 +123,21 @@ func (p *btrfs) clean(dir *os.File) error {
 }
 
 func (p *btrfs) Kind() string { return "btrfs" }
+
+func (p *btrfs) Failed() bool { return readOnly(p.disks) || p.loop != nil && !isBtrfs(p.loop.target) }
+
+func (p *btrfs) Revive(ctx context.Context) error {
+	if p.loop == nil {
+		return fmt.Errorf("the filesystem of %s is read-only, and it is not the server's to mount anew", p.disks)
+	}
+	if err := p.loop.remount(ctx, p.config); err != nil {
+		return err
+	}
+	if err := p.loop.backFile(p.config); err != nil {
+		return err
+	}
+	return p.prepare(p.config, p.loop.target)
+}
 
 func (p *btrfs) Create(id string, limit int64) error {
 	dir, err := os.Open(p.disks)

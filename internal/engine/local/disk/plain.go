@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,6 +41,12 @@ func openPlain(c Config) (Pool, error) {
 
 func (p *plain) Kind() string     { return "plain directories, without limits" }
 func (p *plain) Close(bool) error { return nil }
+func (p *plain) Failed() bool     { return readOnly(p.disks) }
+
+// Revive implements Pool.
+func (p *plain) Revive(context.Context) error {
+	return fmt.Errorf("the filesystem of %s is read-only, and it is not the server's to mount anew", p.disks)
+}
 
 func (p *plain) Create(id string, _ int64) error {
 	if p.Exists(id) {
