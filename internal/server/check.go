@@ -55,7 +55,7 @@ func checkQuarantine(c Config) local.Requirement {
 // engine are the options of the engine that need nothing open.
 func (c Config) engine(version string) local.Options {
 	return local.Options{
-		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize,
+		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize, Oversubscribe: c.DiskOversubscription,
 		Slots: c.NetworkSlots, Subnet: c.Subnet, Subnet6: c.Subnet6, NoIPv6: c.NoIPv6, Bandwidth: c.Bandwidth,
 		Sysctls: c.HostSysctls == HostSysctlsKubernetes, Version: version,
 	}

@@ -32,7 +32,7 @@ func (s *server) openContexts(ctx context.Context) error {
 		return err
 	}
 	s.opened("contexts", embedded.Close)
-	s.contexts, s.uploads = embedded, embedded
+	s.contexts, s.uploads = embedded, &objectstore.Bounded{Store: embedded, Quota: int64(s.QuotaUploads) * gib}
 	return nil
 }
 

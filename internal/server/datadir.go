@@ -22,6 +22,7 @@ const (
 	registryName      = "registry" // images that were pushed here
 	logsName          = "logs"
 	lineageName       = "database.json" // what is remembered of the database
+	ballastName       = "ballast"       // space that deleting may take when there is no other
 	quarantineName    = "quarantine"    // what the database does not know
 	baseImageName     = "base-image"
 	defaultsName      = "default-snapshots"

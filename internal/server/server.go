@@ -35,6 +35,7 @@ import (
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
+	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store"
 )
 
@@ -68,6 +69,7 @@ type server struct {
 	regions    *region.Service
 	registries *registry.Service
 	quarantine *quarantine.Keeper
+	ballast    *space.Ballast
 
 	http      *http.Server
 	active    active
@@ -114,6 +116,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.opened("data directory", dir.Close)
 	s.DataDir = dir.path
+	s.openBallast()
 
 	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
 		return fmt.Errorf("listen at %s: %w; set another --listen address if a different program uses this one", s.Listen, err)
@@ -140,6 +143,8 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.opened("database", s.db.Close)
+	s.db.OnFull(s.ballast.Drop)
+	s.db.MayGrow = s.roomFor
 	regressed, err := s.regressed(ctx)
 	if err != nil {
 		return err
@@ -292,7 +297,7 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: refuseTooMany(s.newWeb(api, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
+		Handler: &recorder{next: refuseTooMany(s.makeRoom(s.newWeb(api, toolbox, s.previewProxy()))), metrics: s.metrics, log: s.log, active: &s.active},
 		// No limit on a whole request or answer: streams may take days. Bodies
 		// have their times by timeBody.
 		ReadHeaderTimeout: 15 * time.Second,
@@ -310,6 +315,8 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 func (s *server) readiness() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"database": s.db.Ping,
+		"space":    s.checkSpace,
+		"disks":    s.checkDisks,
 		"engine": func(ctx context.Context) error {
 			_, err := s.engine.List(ctx)
 			return err
@@ -345,6 +352,7 @@ func (s *server) run(asked context.Context) error {
 	own("registry", s.hosted.Run)
 	own("quarantine", s.quarantine.Run)
 	own("database", s.countOn)
+	own("ballast", s.tendBallast)
 	own("web", func(context.Context) error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

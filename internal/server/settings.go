@@ -123,6 +123,14 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "disk-oversubscription", fallback: "0", usage: "how many `times` the size of the disk pool all sandboxes' disks together may have; 0 is no bound", allowed: "0, or a number from 1 to 1000 such as 2.5",
+		set: func(c *Config, s string) bool {
+			n, err := strconv.ParseFloat(s, 64)
+			c.DiskOversubscription = n
+			return err == nil && (n == 0 || n >= 1 && n <= 1000)
+		},
+	},
+	{
 		key: "network-slots", fallback: "4", usage: "`number` of network slots that are kept ready for the next sandboxes", allowed: "a whole number from 1 to 256",
 		set: func(c *Config, s string) bool { return whole(&c.NetworkSlots, s, 1, 256) },
 	},
@@ -255,6 +263,10 @@ var settings = []setting{
 	{
 		key: "quota-registry", fallback: "100", usage: "`GiB` of an organization's pushed images together", allowed: wholeAllowed,
 		set: func(c *Config, s string) bool { return whole(&c.QuotaRegistry, s, 1, maxQuota) },
+	},
+	{
+		key: "quota-uploads", fallback: "50", usage: "`GiB` of the files that an organization has uploaded for builds", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.QuotaUploads, s, 1, maxQuota) },
 	},
 	{
 		key: "max-cpu", fallback: "16", usage: "`cores` of one sandbox", allowed: wholeAllowed,

@@ -28,6 +28,8 @@ type btrfs struct {
 	loop   *loopMount
 	qgroup string // sysfs directory of the quota groups, "" when quotas are off
 
+	promises sync.Mutex // while limits are given
+
 	mu    sync.Mutex
 	stale []uint64 // quota groups whose subvolumes the cleaner still empties
 }
@@ -145,8 +147,12 @@ func (p *btrfs) Create(id string, limit int64) error {
 		return fmt.Errorf("create disk %s: %w", id, err)
 	}
 	defer dir.Close()
+	defer p.lockPromises()()
 	if p.Exists(id) {
 		return setLimit(p.Path(id), limit)
+	}
+	if err := p.promise(id, limit); err != nil {
+		return fmt.Errorf("create disk %s: %w", id, err)
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {

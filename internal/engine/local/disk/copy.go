@@ -44,6 +44,10 @@ func (p *btrfs) Copy(ctx context.Context, from, to string, limit int64, hold fun
 	tmp := ".new-" + to
 	err = p.snapshot(ctx, dir, from, tmp, hold)
 	if err == nil {
+		defer p.lockPromises()()
+		err = p.promise(to, limit)
+	}
+	if err == nil {
 		err = p.settle(tmp, to, limit)
 	}
 	if err != nil {

@@ -91,10 +91,13 @@ func HasFailed(dir string) bool {
 
 // Config says where a pool lives.
 type Config struct {
-	Dir      string // made by Open
-	Size     int64  // of the file a pool of its own is made in; 0 is half of the free space
-	KeepFree int64  // bytes of the filesystem below that are not the pool's to take
-	Logger   *slog.Logger
+	Dir  string // made by Open
+	Size int64  // of the file a pool of its own is made in; 0 is half of the free space
+	// Oversubscribe bounds the sum of all limits, in times of the pool's size; 0
+	// is no bound.
+	Oversubscribe float64
+	KeepFree      int64 // bytes of the filesystem below that are not the pool's to take
+	Logger        *slog.Logger
 }
 
 // Open finds or makes the best pool that dir's filesystem and the kernel allow.
