@@ -297,7 +297,7 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: refuseTooMany(s.makeRoom(s.newWeb(api, toolbox, s.previewProxy()))), metrics: s.metrics, log: s.log, active: &s.active},
+		Handler: &recorder{next: refuseTooMany(s.newWeb(api, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
 		// No limit on a whole request or answer: streams may take days. Bodies
 		// have their times by timeBody.
 		ReadHeaderTimeout: 15 * time.Second,
