@@ -24,7 +24,7 @@ import (
 
 // poolConfig leaves pulls and builds as much again as they must leave free.
 func (l *Local) poolConfig() disk.Config {
-	return disk.Config{Dir: filepath.Join(l.DataDir, disksDir), Size: l.DiskSize, Oversubscribe: l.Oversubscribe, KeepFree: 2 * space.Reserve, Logger: l.Log}
+	return disk.Config{Dir: filepath.Join(l.DataDir, disksDir), Size: l.DiskSize, Oversubscribe: l.Oversubscribe, KeepFree: 2 * space.Reserve, Sparse: l.Trial, Logger: l.Log}
 }
 
 // openPool opens the pool; one that failed under an earlier server when what

@@ -57,6 +57,9 @@ func spare(f *os.File, keep int64) (int64, error) {
 // that did not, or something has discarded a part of it. A pool that is larger than
 // what is there to back it is made smaller, as far as its content allows.
 func (m *loopMount) back(f *os.File, c Config) error {
+	if c.Sparse {
+		return nil
+	}
 	missing, size, err := lacking(f)
 	if err != nil {
 		return err

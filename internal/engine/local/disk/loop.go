@@ -200,16 +200,17 @@ func format(ctx context.Context, c Config, file string) error {
 	if size < minimum {
 		return fmt.Errorf("make disk pool: %d MiB are too few, it needs %d MiB", size>>20, minimum>>20)
 	}
-	if size > room {
+	if size > room && !c.Sparse {
 		return errors.Join(fmt.Errorf("make disk pool: there is no room for its %d MiB, but for %d MiB: choose a smaller --disk-size, or another --data-dir", size>>20, room>>20), os.Remove(tmp))
 	}
 	size &^= 0xfffff
-	if err := allocate(f, size); errors.Is(err, errUnbacked) {
-		err = f.Truncate(size) // mountLoop tells of it
-		if err != nil {
-			return fmt.Errorf("make disk pool: %w", err)
-		}
-	} else if err != nil {
+	if !c.Sparse {
+		err = allocate(f, size)
+	}
+	if c.Sparse || errors.Is(err, errUnbacked) { // mountLoop tells of the latter
+		err = f.Truncate(size)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("make disk pool: %w", err), os.Remove(tmp))
 	}
 	// One copy of the metadata: the file's own filesystem is what protects it.

@@ -96,6 +96,7 @@ type Config struct {
 	// Oversubscribe bounds the sum of all limits, in times of the pool's size; 0
 	// is no bound.
 	Oversubscribe float64
+	Sparse        bool  // the file takes what is written: for a pool that goes again in a moment
 	KeepFree      int64 // bytes of the filesystem below that are not the pool's to take
 	Logger        *slog.Logger
 }
