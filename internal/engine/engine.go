@@ -71,6 +71,10 @@ type Engine interface {
 	Captures(ctx context.Context) ([]string, error)
 	Discard(ctx context.Context, name string) error
 
+	// Note keeps record beside the sandbox's disk, in place of what Create kept
+	// there. Errors: ErrNotFound.
+	Note(ctx context.Context, id string, record []byte) error
+
 	// Exits delivers the end of every sandbox that ended without Stop or
 	// Delete, once per end, from the moment the engine is opened. The reader
 	// must keep up; the channel is closed by Close.
@@ -92,6 +96,31 @@ type Spec struct {
 	User       string            // user name or uid, optionally ":group"; "" is root
 	Resources  Resources
 	Network    Network
+	Record     []byte // kept beside the disk, for whoever finds it when no row tells of it
+}
+
+// Disk names a disk: a sandbox's by its id, or a capture by its name.
+type Disk struct {
+	ID      string
+	Capture bool
+}
+
+// Custodian is an engine that can put disks aside which nobody knows, until
+// somebody does or decides that they may go. A disk that is aside is none of
+// the other methods' business, and nothing runs on it.
+type Custodian interface {
+	// SetAside ends what runs on the disk, within grace in an orderly way, and
+	// puts it aside. One that is aside already is fine. Errors: ErrNotFound.
+	SetAside(ctx context.Context, d Disk, grace time.Duration) error
+	// BringBack undoes it. Errors: ErrNotFound.
+	BringBack(ctx context.Context, d Disk) error
+	// DeleteAside removes a disk that is aside; a missing one is fine.
+	DeleteAside(ctx context.Context, d Disk) error
+	// Aside names all of them.
+	Aside(ctx context.Context) ([]Disk, error)
+	// Record is what Create and Note kept of a disk, wherever it is; nil for
+	// nothing.
+	Record(ctx context.Context, d Disk) ([]byte, error)
 }
 
 // Resources are hard limits. A zero CPU, Memory or PIDs means no limit; Disk
@@ -128,13 +157,16 @@ type Status struct {
 	DiskLimit int64     // bytes that it may write; 0 where the pool cannot limit it
 	StartedAt time.Time // zero when stopped
 	Booted    bool      // it was started since the machine booted (tells a reboot from an exit)
+
+	PoolFailed bool // it was ended because the disks could not be written any more
 }
 
 // Exit tells that a sandbox's first process ended by itself or was killed from
 // inside or by the kernel.
 type Exit struct {
-	ID        string
-	OOMKilled bool // the kernel killed for the memory limit
+	ID         string
+	OOMKilled  bool // the kernel killed for the memory limit
+	PoolFailed bool // the engine ended it, because the disks could not be written any more
 }
 
 // TooSmall says that a size is below what the sandbox uses now.
@@ -158,6 +190,7 @@ var (
 	ErrNotRunning   = errors.New("sandbox is not running")
 	ErrImageMissing = errors.New("image is not on this machine")
 	ErrNoSpace      = errors.New("no space left in the disk pool")
+	ErrPoolFailed   = errors.New("the disk pool has failed and is being brought back")
 	ErrNoSlot       = errors.New("no network slot left")
 	ErrStartTimeout = errors.New("the start was not over within the time limit")
 )

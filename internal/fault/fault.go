@@ -22,6 +22,7 @@ const (
 	KindTooLarge                     // 413: the request body is too big
 	KindUnavailable                  // 503: would work at another time
 	KindTimeout                      // 408: the request itself took too long to come
+	KindNoSpace                      // 507: the server has no room for it
 	KindNoAnswer                     // 502: a program of the user's does not answer
 )
 
@@ -44,6 +45,8 @@ func (k Kind) Status() int {
 		return http.StatusServiceUnavailable
 	case KindTimeout:
 		return http.StatusRequestTimeout
+	case KindNoSpace:
+		return http.StatusInsufficientStorage
 	case KindNoAnswer:
 		return http.StatusBadGateway
 	}

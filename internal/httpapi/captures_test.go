@@ -16,6 +16,7 @@ func (noCaptures) Changes(context.Context, string, string, io.Writer) error {
 }
 func (noCaptures) Captures(context.Context) ([]string, error) { return nil, nil }
 func (noCaptures) Discard(context.Context, string) error      { return nil }
+func (noCaptures) Note(context.Context, string, []byte) error { return nil }
 
 // captures makes an image of anything.
 type captures struct {

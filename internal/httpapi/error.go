@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // envelope turns any error into what people see. An error that is no fault is
@@ -26,6 +27,13 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 	}
 	if ctx.Err() != nil {
 		return &api.Error{StatusCode: 499, Code: "CANCELED", Message: "The client has gone."}
+	}
+	if space.IsFull(err) {
+		a.Log.Warn("no space for a request", "err", err)
+		return &api.Error{
+			StatusCode: fault.KindNoSpace.Status(), Code: "NO_SPACE",
+			Message: "The server's disk is full: delete sandboxes or snapshots, or ask its administrator for room.",
+		}
 	}
 	id := uuid.NewString()
 	a.Log.Error("request failed", "id", id, "err", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -19,13 +20,15 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // Commit makes an image of the one with the digest and one more layer, which
 // write writes as an uncompressed OCI layer, unpacks it and holds it for owner.
 // Errors: ErrNotFound; write's.
 func (s *Store) Commit(ctx context.Context, owner, base string, write func(context.Context, io.Writer) error) (*Image, error) {
-	img, err := s.commit(s.in(ctx), base, write)
+	img, err := s.commitWithin(s.in(ctx), base, write)
 	if errdefs.IsNotFound(err) {
 		err = errors.Join(ErrNotFound, err)
 	}
@@ -33,6 +36,21 @@ func (s *Store) Commit(ctx context.Context, owner, base string, write func(conte
 		return nil, fmt.Errorf("commit on image %s: %w", base, err)
 	}
 	return img, s.Hold(ctx, owner, img.Digest)
+}
+
+// commitWithin commits as long as there is space. Errors: space.ErrLow.
+func (s *Store) commitWithin(ctx context.Context, base string, write func(context.Context, io.Writer) error) (*Image, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { space.Watch(ctx, s.Dir, s.Log, cancel) })
+	img, err := s.commit(ctx, base, write)
+	cancel(nil)
+	watch.Wait()
+	if low := context.Cause(ctx); err != nil && errors.Is(low, space.ErrLow) {
+		s.wantCollection() // what it left is the first to go
+		return nil, low
+	}
+	return img, err
 }
 
 func (s *Store) commit(ctx context.Context, base string, write func(context.Context, io.Writer) error) (*Image, error) {

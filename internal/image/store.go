@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -121,7 +122,10 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.bolt, err = bolt.Open(filepath.Join(s.Dir, "metadata.db"), 0o600, &bolt.Options{Timeout: 10 * time.Second}); err != nil {
+	if err := s.refuseLoss(); err != nil {
+		return err
+	}
+	if s.bolt, err = bolt.Open(filepath.Join(s.Dir, metadataName), 0o600, &bolt.Options{Timeout: 10 * time.Second}); err != nil {
 		return fmt.Errorf("open metadata (is another server using it?): %w", err)
 	}
 	s.meta = metadata.NewDB(s.bolt, blobs, map[string]snapshots.Snapshotter{snapshotter: layers})
@@ -130,6 +134,25 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.leases = metadata.NewLeaseManager(s.meta)
 	return nil
+}
+
+const metadataName = "metadata.db"
+
+// refuseLoss ends the opening of a store whose metadata is gone: the first
+// collection would free every image, for new metadata knows none.
+func (s *Store) refuseLoss() error {
+	file := filepath.Join(s.Dir, metadataName)
+	if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+		return nil
+	}
+	blobs, err := os.ReadDir(filepath.Join(s.Dir, "content", "blobs", "sha256"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(blobs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is gone or empty, which knows the images that are here: restore it from a backup; or move %s away, after which sandboxes start when their snapshots have brought their images again", file, s.Dir)
 }
 
 // Close stops the collector and closes the database. No method may be running.

@@ -19,6 +19,9 @@ type Store interface {
 	// no snapshot. Errors: allow's; fault.KindConflict when the name is taken or
 	// the parent is going.
 	InsertFork(ctx context.Context, s *Sandbox, allow func(Usage) error) error
+	// AdoptSandbox adds s, whatever its snapshot and its organization's limits.
+	// Errors: fault.KindConflict when the name is taken.
+	AdoptSandbox(ctx context.Context, s *Sandbox) error
 	// ClaimSandbox lets change make the oldest started sandbox that waits in a
 	// pool of want's organization somebody's, if it has want's snapshot, image,
 	// region, resources and user; nil when there is none. Errors: change's;

@@ -71,18 +71,18 @@ func (s *Service) resume(ctx context.Context) error {
 			if err := errors.Join(s.syncNetwork(ctx, sb.ID), s.syncSize(ctx, sb)); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 			}
+		case sb.State == StateStopped && !known:
+			if err := s.apply(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateError, diskLost, s.Clock.Now()) }); err != nil {
+				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
+			}
 		case sb.State != StateStarted && st.Phase == engine.PhaseRunning:
 			if err := s.Engine.Stop(ctx, sb.ID, 0); err != nil {
 				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 			}
 		}
 	}
-	for id := range here {
-		s.Log.Warn("removing a sandbox that no row knows", "sandbox", id)
-		if err := s.Engine.Delete(ctx, id); err != nil {
-			return fmt.Errorf("resume: remove unknown sandbox %s: %w", id, err)
-		}
-	}
+	// What no row knows is not ours to delete: package quarantine has it.
+	s.noteAll(ctx, rows)
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (s *Service) lostRunning(ctx context.Context, id string, known bool, st eng
 		})
 		return err
 	}
-	return s.ended(ctx, engine.Exit{ID: id})
+	return s.ended(ctx, engine.Exit{ID: id, PoolFailed: st.PoolFailed})
 }
 
 // reconcile makes one sandbox what its row says. It may be repeated after any
@@ -304,10 +304,15 @@ func (s *Service) ended(ctx context.Context, exit engine.Exit) error {
 		if exit.OOMKilled {
 			reason = fmt.Sprintf("The sandbox ran out of memory (%d GiB) and was killed.", sb.Resources.Memory)
 		}
+		if exit.PoolFailed {
+			reason = poolFailed
+		}
 		sb.Desired = DesiredStopped
 		return sb.enter(StateStopped, reason, s.Clock.Now())
 	})
 }
+
+const poolFailed = "The disks of this server failed, and all sandboxes were stopped to bring them back: what this one had synced is there. Start it again."
 
 func (s *Service) cancelStep(id string) {
 	s.mu.Lock()
@@ -341,6 +346,8 @@ func reasonOf(err error) string {
 		return "The sandbox did not start within the time limit. Start it again; if that fails too, ask the server's administrator: the log tells which step it was."
 	case errors.Is(err, engine.ErrNoSpace):
 		return "The server has no disk space left for the sandbox: delete sandboxes or enlarge the disk pool, then start it again."
+	case errors.Is(err, engine.ErrPoolFailed):
+		return "The disks of this server have failed and are being brought back: start the sandbox again in a moment."
 	case errors.Is(err, engine.ErrNoSlot):
 		return "The server has no network slot left for the sandbox: stop or delete others, then start it again."
 	case errors.Is(err, engine.ErrNotFound):

@@ -71,6 +71,7 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 	if err := s.Engine.Resize(ctx, sb.ID, want.spec()); err != nil {
 		return nil, errors.Join(refused(err, want), s.restore(context.WithoutCancel(ctx), sb.ID, was))
 	}
+	s.note(ctx, sb)
 	s.activity.refresh(sb)
 	return sb, nil
 }
@@ -92,6 +93,9 @@ func (s *Service) restore(ctx context.Context, id string, was Resources) error {
 
 // refused tells people why a sandbox cannot have the sizes.
 func refused(err error, want Resources) error {
+	if errors.Is(err, engine.ErrNoSpace) {
+		return &fault.Error{Kind: fault.KindNoSpace, Code: "NO_SPACE", Message: "The server's disk pool has no room for a larger disk: delete sandboxes, or ask its administrator to enlarge the pool.", Err: err}
+	}
 	small := (*engine.TooSmall)(nil)
 	if !errors.As(err, &small) {
 		return err

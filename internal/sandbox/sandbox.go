@@ -132,7 +132,7 @@ var transitions = map[State][]State{
 	// Starting also when it was claimed from a pool.
 	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting}, // starting: the machine was rebooted
 	StateStopping:     {StateStopped, StateError},
-	StateStopped:      {StateStarting, StateSnapshotting},
+	StateStopped:      {StateStarting, StateSnapshotting, StateError}, // error: its disk is lost
 	StateSnapshotting: {StateStarted, StateStopped, StateStarting, StateError},
 	StateError:        {StateStarting, StatePulling, StateStopping},
 	StateDestroying:   {StateDestroyed},
@@ -186,6 +186,7 @@ func (s *Sandbox) spec() engine.Spec {
 		User:       s.User,
 		Resources:  s.Resources.spec(),
 		Network:    s.Network.spec(),
+		Record:     s.record(),
 	}
 }
 

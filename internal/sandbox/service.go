@@ -462,10 +462,14 @@ func (s *Service) edit(ctx context.Context, organizationID, idOrName string, cha
 	if err != nil {
 		return nil, err
 	}
-	return s.update(ctx, found.ID, func(sb *Sandbox) error {
+	sb, err := s.update(ctx, found.ID, func(sb *Sandbox) error {
 		sb.UpdatedAt = s.Clock.Now()
 		return change(sb)
 	})
+	if err == nil {
+		s.note(ctx, sb)
+	}
+	return sb, err
 }
 
 // update changes a sandbox in one transaction, tells everyone what that moved,

@@ -19,7 +19,7 @@ var errUnfit = errors.New("this machine cannot run sandboxes yet: see what is ma
 // sandbox starts on it. Errors: errUnfit, or why ctx ended.
 func check(ctx context.Context, c Config, version string, w io.Writer) error {
 	options := c.engine(version)
-	if err := report(local.Check(ctx, options), w); err != nil {
+	if err := report(append(local.Check(ctx, options), checkQuarantine(c)), w); err != nil {
 		return err
 	}
 	tried := local.Try(ctx, options)
@@ -33,10 +33,29 @@ func check(ctx context.Context, c Config, version string, w io.Writer) error {
 	return report(tried, w)
 }
 
+// checkQuarantine tells of what the database does not know.
+func checkQuarantine(c Config) local.Requirement {
+	r := local.Requirement{Name: "quarantine", Optional: true, Urgent: true, Detail: "is empty"}
+	all, err := c.quarantineIndex().List()
+	switch {
+	case err != nil:
+		r.Detail = err.Error()
+	case len(all) > 0:
+		var ids []string
+		for _, e := range all {
+			ids = append(ids, string(e.Kind)+" "+e.ID)
+		}
+		r.Detail = fmt.Sprintf("the database does not know %s: see `daytona server quarantine list`", strings.Join(ids, ", "))
+	default:
+		r.OK = true
+	}
+	return r
+}
+
 // engine are the options of the engine that need nothing open.
 func (c Config) engine(version string) local.Options {
 	return local.Options{
-		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize,
+		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize, Oversubscribe: c.DiskOversubscription,
 		Slots: c.NetworkSlots, Subnet: c.Subnet, Subnet6: c.Subnet6, NoIPv6: c.NoIPv6, Bandwidth: c.Bandwidth,
 		Sysctls: c.HostSysctls == HostSysctlsKubernetes, Version: version,
 	}

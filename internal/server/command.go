@@ -42,7 +42,7 @@ for the administrator is DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
 	}
 	addFlags(c.PersistentFlags())
 	c.Flags().SortFlags, c.PersistentFlags().SortFlags = false, false // in the order of settings
-	c.AddCommand(checkCommand(version), purgeCommand(version), trustCommand(), imagesCommand(), organizationCommand())
+	c.AddCommand(checkCommand(version), purgeCommand(version), trustCommand(), imagesCommand(), organizationCommand(), quarantineCommand())
 	return c
 }
 

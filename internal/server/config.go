@@ -41,6 +41,7 @@ type Config struct {
 	ExtraCA                  string // a file, ExtraCASystem, or "" for none
 	Runtime                  string
 	DiskSize                 int64
+	DiskOversubscription     float64 // times of the pool's size; 0 is no bound
 	NetworkSlots             int
 	Subnet                   netip.Prefix // of the sandboxes
 	Subnet6                  netip.Prefix // likewise, IPv6; the zero value is the engine's choice
@@ -56,6 +57,8 @@ type Config struct {
 	BuildTimeout             time.Duration // of a build
 	BuildCache               int64         // bytes
 	RegistryKeep             time.Duration // of pushed images that no snapshot uses
+	QuarantineKeep           time.Duration // of what the database does not know; 0 is for ever
+	QuotaUploads             int           // GiB of an organization's uploads for builds
 	QuotaRegistry            int           // GiB of an organization's pushed images
 	LimitedEgress            []string      // domains and networks, as sandbox.ParseEgress takes them
 	DefaultSnapshot          string

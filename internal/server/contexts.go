@@ -32,13 +32,16 @@ func (s *server) openContexts(ctx context.Context) error {
 		return err
 	}
 	s.opened("contexts", embedded.Close)
-	s.contexts, s.uploads = embedded, embedded
+	s.contexts, s.uploads = embedded, &objectstore.Bounded{Store: embedded, Quota: int64(s.QuotaUploads) * gib}
 	return nil
 }
 
 // neededContexts are those of snapshots: one that was inactive for long is built
 // again when it is used.
 func (s *server) neededContexts(ctx context.Context) (func(organizationID, hash string) bool, error) {
+	if s.quarantine.HoldsFiles() { // an earlier database may have needed them
+		return func(string, string) bool { return true }, nil
+	}
 	all, err := s.db.SnapshotsIn(ctx)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,9 @@ const (
 	contextsName      = "contexts" // archives that builds copy from
 	registryName      = "registry" // images that were pushed here
 	logsName          = "logs"
+	lineageName       = "database.json" // what is remembered of the database
+	ballastName       = "ballast"       // space that deleting may take when there is no other
+	quarantineName    = "quarantine"    // what the database does not know
 	baseImageName     = "base-image"
 	defaultsName      = "default-snapshots"
 	triedName         = "machine-tried" // on what a sandbox was last seen to start

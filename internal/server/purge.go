@@ -67,9 +67,13 @@ func deleteData(path string, log *slog.Logger) error {
 	return nil
 }
 
+// purgeDiskSize is the least that a pool may have: one that is there is larger and
+// stays as it is.
+const purgeDiskSize = 512 << 20
+
 func purgeEngine(ctx context.Context, c Config, path, version string, log *slog.Logger) (err error) {
 	e, err := local.Open(ctx, local.Options{
-		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: c.DiskSize, Subnet: c.Subnet, NoIPv6: true, Version: version, Log: log,
+		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: purgeDiskSize, Subnet: c.Subnet, NoIPv6: true, Version: version, Log: log,
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ func (s *server) openHosted() (err error) {
 		Dir: s.below(registryName), Quota: int64(s.QuotaRegistry) * gib, Keep: s.RegistryKeep, Log: s.log,
 		Origin: func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
 		Kept:   s.keptImages,
+		Hold:   func() bool { return s.quarantine.HoldsFiles() },
 	})
 	if err != nil {
 		return err

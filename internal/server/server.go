@@ -31,10 +31,12 @@ import (
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/preview"
+	"github.com/opendaytona/daytona/internal/quarantine"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
+	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store"
 )
 
@@ -67,6 +69,8 @@ type server struct {
 	doors      *doors
 	regions    *region.Service
 	registries *registry.Service
+	quarantine *quarantine.Keeper
+	ballast    *space.Ballast
 
 	http      *http.Server
 	active    active
@@ -113,6 +117,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.opened("data directory", dir.Close)
 	s.DataDir = dir.path
+	s.openBallast()
 
 	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
 		return fmt.Errorf("listen at %s: %w; set another --listen address if a different program uses this one", s.Listen, err)
@@ -129,6 +134,9 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, counts)
 
+	if err := s.refuseLoss(); err != nil {
+		return err
+	}
 	if err := createDatabaseFile(s.below(databaseName)); err != nil {
 		return err
 	}
@@ -136,6 +144,12 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.opened("database", s.db.Close)
+	s.db.OnFull(s.ballast.Drop)
+	s.db.MayGrow = s.roomFor
+	regressed, err := s.regressed(ctx)
+	if err != nil {
+		return err
+	}
 	logs, err := buildlog.New(s.below(logsName))
 	if err != nil {
 		return err
@@ -173,10 +187,19 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.makeServices(ctx, logs); err != nil {
 		return err
 	}
+	if err := s.openQuarantine(ctx, regressed); err != nil {
+		return err
+	}
 	if err := s.openPreviews(); err != nil {
 		return err
 	}
 	if err := s.bootstrap(ctx); err != nil {
+		return err
+	}
+	if err := s.remember(ctx); err != nil {
+		return err
+	}
+	if err := s.quarantine.Begun(); err != nil {
 		return err
 	}
 	if err := s.recordDefaults(ctx); err != nil {
@@ -293,6 +316,8 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 func (s *server) readiness() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"database": s.db.Ping,
+		"space":    s.checkSpace,
+		"disks":    s.checkDisks,
 		"engine": func(ctx context.Context) error {
 			_, err := s.engine.List(ctx)
 			return err
@@ -326,6 +351,9 @@ func (s *server) run(asked context.Context) error {
 	own("keys", s.flushKeys)
 	own("contexts", s.contexts.Run)
 	own("registry", s.hosted.Run)
+	own("quarantine", s.quarantine.Run)
+	own("database", s.countOn)
+	own("ballast", s.tendBallast)
 	own("web", func(context.Context) error {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

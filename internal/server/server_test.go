@@ -178,6 +178,7 @@ type memoryEngine struct {
 
 	mu      sync.Mutex
 	running map[string]bool
+	aside   []engine.Disk
 	exits   chan engine.Exit
 	opens   int
 	socket  net.Listener
@@ -451,7 +452,7 @@ func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 	s.eventually("the server has taken over its sandboxes", func() bool {
 		failing.mu.Lock()
 		defer failing.mu.Unlock()
-		failing.fail = failing.lists == 2 // that one, and ours
+		failing.fail = failing.lists == 3 // that one, the one of the quarantine, and ours
 		return failing.fail
 	})
 	if got := s.call("GET", "/api/health/ready", "", 503); !strings.Contains(fmt.Sprint(got["message"]), "engine") {

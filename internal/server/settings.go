@@ -115,11 +115,19 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "disk-size", fallback: "0", usage: "`size` of the file that holds the sandboxes' disks where the data directory is not on btrfs; 0 is 80 % of the free space", allowed: "0, or at least 1GiB, written such as 40GiB",
+		key: "disk-size", fallback: "0", usage: "`size` of the file that holds the sandboxes' disks where the data directory is not on btrfs, taken at once; 0 is half of the free space", allowed: "0, or at least 1GiB, written such as 40GiB",
 		set: func(c *Config, s string) bool {
 			n, ok := parseSize(s)
 			c.DiskSize = n
 			return ok && (n == 0 || n >= gib)
+		},
+	},
+	{
+		key: "disk-oversubscription", fallback: "0", usage: "how many `times` the size of the disk pool all sandboxes' disks together may have; 0 is no bound", allowed: "0, or a number from 1 to 1000 such as 2.5",
+		set: func(c *Config, s string) bool {
+			n, err := strconv.ParseFloat(s, 64)
+			c.DiskOversubscription = n
+			return err == nil && (n == 0 || n >= 1 && n <= 1000)
 		},
 	},
 	{
@@ -195,6 +203,14 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "quarantine-keep", fallback: "336h", usage: "`time` that disks and images stay which are found here and no row of the database knows; 0 is until they are purged", allowed: "0, or at least 1m, written such as 336h",
+		set: func(c *Config, s string) bool {
+			d, err := time.ParseDuration(s)
+			c.QuarantineKeep = d
+			return err == nil && (d == 0 || d >= time.Minute)
+		},
+	},
+	{
 		key: "host-sysctls", fallback: HostSysctlsKeep, usage: "`what` to do with the machine's settings that kubelets in sandboxes ask for, such as vm.overcommit_memory=1 and kernel.panic=10: keep leaves them, kubernetes sets them", allowed: "keep or kubernetes",
 		set: func(c *Config, s string) bool {
 			c.HostSysctls = s
@@ -247,6 +263,10 @@ var settings = []setting{
 	{
 		key: "quota-registry", fallback: "100", usage: "`GiB` of an organization's pushed images together", allowed: wholeAllowed,
 		set: func(c *Config, s string) bool { return whole(&c.QuotaRegistry, s, 1, maxQuota) },
+	},
+	{
+		key: "quota-uploads", fallback: "50", usage: "`GiB` of the files that an organization has uploaded for builds", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.QuotaUploads, s, 1, maxQuota) },
 	},
 	{
 		key: "max-cpu", fallback: "16", usage: "`cores` of one sandbox", allowed: wholeAllowed,

@@ -49,7 +49,7 @@ type web struct {
 
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
 	return &web{
-		api: api, events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews, toolboxDomain: s.toolboxDomain(),
+		api: s.makeRoom(api), events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews, toolboxDomain: s.toolboxDomain(),
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),

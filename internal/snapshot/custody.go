@@ -22,6 +22,15 @@ const (
 	sandboxesOwnerPrefix = "sandboxes-of/"
 )
 
+// OwnedRevision is the revision of the content that an owner of an image holds
+// it for; ok is false for owners of another kind.
+func OwnedRevision(owner string) (revision string, ok bool) {
+	return strings.CutPrefix(owner, snapshotOwnerPrefix)
+}
+
+// OwnedBySandboxes reports whether an owner holds the image for sandboxes.
+func OwnedBySandboxes(owner string) bool { return strings.HasPrefix(owner, sandboxesOwnerPrefix) }
+
 func snapshotOwner(revision string) string { return snapshotOwnerPrefix + revision }
 func sandboxesOwner(digest string) string  { return sandboxesOwnerPrefix + digest }
 
@@ -59,15 +68,26 @@ func (c *custody) sandboxGone(ctx context.Context, digest string) error {
 	return c.images.Release(ctx, sandboxesOwner(digest))
 }
 
-// recover releases the owners that no row stands behind (a crash came between),
-// and reports the active snapshots whose image is not held any more.
+// keep holds an image for the sandboxes that stand on it, at least one of which
+// has its row.
+func (c *custody) keep(ctx context.Context, digest string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.images.Hold(ctx, sandboxesOwner(digest), digest)
+}
+
+// recover releases the owners that should hold nothing any more (a crash came
+// between), and reports the active snapshots whose image is not held any more.
+// An owner whose content no row knows is not ours to judge: package quarantine
+// has it.
 func (c *custody) recover(ctx context.Context, all []*Snapshot) (lost []*Snapshot, err error) {
 	owners, err := c.images.Owners(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list image owners: %w", err)
 	}
-	holds := make(map[string]bool)
+	holds, known := make(map[string]bool), make(map[string]bool)
 	for _, s := range all {
+		known[snapshotOwner(s.Revision)] = true
 		if s.keepsImage() {
 			holds[snapshotOwner(s.Revision)] = true
 		}
@@ -81,7 +101,7 @@ func (c *custody) recover(ctx context.Context, all []*Snapshot) (lost []*Snapsho
 	}
 	for owner, digest := range owners {
 		switch {
-		case strings.HasPrefix(owner, snapshotOwnerPrefix) && !holds[owner]:
+		case known[owner] && !holds[owner]:
 			err = c.images.Release(ctx, owner)
 		case strings.HasPrefix(owner, sandboxesOwnerPrefix):
 			err = c.sandboxGone(ctx, digest)

@@ -230,6 +230,12 @@ func (s *Service) FreeImage(ctx context.Context, digest string) error {
 	return s.custody.sandboxGone(ctx, digest)
 }
 
+// KeepImage holds an image for the sandboxes that stand on it, one of which has
+// just got its row back.
+func (s *Service) KeepImage(ctx context.Context, digest string) error {
+	return s.custody.keep(ctx, digest)
+}
+
 // move applies one transition in one transaction, provided that check allows
 // it, and tells everyone.
 func (s *Service) move(ctx context.Context, id string, next State, reason string, check func(*Snapshot) error) (*Snapshot, error) {

@@ -143,14 +143,16 @@ func (s *Service) bringBack(ctx context.Context, snap *Snapshot) error {
 	return ignoreOvertaken(err)
 }
 
-// discardCaptures frees the copies that no snapshot is being made of.
+// discardCaptures frees the copies of snapshots that are not being made any
+// more. One that no row knows is not ours to delete: package quarantine has it.
 func (s *Service) discardCaptures(ctx context.Context, all []*Snapshot) error {
 	names, err := s.Captures.Captures(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if slices.ContainsFunc(all, func(snap *Snapshot) bool { return snap.Revision == name && snap.State == StateSnapshotting }) {
+		i := slices.IndexFunc(all, func(snap *Snapshot) bool { return snap.Revision == name })
+		if i < 0 || all[i].State == StateSnapshotting {
 			continue
 		}
 		if err := s.Captures.Discard(ctx, name); err != nil {

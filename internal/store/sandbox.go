@@ -144,16 +144,24 @@ func (s *Store) InsertSandbox(ctx context.Context, sb *sandbox.Sandbox, allow fu
 		if !there {
 			return sandbox.ErrSnapshotMoved
 		}
-		return insertSandbox(ctx, tx, sb)
+		return s.insertSandbox(ctx, tx, sb)
 	})
 }
 
-func insertSandbox(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbox) error {
+func (s *Store) insertSandbox(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbox) error {
+	if err := s.mayGrow(); err != nil {
+		return err
+	}
 	_, err := tx.NewInsert().Model(rowOfSandbox(sb)).Exec(ctx)
 	if isDuplicate(err) {
 		return nameTaken(sb.Name)
 	}
 	return err
+}
+
+// AdoptSandbox is sandbox.Store.
+func (s *Store) AdoptSandbox(ctx context.Context, sb *sandbox.Sandbox) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error { return s.insertSandbox(ctx, tx, sb) })
 }
 
 func nameTaken(name string) error {
@@ -178,7 +186,7 @@ func (s *Store) InsertFork(ctx context.Context, sb *sandbox.Sandbox, allow func(
 		if !there {
 			return fault.Conflict("SANDBOX_STATE", "The sandbox is being deleted and cannot be forked any more.")
 		}
-		return insertSandbox(ctx, tx, sb)
+		return s.insertSandbox(ctx, tx, sb)
 	})
 }
 

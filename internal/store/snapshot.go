@@ -132,6 +132,9 @@ func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, all
 		if err := allow(int(count)); err != nil {
 			return err
 		}
+		if err := s.mayGrow(); err != nil {
+			return err
+		}
 		_, err = tx.NewInsert().Model(rowOfSnapshot(snap)).Exec(ctx)
 		if isDuplicate(err) {
 			return fault.Conflict("SNAPSHOT_EXISTS", fmt.Sprintf("A snapshot named %q exists already: choose another name, or delete it first.", snap.Name))

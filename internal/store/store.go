@@ -20,6 +20,7 @@ import (
 	sqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store/migrations"
 )
 
@@ -29,6 +30,22 @@ import (
 type Store struct {
 	write *bun.DB
 	read  *bun.DB
+
+	// MayGrow is asked before a sandbox or snapshot gets a row; nil is always.
+	MayGrow func() error
+	onFull  func() bool
+}
+
+// OnFull lets drop make room when the database has none; a transaction that
+// failed for it is tried once more when drop could. It must be called before any
+// other method.
+func (s *Store) OnFull(drop func() bool) { s.onFull = drop }
+
+func (s *Store) mayGrow() error {
+	if s.MayGrow == nil {
+		return nil
+	}
+	return s.MayGrow()
 }
 
 // Open opens the SQLite database at path, creating it where there is none, and
@@ -109,7 +126,11 @@ func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx)
 
 // inTx runs f in a write transaction.
 func (s *Store) inTx(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
-	return s.write.RunInTx(ctx, nil, f)
+	err := s.write.RunInTx(ctx, nil, f)
+	if err != nil && space.IsFull(err) && s.onFull != nil && s.onFull() {
+		err = s.write.RunInTx(ctx, nil, f)
+	}
+	return err
 }
 
 // inRead runs f in a transaction that sees the database at one moment.

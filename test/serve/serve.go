@@ -110,11 +110,15 @@ func (s *Server) Flags() []string {
 	return []string{"--data-dir", s.Data, "--disk-size", "8GiB", "--network-slots", "2"}
 }
 
+func (s *Server) arguments() []string {
+	return append([]string{"server", "--listen", s.Listen, "--mirror", "docker.io=" + s.Mirror,
+		"--default-image", "none"}, append(s.Flags(), s.options...)...)
+}
+
 // Start starts the server and waits until it is ready.
 func (s *Server) Start() {
 	s.T.Helper()
-	s.Process = exec.Command(program, append([]string{"server", "--listen", s.Listen, "--mirror", "docker.io=" + s.Mirror,
-		"--default-image", "none"}, append(s.Flags(), s.options...)...)...)
+	s.Process = exec.Command(program, s.arguments()...)
 	s.Process.Stdout, s.Process.Stderr = &s.log, &s.log
 	if err := s.Process.Start(); err != nil {
 		s.T.Fatal(err)
@@ -150,6 +154,24 @@ func (s *Server) End(sig unix.Signal) {
 	if sig == unix.SIGTERM && err != nil {
 		s.T.Errorf("the server ended badly: %v", err)
 	}
+}
+
+// Refused starts the server, which must end by itself, and returns why it did.
+func (s *Server) Refused() string {
+	s.T.Helper()
+	c := exec.CommandContext(Within(s.T, time.Minute), program, s.arguments()...)
+	out, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		s.T.Fatalf("the server was to refuse to start: %v: %s", err, out)
+	}
+	return string(out)
+}
+
+// Command runs a subcommand of `daytona server` on the data directory.
+func (s *Server) Command(args ...string) (string, error) {
+	out, err := exec.Command(program, append(append([]string{"server"}, args...), s.Flags()...)...).CombinedOutput()
+	return string(out), err
 }
 
 // Purge ends the server and frees all that it holds.

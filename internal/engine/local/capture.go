@@ -60,6 +60,9 @@ func (l *Local) copyDisk(ctx context.Context, from, to string, limit int64) erro
 			hold = func() (func(), error) { return l.freeze(ctx, from, f), nil }
 		}
 	}
+	if err := l.usable(); err != nil {
+		return err
+	}
 	err = l.disks.Copy(ctx, from, to, limit, hold)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w", engine.ErrNotFound, err)
@@ -122,6 +125,9 @@ func (l *Local) Discard(ctx context.Context, name string) error {
 		return err
 	}
 	defer unlock()
+	if err := l.usable(); err != nil {
+		return fmt.Errorf("discard capture %s: %w", name, err)
+	}
 	return l.disks.Delete(capturePrefix + name)
 }
 

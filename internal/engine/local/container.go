@@ -109,12 +109,16 @@ func (l *Local) watch(id string, c *container) {
 		return // it was stopped
 	}
 	oom := c.memory.ranOut(l.cgroups.OOMKills(id))
+	l.mu.Lock()
+	failed := l.failed[id]
+	delete(l.failed, id)
+	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.done), grace)
 	defer cancel()
 	if err := l.release(ctx, id, c); err != nil {
 		l.log(id).Error("clean up after a sandbox that ended", "err", err)
 	}
-	l.deliver(engine.Exit{ID: id, OOMKilled: oom})
+	l.deliver(engine.Exit{ID: id, OOMKilled: oom && !failed, PoolFailed: failed})
 }
 
 // wait returns true when the process is gone, false when the engine closes.

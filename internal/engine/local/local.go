@@ -49,13 +49,19 @@ type Local struct {
 	stop   context.CancelFunc
 	work   sync.WaitGroup // watchers
 
+	pool sync.RWMutex // held by every sandbox's lock, and alone while the pool is brought back
+
 	mu      sync.Mutex
 	locks   map[string]*lock
 	running map[string]*container
+	failed  map[string]bool          // sandboxes that were ended because the pool failed, until somebody was told
 	names   map[string]*names.Server // of the sandboxes that need one
 }
 
-var _ engine.Engine = (*Local)(nil)
+var (
+	_ engine.Engine    = (*Local)(nil)
+	_ engine.Custodian = (*Local)(nil)
+)
 
 // disksDir is the engine's part of the data directory.
 const disksDir = "disks"
@@ -86,6 +92,7 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 		locks:   map[string]*lock{},
 		running: map[string]*container{},
 		names:   map[string]*names.Server{},
+		failed:  map[string]bool{},
 	}
 	l.done, l.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -102,13 +109,17 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	if err := l.prepare(ctx); err != nil {
 		return l, err
 	}
-	if l.disks, err = disk.Open(ctx, disk.Config{Dir: filepath.Join(o.DataDir, disksDir), Size: o.DiskSize, Logger: o.Log}); err != nil {
-		return l, err
-	}
 	if err := l.openGroups(); err != nil {
 		return l, err
 	}
-	return l, l.recover(ctx)
+	if err := l.openPool(ctx); err != nil {
+		return l, err
+	}
+	if err := l.recover(ctx); err != nil {
+		return l, err
+	}
+	l.work.Go(l.watchPool)
+	return l, nil
 }
 
 // name is what belongs to this instance: its cgroup, its nftables table, its
@@ -306,12 +317,18 @@ func (l *Local) Create(ctx context.Context, spec engine.Spec) error {
 		return err
 	}
 	defer unlock()
+	if err := l.usable(); err != nil {
+		return fmt.Errorf("create sandbox %s: %w", spec.ID, err)
+	}
 	if _, err := l.image(ctx, spec.Image); err != nil {
 		return fmt.Errorf("create sandbox %s: %w", spec.ID, err)
 	}
-	if spec.From != "" {
+	err = l.disks.SetRecord(spec.ID, spec.Record)
+	switch {
+	case err != nil:
+	case spec.From != "":
 		err = l.copyDisk(ctx, spec.From, spec.ID, spec.Resources.Disk)
-	} else {
+	default:
 		err = l.disks.Create(spec.ID, spec.Resources.Disk)
 	}
 	if errors.Is(err, disk.ErrFull) || errors.Is(err, unix.ENOSPC) {
@@ -335,6 +352,9 @@ func (l *Local) Delete(ctx context.Context, id string) error {
 	defer unlock()
 	err = l.end(ctx, id, 0)
 	if err == nil {
+		err = l.usable()
+	}
+	if err == nil {
 		err = l.disks.Delete(id)
 	}
 	if err == nil {
@@ -353,6 +373,7 @@ func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
 	if c := l.running[id]; c != nil {
 		st.Phase, st.StartedAt, st.Booted = engine.PhaseRunning, c.StartedAt, true
 	}
+	st.PoolFailed = l.failed[id]
 	l.mu.Unlock()
 	exists := l.disks.Exists(id)
 	if !exists && st.Phase == engine.PhaseStopped {
@@ -452,7 +473,16 @@ func (l *Local) lock(ctx context.Context, id string) (unlock func(), err error) 
 	}
 	select {
 	case k.held <- struct{}{}:
-		return func() { <-k.held; leave() }, nil
+		for !l.pool.TryRLock() { // it is being brought back
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				<-k.held
+				leave()
+				return nil, fmt.Errorf("wait for the disk pool: %w", ctx.Err())
+			}
+		}
+		return func() { l.pool.RUnlock(); <-k.held; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, fmt.Errorf("wait for sandbox %s: %w", id, ctx.Err())

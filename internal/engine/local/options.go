@@ -16,17 +16,18 @@ import (
 
 // Options of Open.
 type Options struct {
-	DataDir    string // the disks are in it
-	RuntimeDir string // claims and the state of running sandboxes; "" is /run/daytona
-	Images     Images
-	Runtime    string       // path or name of the OCI runtime; "" is runc
-	DiskSize   int64        // bytes of the pool's file; 0 is 80 % of the free space
-	Slots      int          // network slots kept ready; 0 is 4
-	Subnet     netip.Prefix // that all servers of this machine share, IPv4 of /14 or shorter; the zero value is slot.DefaultSubnet
-	Subnet6    netip.Prefix // likewise, IPv6 of /60 or shorter; the zero value is slot.DefaultSubnet6
-	NoIPv6     bool         // for sandboxes, even where the machine has it
-	Bandwidth  int64        // bits per second of each slot, each way; 0 is no limit
-	ExtraCA    []byte       // PEM certificates that sandboxes trust besides those of their image
+	DataDir       string // the disks are in it
+	RuntimeDir    string // claims and the state of running sandboxes; "" is /run/daytona
+	Images        Images
+	Runtime       string       // path or name of the OCI runtime; "" is runc
+	Oversubscribe float64      // times of the pool's size that disks may have together; 0 is no bound
+	DiskSize      int64        // bytes of the pool's file; 0 is half of the free space
+	Slots         int          // network slots kept ready; 0 is 4
+	Subnet        netip.Prefix // that all servers of this machine share, IPv4 of /14 or shorter; the zero value is slot.DefaultSubnet
+	Subnet6       netip.Prefix // likewise, IPv6 of /60 or shorter; the zero value is slot.DefaultSubnet6
+	NoIPv6        bool         // for sandboxes, even where the machine has it
+	Bandwidth     int64        // bits per second of each slot, each way; 0 is no limit
+	ExtraCA       []byte       // PEM certificates that sandboxes trust besides those of their image
 	// StartTimeout is how long the start of a sandbox may take once its turn has
 	// come; 0 is 30 seconds. It usually takes 20 ms.
 	StartTimeout time.Duration

@@ -42,6 +42,9 @@ func (l *Local) resize(id string, r engine.Resources) error {
 	if full := (*disk.TooSmall)(nil); errors.As(err, &full) {
 		return &engine.TooSmall{Resource: "disk", Used: full.Used}
 	}
+	if errors.Is(err, disk.ErrFull) {
+		err = fmt.Errorf("%w: %w", engine.ErrNoSpace, err)
+	}
 	if err != nil || !running {
 		return err
 	}

@@ -76,6 +76,12 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	if c != nil {
 		return nil
 	}
+	if err := l.usable(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	delete(l.failed, spec.ID)
+	l.mu.Unlock()
 	if !l.disks.Exists(spec.ID) {
 		return engine.ErrNotFound
 	}

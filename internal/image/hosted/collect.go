@@ -160,6 +160,9 @@ func (r *Registry) collect(ctx context.Context, p *project, now time.Time) error
 	}
 	kept = slices.DeleteFunc(kept, func(k Reference) bool { return k.OrganizationID != p.organizationID })
 	s := &sweep{project: p, unused: now.Add(-r.Keep), abandoned: now.Add(-min(accessLife, r.Keep)), needed: map[digest.Digest]bool{}}
+	if r.Hold != nil && r.Hold() {
+		s.unused = time.Time{}
+	}
 	names, err := p.repositoryNames(ctx)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/distribution/distribution/v3/registry/api/errcode"
+
+	"github.com/opendaytona/daytona/internal/space"
 )
 
 // errQuota ends a body that there is no room for.
@@ -20,19 +22,30 @@ var errQuota = errors.New("quota exceeded")
 
 // receive passes on a request that brings content, as far as there is room.
 func (r *Registry) receive(p *project, w http.ResponseWriter, q *http.Request) {
+	if space.Require(r.Dir, max(q.ContentLength, 0), space.Reserve) != nil {
+		refuseSpace(w)
+		drain(w, q.Body)
+		return
+	}
 	if !r.room(p, max(q.ContentLength, 0)) {
 		r.refuseQuota(w, p)
 		drain(w, q.Body)
 		return
 	}
-	body := &meter{ReadCloser: q.Body, take: func(n int64) bool {
+	body := &meter{ReadCloser: space.Reader(q.Body, r.Dir), take: func(n int64) bool {
 		p.used.Add(n)
 		return r.room(p, 0)
 	}}
 	q.Body = body
-	a := &answer{ResponseWriter: w, body: body, refuse: func() { r.refuseQuota(w, p) }}
+	a := &answer{ResponseWriter: w, body: body, refuse: func(reason error) {
+		if errors.Is(reason, space.ErrLow) {
+			refuseSpace(w)
+			return
+		}
+		r.refuseQuota(w, p)
+	}}
 	p.app.ServeHTTP(a, q)
-	if body.over {
+	if body.over != nil {
 		// The registry never asks for what is left of it, and neither will the
 		// client.
 		if dir, err := p.upload(q.URL.Path); err == nil {
@@ -71,6 +84,16 @@ func (r *Registry) refuseQuota(w http.ResponseWriter, p *project) {
 		float64(p.used.Load())/(1<<30), float64(r.Quota)/(1<<30))))
 }
 
+var errorCodeFull = errcode.Register("daytona", errcode.ErrorDescriptor{
+	Value: "INSUFFICIENT_STORAGE", HTTPStatusCode: http.StatusInsufficientStorage,
+	Message:     "the server's disk is full: delete snapshots or sandboxes, or ask its administrator for room",
+	Description: "The filesystem of the registry has come to its reserve.",
+})
+
+func refuseSpace(w http.ResponseWriter) {
+	refuse(w, errorCodeFull.WithMessage(errorCodeFull.Message()))
+}
+
 // Clients that still send when the answer is there already may not see it. They
 // get a moment to do so.
 const (
@@ -90,18 +113,23 @@ func drain(w http.ResponseWriter, body io.Reader) {
 type meter struct {
 	io.ReadCloser
 	take func(n int64) bool
-	over bool
+	over error // why it was ended
 }
 
 // Read implements io.Reader.
 func (m *meter) Read(b []byte) (int, error) {
-	if m.over {
-		return 0, errQuota
+	if m.over != nil {
+		return 0, m.over
 	}
 	n, err := m.ReadCloser.Read(b)
+	if errors.Is(err, space.ErrLow) {
+		m.over = err
+	}
 	if n > 0 && !m.take(int64(n)) {
-		m.over = true
-		return 0, errQuota
+		m.over = errQuota
+	}
+	if m.over != nil {
+		return 0, m.over
 	}
 	return n, err
 }
@@ -110,7 +138,7 @@ func (m *meter) Read(b []byte) (int, error) {
 type answer struct {
 	http.ResponseWriter
 	body     *meter
-	refuse   func()
+	refuse   func(reason error)
 	replaced bool
 }
 
@@ -121,9 +149,9 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (a *answer) WriteHeader(status int) {
 	switch {
 	case a.replaced:
-	case a.body.over:
+	case a.body.over != nil:
 		a.replaced = true
-		a.refuse()
+		a.refuse(a.body.over)
 	default:
 		a.ResponseWriter.WriteHeader(status)
 	}

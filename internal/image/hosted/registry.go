@@ -39,6 +39,9 @@ type Options struct {
 	Origin func(*http.Request) string
 	// Kept lists the images that snapshots are made of, and will be pulled again.
 	Kept func(context.Context) ([]Reference, error)
+	// Hold reports whether there may be others that are not listed, so that none
+	// may go; nil is never.
+	Hold func() bool
 	Log  *slog.Logger
 }
 

@@ -23,9 +23,12 @@ var errNoBtrfs = errors.New("no btrfs here")
 // renamed when it is whole, so that a crash never leaves half a disk that
 // looks like one.
 type btrfs struct {
-	dir    string // parent of the subvolumes
+	rooms
+	config Config
 	loop   *loopMount
 	qgroup string // sysfs directory of the quota groups, "" when quotas are off
+
+	promises sync.Mutex // while limits are given
 
 	mu    sync.Mutex
 	stale []uint64 // quota groups whose subvolumes the cleaner still empties
@@ -35,28 +38,26 @@ func openBtrfs(ctx context.Context, c Config) (Pool, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
-	p := &btrfs{}
-	if isBtrfs(filepath.Dir(c.Dir)) {
-		p.dir = filepath.Join(c.Dir, "disks")
-	} else {
+	p := &btrfs{config: c}
+	dir := c.Dir
+	if !isBtrfs(filepath.Dir(c.Dir)) {
 		m, err := mountLoop(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		p.loop = m
-		p.dir = filepath.Join(m.target, "disks")
+		p.loop, dir = m, m.target
 	}
-	if err := p.prepare(c); err != nil {
+	if err := p.prepare(c, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open disk pool %s: %w", c.Dir, err), p.Close(false))
 	}
 	return p, nil
 }
 
-func (p *btrfs) prepare(c Config) error {
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+func (p *btrfs) prepare(c Config, at string) (err error) {
+	if p.rooms, err = makeRooms(at); err != nil {
 		return err
 	}
-	dir, err := os.Open(p.dir)
+	dir, err := os.Open(p.disks)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (p *btrfs) prepare(c Config) error {
 		return err
 	}
 	p.qgroup = filepath.Join("/sys/fs/btrfs", id, "qgroups")
-	c.Logger.Debug("disk pool is open", "path", p.dir, "quotas", mode, "loop", p.loop != nil)
+	c.Logger.Debug("disk pool is open", "path", p.disks, "quotas", mode, "loop", p.loop != nil)
 	return p.clean(dir)
 }
 
@@ -83,7 +84,7 @@ func (p *btrfs) clean(dir *os.File) error {
 	}
 	known := map[uint64]bool{}
 	for _, name := range names {
-		path := filepath.Join(p.dir, name)
+		path := filepath.Join(p.disks, name)
 		if strings.HasPrefix(name, ".") {
 			if err := destroySubvolume(dir, name); err != nil {
 				return fmt.Errorf("remove %s: %w", path, err)
@@ -93,6 +94,18 @@ func (p *btrfs) clean(dir *os.File) error {
 		if id, err := subvolumeID(path); err == nil {
 			known[id] = true
 		}
+	}
+	aside, err := p.Aside()
+	if err != nil {
+		return err
+	}
+	for _, name := range aside {
+		if id, err := subvolumeID(filepath.Join(p.aside, name)); err == nil {
+			known[id] = true
+		}
+	}
+	if err := p.dropStrayRecords(); err != nil {
+		return err
 	}
 	if p.loop == nil {
 		return nil // other subvolumes of this filesystem are not ours to judge
@@ -111,22 +124,35 @@ func (p *btrfs) clean(dir *os.File) error {
 	return nil
 }
 
-func (p *btrfs) Kind() string          { return "btrfs" }
-func (p *btrfs) Path(id string) string { return filepath.Join(p.dir, id) }
+func (p *btrfs) Kind() string { return "btrfs" }
 
-func (p *btrfs) Exists(id string) bool {
-	_, err := os.Lstat(p.Path(id))
-	return err == nil
+func (p *btrfs) Failed() bool { return readOnly(p.disks) || p.loop != nil && !isBtrfs(p.loop.target) }
+
+func (p *btrfs) Revive(ctx context.Context) error {
+	if p.loop == nil {
+		return fmt.Errorf("the filesystem of %s is read-only, and it is not the server's to mount anew", p.disks)
+	}
+	if err := p.loop.remount(ctx, p.config); err != nil {
+		return err
+	}
+	if err := p.loop.backFile(p.config); err != nil {
+		return err
+	}
+	return p.prepare(p.config, p.loop.target)
 }
 
 func (p *btrfs) Create(id string, limit int64) error {
-	dir, err := os.Open(p.dir)
+	dir, err := os.Open(p.disks)
 	if err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
 	}
 	defer dir.Close()
+	defer p.lockPromises()()
 	if p.Exists(id) {
 		return setLimit(p.Path(id), limit)
+	}
+	if err := p.promise(id, limit); err != nil {
+		return fmt.Errorf("create disk %s: %w", id, err)
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {
@@ -153,7 +179,7 @@ func (p *btrfs) Create(id string, limit int64) error {
 }
 
 func (p *btrfs) fill(tmp, id string, limit int64) error {
-	path := filepath.Join(p.dir, tmp)
+	path := filepath.Join(p.disks, tmp)
 	for _, name := range []string{Upper, Work, Data} {
 		if err := os.Mkdir(filepath.Join(path, name), 0o755); err != nil {
 			return err
@@ -204,25 +230,39 @@ func (p *btrfs) quota(subvolume uint64, name string) (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
 }
 
-func (p *btrfs) Delete(id string) error {
-	dir, err := os.Open(p.dir)
-	if err != nil {
+func (p *btrfs) Delete(id string) error { return p.remove(p.disks, id) }
+
+func (p *btrfs) DeleteAside(id string) error { return p.remove(p.aside, id) }
+
+func (p *btrfs) remove(room, id string) error {
+	if err := p.removeSubvolume(room, id); err != nil {
 		return fmt.Errorf("delete disk %s: %w", id, err)
 	}
+	if err := p.dropRecord(id); err != nil {
+		return fmt.Errorf("delete disk %s: %w", id, err)
+	}
+	return nil
+}
+
+func (p *btrfs) removeSubvolume(room, id string) error {
+	dir, err := os.Open(p.disks)
+	if err != nil {
+		return err
+	}
 	defer dir.Close()
-	sub, err := subvolumeID(p.Path(id))
+	sub, err := subvolumeID(filepath.Join(room, id))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("delete disk %s: %w", id, err)
+		return err
 	}
 	gone := fmt.Sprintf(".gone-%d-%s", sub, id)
-	if err := os.Rename(p.Path(id), filepath.Join(p.dir, gone)); err != nil {
-		return fmt.Errorf("delete disk %s: %w", id, err)
+	if err := os.Rename(filepath.Join(room, id), filepath.Join(p.disks, gone)); err != nil {
+		return err
 	}
 	if err := destroySubvolume(dir, gone); err != nil {
-		return fmt.Errorf("delete disk %s: %w", id, err)
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -241,20 +281,6 @@ func (p *btrfs) dropStale(dir *os.File) {
 		}
 	}
 	p.stale = left
-}
-
-func (p *btrfs) List() ([]string, error) {
-	entries, err := os.ReadDir(p.dir)
-	if err != nil {
-		return nil, fmt.Errorf("list disks: %w", err)
-	}
-	var ids []string
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids, nil
 }
 
 func (p *btrfs) Close(keep bool) error {

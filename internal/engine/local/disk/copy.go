@@ -32,7 +32,7 @@ func (p *btrfs) Copy(ctx context.Context, from, to string, limit int64, hold fun
 	if !p.Exists(from) {
 		return fmt.Errorf("copy disk %s: %w", from, fs.ErrNotExist)
 	}
-	dir, err := os.Open(p.dir)
+	dir, err := os.Open(p.disks)
 	if err != nil {
 		return fmt.Errorf("copy disk %s: %w", from, err)
 	}
@@ -43,6 +43,10 @@ func (p *btrfs) Copy(ctx context.Context, from, to string, limit int64, hold fun
 	}
 	tmp := ".new-" + to
 	err = p.snapshot(ctx, dir, from, tmp, hold)
+	if err == nil {
+		defer p.lockPromises()()
+		err = p.promise(to, limit)
+	}
 	if err == nil {
 		err = p.settle(tmp, to, limit)
 	}
@@ -89,7 +93,7 @@ func (p *btrfs) snapshot(ctx context.Context, dir *os.File, from, tmp string, ho
 
 // settle makes the copy a disk of its own.
 func (p *btrfs) settle(tmp, to string, limit int64) error {
-	path := filepath.Join(p.dir, tmp)
+	path := filepath.Join(p.disks, tmp)
 	if err := renewWork(path); err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (p *plain) Copy(ctx context.Context, from, to string, _ int64, hold func() 
 	if !p.Exists(from) {
 		return fmt.Errorf("copy disk %s: %w", from, fs.ErrNotExist)
 	}
-	tmp := filepath.Join(p.dir, ".new-"+to)
+	tmp := filepath.Join(p.disks, ".new-"+to)
 	err := os.RemoveAll(tmp)
 	if err == nil {
 		var release func()

@@ -156,10 +156,11 @@ func filesystemID(dir *os.File) (string, error) {
 		binary.BigEndian.Uint16(u[6:]), binary.BigEndian.Uint16(u[8:]), u[10:]), nil
 }
 
-// growToDevice lets the filesystem use all of its first device.
-func growToDevice(dir *os.File) error {
+// resizeDevice lets the filesystem use so many bytes of its first device, or
+// "max" for all of it.
+func resizeDevice(dir *os.File, size string) error {
 	var a volArgs
-	copy(a.name[:], "1:max")
+	copy(a.name[:len(a.name)-1], "1:"+size)
 	return ioctl(dir, iocResize, unsafe.Pointer(&a))
 }
 

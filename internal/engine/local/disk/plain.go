@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,34 +14,38 @@ import (
 )
 
 // plain keeps each disk in a directory. Nothing limits it.
-type plain struct{ dir string }
+type plain struct{ rooms }
 
 func openPlain(c Config) (Pool, error) {
-	p := &plain{dir: filepath.Join(c.Dir, "disks")}
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+	r, err := makeRooms(c.Dir)
+	if err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
-	entries, err := os.ReadDir(p.dir)
+	p := &plain{r}
+	entries, err := os.ReadDir(p.disks)
 	if err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
-			if err := os.RemoveAll(filepath.Join(p.dir, e.Name())); err != nil {
+			if err := os.RemoveAll(filepath.Join(p.disks, e.Name())); err != nil {
 				return nil, fmt.Errorf("open disk pool: %w", err)
 			}
 		}
 	}
+	if err := p.dropStrayRecords(); err != nil {
+		return nil, fmt.Errorf("open disk pool: %w", err)
+	}
 	return p, nil
 }
 
-func (p *plain) Kind() string          { return "plain directories, without limits" }
-func (p *plain) Path(id string) string { return filepath.Join(p.dir, id) }
-func (p *plain) Close(bool) error      { return nil }
+func (p *plain) Kind() string     { return "plain directories, without limits" }
+func (p *plain) Close(bool) error { return nil }
+func (p *plain) Failed() bool     { return readOnly(p.disks) }
 
-func (p *plain) Exists(id string) bool {
-	_, err := os.Lstat(p.Path(id))
-	return err == nil
+// Revive implements Pool.
+func (p *plain) Revive(context.Context) error {
+	return fmt.Errorf("the filesystem of %s is read-only, and it is not the server's to mount anew", p.disks)
 }
 
 func (p *plain) Create(id string, _ int64) error {
@@ -48,10 +53,10 @@ func (p *plain) Create(id string, _ int64) error {
 		return nil
 	}
 	var st unix.Statfs_t
-	if err := unix.Statfs(p.dir, &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {
+	if err := unix.Statfs(p.disks, &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {
 		return fmt.Errorf("create disk %s: %w", id, ErrFull)
 	}
-	tmp := filepath.Join(p.dir, ".new-"+id)
+	tmp := filepath.Join(p.disks, ".new-"+id)
 	err := os.RemoveAll(tmp)
 	for _, name := range []string{Upper, Work, Data} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(tmp, name), 0o755))
@@ -87,31 +92,24 @@ func (p *plain) Used(id string) (int64, error) {
 // Limit implements Pool: there is none.
 func (p *plain) Limit(string) (int64, error) { return 0, nil }
 
-func (p *plain) Delete(id string) error {
-	gone := filepath.Join(p.dir, ".gone-"+id)
-	err := os.Rename(p.Path(id), gone)
+func (p *plain) Delete(id string) error { return p.remove(p.disks, id) }
+
+func (p *plain) DeleteAside(id string) error { return p.remove(p.aside, id) }
+
+func (p *plain) remove(room, id string) error {
+	gone := filepath.Join(p.disks, ".gone-"+id)
+	err := os.Rename(filepath.Join(room, id), gone)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		err = nil
 	}
 	if err == nil {
 		err = os.RemoveAll(gone)
+	}
+	if err == nil {
+		err = p.dropRecord(id)
 	}
 	if err != nil {
 		return fmt.Errorf("delete disk %s: %w", id, err)
 	}
 	return nil
-}
-
-func (p *plain) List() ([]string, error) {
-	entries, err := os.ReadDir(p.dir)
-	if err != nil {
-		return nil, fmt.Errorf("list disks: %w", err)
-	}
-	var ids []string
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids, nil
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 )
 
 // Pool holds disks by sandbox id. Its methods may be repeated after a crash
@@ -35,8 +36,30 @@ type Pool interface {
 	// Delete removes the disk; a missing one is fine. Space comes back a
 	// little later.
 	Delete(id string) error
-	// List names all disks.
+	// List names all disks, but for those set aside.
 	List() ([]string, error)
+	// SetAside moves a disk out of sight of all methods but Aside, BringBack and
+	// DeleteAside. Its record stays readable. Errors: fs.ErrNotExist.
+	SetAside(id string) error
+	// BringBack undoes SetAside. Errors: fs.ErrNotExist, fs.ErrExist.
+	BringBack(id string) error
+	// Aside names the disks that are set aside.
+	Aside() ([]string, error)
+	// DeleteAside removes a disk that is set aside; a missing one is fine.
+	DeleteAside(id string) error
+	// SetRecord keeps what its owner wants to know of a disk when all else is
+	// lost. One that has no disk yet must get one soon, or it goes at the next
+	// Open.
+	SetRecord(id string, record []byte) error
+	// Record is what SetRecord kept; nil for nothing.
+	Record(id string) ([]byte, error)
+	// Failed reports whether the pool takes no more writes: the kernel has made
+	// it read-only after an error.
+	Failed() bool
+	// Revive brings a failed pool back; what it held at its last commit, and what
+	// was synced since, is there. All that uses a disk must have ended, and no
+	// other method may run. Errors: when it cannot be, for now or for ever.
+	Revive(ctx context.Context) error
 	// Kind names the pool for people.
 	Kind() string
 	// Close unmounts what Open mounted when keep is false; the disks stay.
@@ -56,11 +79,26 @@ var ErrFull = errors.New("the disk pool is full")
 // reserve is what a pool keeps free: btrfs needs room to delete.
 const reserve = 256 << 20
 
+// mountName is where a pool of its own is mounted, in the pool's directory.
+const mountName = "mnt"
+
+// HasFailed reports whether the pool in dir, which an earlier server opened,
+// is mounted and takes no more writes.
+func HasFailed(dir string) bool {
+	at := filepath.Join(dir, mountName)
+	return isBtrfs(at) && readOnly(at)
+}
+
 // Config says where a pool lives.
 type Config struct {
-	Dir    string // made by Open
-	Size   int64  // of the file a pool of its own is made in; 0 is 80 % of the free space
-	Logger *slog.Logger
+	Dir  string // made by Open
+	Size int64  // of the file a pool of its own is made in; 0 is half of the free space
+	// Oversubscribe bounds the sum of all limits, in times of the pool's size; 0
+	// is no bound.
+	Oversubscribe float64
+	Sparse        bool  // the file takes what is written: for a pool that goes again in a moment
+	KeepFree      int64 // bytes of the filesystem below that are not the pool's to take
+	Logger        *slog.Logger
 }
 
 // Open finds or makes the best pool that dir's filesystem and the kernel allow.

@@ -26,6 +26,12 @@ func (p *btrfs) Resize(id string, limit int64) error {
 	if used > 0 && used+room > limit {
 		return fmt.Errorf("resize disk %s: %w", id, &TooSmall{Used: used})
 	}
+	defer p.lockPromises()()
+	if was, err := p.Limit(id); err == nil && limit > was {
+		if err := p.promise(id, limit); err != nil {
+			return fmt.Errorf("resize disk %s: %w", id, err)
+		}
+	}
 	if err := setLimit(p.Path(id), limit); err != nil {
 		return fmt.Errorf("resize disk %s: %w", id, err)
 	}

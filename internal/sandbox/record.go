@@ -1,0 +1,116 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// record is the sandbox as it is kept beside its disk. The row is what counts;
+// the record is what is left of the sandbox when the row is lost.
+func (s *Sandbox) record() []byte {
+	b, _ := json.Marshal(s) // of plain fields, which never fails
+	return b
+}
+
+// ParseRecord reads what the engine kept beside a disk.
+func ParseRecord(record []byte) (*Sandbox, error) {
+	var sb Sandbox
+	if err := json.Unmarshal(record, &sb); err != nil {
+		return nil, fmt.Errorf("read the record of a disk: %w", err)
+	}
+	return &sb, nil
+}
+
+// note keeps the sandbox's latest record beside its disk, where there is one.
+// The next start of the sandbox does it again.
+func (s *Service) note(ctx context.Context, sb *Sandbox) {
+	err := s.Engine.Note(ctx, sb.ID, sb.record())
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		s.Log.Warn("keep the record of a sandbox beside its disk", "sandbox", sb.ID, "err", err)
+	}
+}
+
+// noteAll does it for the sandboxes whose last record may be of before the
+// restart, or of a server that kept none.
+func (s *Service) noteAll(ctx context.Context, all []*Sandbox) {
+	for _, sb := range all {
+		if sb.State.Settled() && sb.ImageDigest != "" {
+			s.note(ctx, sb)
+		}
+	}
+}
+
+// AdoptParams say what becomes of a disk that no row knows.
+type AdoptParams struct {
+	ID             string // of the disk
+	Record         []byte // nil for a disk that has none
+	OrganizationID string // whose it becomes when the record's organization is not here
+	Snapshot       string // the organization's snapshot that it is to stand on, "" for what the record says
+	Known          func(organizationID string) (bool, error)
+}
+
+// Adopt makes a row for a disk that has none: a stopped sandbox, which no clock
+// deletes. The limits of the organization do not count. Errors: fault of kind
+// Invalid, when it is not known what the disk stands on; NotFound (snapshot).
+func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
+	now := s.Clock.Now()
+	sb := &Sandbox{
+		Name: p.ID, Resources: Resources(snapshot.DefaultResources),
+		AutoStop: DefaultAutoStop, AutoArchive: DefaultAutoArchive, CreatedAt: now, LastActivityAt: now,
+	}
+	if p.Record != nil {
+		var err error
+		if sb, err = ParseRecord(p.Record); err != nil {
+			return nil, err
+		}
+	}
+	sb.ID = p.ID
+	if known, err := p.Known(sb.OrganizationID); err != nil {
+		return nil, err
+	} else if !known {
+		sb.OrganizationID = p.OrganizationID
+	}
+	if sb.Region == "" {
+		var err error
+		if sb.Region, err = s.Regions.DefaultRegion(ctx, sb.OrganizationID); err != nil {
+			return nil, err
+		}
+	}
+	if p.Snapshot != "" {
+		snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
+		if err != nil {
+			return nil, err
+		}
+		if snap.State != snapshot.StateActive {
+			return nil, fault.Invalid("snapshot", fmt.Sprintf("Snapshot %q is %s: name an active one.", snap.Name, snap.State))
+		}
+		if p.Record == nil {
+			sb.Resources = Resources(snap.Resources)
+		}
+		sb.SnapshotID, sb.Snapshot = snap.ID, snap.Name
+		sb.standOn(snap)
+	}
+	if sb.ImageDigest == "" {
+		return nil, fault.Invalid("snapshot", "It is not known which image the disk stands on: name the snapshot that the sandbox was made from.")
+	}
+	sb.State, sb.Desired, sb.ErrorReason, sb.Recoverable = StateStopped, DesiredStopped, "", false
+	sb.AutoDelete, sb.DestroyAt, sb.UpdatedAt, sb.StoppedAt = NeverDelete, nil, now, &now
+	sb.ParentID, sb.RootID, sb.CopyOf, sb.WarmPoolID, sb.Claimed = "", "", "", "", false
+	err := s.Store.AdoptSandbox(ctx, sb)
+	if fault.Is(err, fault.KindConflict) && sb.Name != sb.ID { // somebody has the name now
+		sb.Name = sb.ID
+		err = s.Store.AdoptSandbox(ctx, sb)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("adopt disk %s: %w", p.ID, err)
+	}
+	s.Events.SandboxCreated(sb)
+	s.Log.Info("adopted a disk that no row knew", "sandbox", sb.ID, "name", sb.Name, "organization", sb.OrganizationID)
+	return sb, nil
+}

@@ -1,0 +1,90 @@
+package space
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mounted is a filesystem with so many bytes.
+func mounted(t *testing.T, size int64) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.FormatInt(size, 10)); err != nil {
+		t.Fatal("this test mounts and must run as root:", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestABallastGivesItsSpaceAndTakesItAgainWhenThereIsEnough(t *testing.T) {
+	dir := mounted(t, Reserve+(100<<20))
+	b := &Ballast{Path: filepath.Join(dir, "ballast"), Size: 64 << 20}
+	free := func() int64 {
+		t.Helper()
+		n, err := Free(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := free()
+	for range 2 {
+		if err := b.Restore(); err != nil || before-free() != b.Size {
+			t.Fatalf("%v, it takes %d bytes", err, before-free())
+		}
+	}
+	if !b.Drop() || free() != before {
+		t.Errorf("it gave %d bytes back", free()-before+b.Size)
+	}
+	if b.Drop() {
+		t.Error("it was dropped twice")
+	}
+	other, err := os.Create(filepath.Join(dir, "other"))
+	if err == nil {
+		err = errors.Join(unix.Fallocate(int(other.Fd()), 0, 0, 80<<20), other.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Restore(); err != nil || b.Drop() {
+		t.Errorf("it took of the reserve: %v", err)
+	}
+}
+
+func TestAReaderEndsAtTheReserve(t *testing.T) {
+	for size, want := range map[int64]error{Reserve + 64<<20: nil, Reserve - 64<<20: ErrLow} {
+		dir := mounted(t, size)
+		_, err := io.Copy(io.Discard, Reader(io.NopCloser(strings.NewReader(strings.Repeat("x", 2*checkEvery))), dir))
+		if !errors.Is(err, want) {
+			t.Errorf("with %d MiB: %v", size>>20, err)
+		}
+	}
+}
+
+type coded int
+
+func (coded) Error() string { return "database" }
+func (c coded) Code() int   { return int(c) }
+
+func TestWhatIsFullIsKnown(t *testing.T) {
+	for err, want := range map[error]bool{
+		unix.ENOSPC: true, unix.EDQUOT: true, ErrLow: true, coded(13): true, coded(13 | 1<<8): true,
+		coded(5): false, io.EOF: false, unix.EIO: false,
+	} {
+		if got := IsFull(fmt.Errorf("wrapped: %w", err)); got != want {
+			t.Errorf("%v: %t", err, got)
+		}
+	}
+}
