@@ -15,10 +15,14 @@ TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev pro
 # What builds runc beside it, and the other OCI runtime.
 RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
+# What runs a virtual machine. In it, nothing is compiled.
+VM_HOST_PACKAGES := e2fsprogs ipxe-qemu mmdebstrap openssh-client python3 qemu-system-x86 qemu-utils seabios util-linux $(if $(IMAGE),genisoimage)
+VM_GUEST_PACKAGES := $(filter-out gcc libc6-dev unzip,$(TEST_PACKAGES))
+
 # Of this checkout, not of one around it; a source archive has none.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes build up down lint unit race fuzz conformance packages test-packages
+.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
 quickstart: packages toolchain build
@@ -108,6 +112,18 @@ test-kubernetes: test-packages bin/daytona bin/registry
 test-runtimes: test-packages $(AGENT)
 	$(call install,$(RUNTIME_PACKAGES))
 	scripts/test-runtimes
+
+## test-vm: the product on Debian 13 and 12 as users have them, in virtual machines; SUITE=e2e runs the Go tests of real servers there,
+## SUITE=toolchain a build from the source tree, IMAGE=disk.qcow2 takes another distribution
+test-vm: vm-packages bin/daytona bin/registry
+	@VM_PACKAGES="$(VM_GUEST_PACKAGES)" GO="$(GO)" scripts/test-vm $(or $(SUITE),smoke) $(RELEASES)
+
+## test-vm-short: the same on Debian 13, the most important part of it
+test-vm-short: vm-packages bin/daytona
+	@VM_PACKAGES="$(VM_GUEST_PACKAGES)" scripts/test-vm short $(or $(RELEASES),trixie)
+
+vm-packages:
+	$(call install,$(VM_HOST_PACKAGES))
 
 ## race: the tests with the race detector
 race: $(AGENT)

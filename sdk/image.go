@@ -328,7 +328,7 @@ func (c *Client) build(ctx context.Context, i *Image, entrypoint []string, told 
 		return nil, i.err
 	}
 	text := i.Dockerfile()
-	if entrypoint != nil {
+	if len(entrypoint) > 0 {
 		if !strings.HasSuffix(text, "\n") {
 			text += "\n"
 		}

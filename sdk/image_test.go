@@ -142,6 +142,15 @@ func TestAnImageIsBuiltForASnapshotOrASandbox(t *testing.T) {
 	if snapshot.State != api.SnapshotActive || snapshot.BuildInfo == nil || snapshot.BuildInfo.DockerfileContent != text || !slices.Contains(lines, "step RUN echo made >/made") {
 		t.Errorf("made %+v, told %q", snapshot, lines)
 	}
+	// No entrypoint, however it is said, leaves the image's own.
+	for name, none := range map[string][]string{"unset": nil, "empty": {}} {
+		plain := daytona.Base("debian:12.9").RunCommands("echo " + name)
+		snapshot, err := c.Snapshot.Create(ctx, daytona.CreateSnapshotParams{Name: "built-" + name, Build: plain, Entrypoint: none}, nil)
+		ok(t, err)
+		if snapshot.BuildInfo == nil || snapshot.BuildInfo.DockerfileContent != plain.Dockerfile() {
+			t.Errorf("%s: made %+v", name, snapshot.BuildInfo)
+		}
+	}
 	lines = nil
 	sb, err := c.Create(ctx, daytona.CreateParams{Name: "own", Build: image, Resources: &daytona.Resources{CPU: 2, Memory: 3}, OnBuildLogs: tell})
 	ok(t, err)

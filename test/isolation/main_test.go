@@ -32,11 +32,8 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		hostile = filepath.Join(dir, "hostile")
-		build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", hostile, "./hostile")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "isolation: build the attempts: %v: %s\n", err, out)
+		if hostile, err = serve.Program(dir, "hostile", "./hostile"); err != nil {
+			fmt.Fprintln(os.Stderr, "isolation:", err)
 			return 1
 		}
 		return serve.Main(m)

@@ -42,12 +42,27 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "daytona")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/daytona").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "serve: build the server: %v: %s\n", err, out)
+	if program, err = Program(dir, "daytona", "../../cmd/daytona"); err != nil {
+		fmt.Fprintln(os.Stderr, "serve:", err)
 		return 1
 	}
 	return m.Run()
+}
+
+// Program is the path of a static program: built from the package into dir, or,
+// for machines without Go, the one in the directory DAYTONA_TEST_PROGRAMS, which
+// make test-vm fills.
+func Program(dir, name, pkg string) (string, error) {
+	if built := os.Getenv("DAYTONA_TEST_PROGRAMS"); built != "" {
+		return filepath.Join(built, name), nil
+	}
+	path := filepath.Join(dir, name)
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w: %s", name, err, out)
+	}
+	return path, nil
 }
 
 // Server is one data directory and the process that serves it, now or again.
