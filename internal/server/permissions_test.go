@@ -50,7 +50,7 @@ func TestEveryRouteNeedsWhatItStates(t *testing.T) {
 		needs, private := r.needs(t)
 		path := r.path(t, func(string) (string, bool) { return "1", true })
 		// Nothing that it names is there: it fails after the permission.
-		ask := func(key string) answer {
+		ask := func(key string) walked {
 			return ts.walk(r, key, path, r.sample(t, map[string]any{"url": "127.0.0.1:1", "imageName": "127.0.0.1:1/none:1"}), "")
 		}
 		if !private {

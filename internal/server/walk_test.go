@@ -130,15 +130,15 @@ func (r route) value(t *testing.T, s *huma.Schema, fields map[string]any) any {
 	return nil
 }
 
-// answer is what a walk sees of one request.
-type answer struct {
+// walked is what a walk sees of one request.
+type walked struct {
 	status int
 	code   string // of the error envelope
 	text   string
 }
 
 // walk makes a request of a route. organization is the header, "" for none.
-func (ts *testServer) walk(r route, key, path string, body any, organization string) answer {
+func (ts *testServer) walk(r route, key, path string, body any, organization string) walked {
 	ts.Helper()
 	text := ""
 	if body != nil {
@@ -155,7 +155,7 @@ func (ts *testServer) walk(r route, key, path string, body any, organization str
 	status, got := ts.rawWith(r.Method, ts.creds.APIURL+path, key, text, header...)
 	var e api.Error
 	_ = json.Unmarshal([]byte(got), &e) // an answer that is no error has no code
-	return answer{status, e.Code, got}
+	return walked{status, e.Code, got}
 }
 
 // same makes what two tenants see comparable: without the times that move.

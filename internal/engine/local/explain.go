@@ -63,6 +63,9 @@ const lastResort = "dmesg may say more"
 // mends it.
 func (p *probe) explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if errors.Is(err, errRuntime) {
+		return text
+	}
 	do := lastResort
 	for _, r := range remedies {
 		if r.fits(err, text) {

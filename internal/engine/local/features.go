@@ -23,6 +23,9 @@ type runtimeFacts struct {
 	features *features.Features // nil where it has no such command
 }
 
+// errRuntime says that the OCI runtime is of no use here, and what to do.
+var errRuntime = errors.New("the OCI runtime")
+
 // probeRuntime asks the OCI runtime at path what it is and fails when it cannot
 // run sandboxes on this machine.
 func probeRuntime(ctx context.Context, path string) (runtimeFacts, error) {
@@ -31,7 +34,7 @@ func probeRuntime(ctx context.Context, path string) (runtimeFacts, error) {
 		err = f.suits(cgroup.Unified(), cgroup.HybridControllers())
 	}
 	if err != nil {
-		return f, fmt.Errorf("the OCI runtime %s: %w", path, err)
+		return f, fmt.Errorf("%w %s: %w", errRuntime, path, err)
 	}
 	return f, nil
 }

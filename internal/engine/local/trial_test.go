@@ -176,7 +176,8 @@ func runtimeThat(t *testing.T, does string) string {
 	path := filepath.Join(t.TempDir(), "runtime")
 	script := `#!/bin/sh
 case "$*" in
-*--help*) echo "  --preserve-fds value" ;;
+*--help*) echo "  --preserve-fds value --keep" ;;
+features) exit 1 ;;
 *--version*) echo "runc version 1.1.5" ;;
 *" run "*) ` + does + ` ;;
 esac
@@ -228,7 +229,7 @@ func TestAnEngineThatDoesNotOpenLeavesNothing(t *testing.T) {
 	o := trialAt(t.TempDir())
 	o.Runtime = "/bin/true"
 	all := Try(t.Context(), o)
-	if len(all) != 1 || all[0].Name != "engine" || all[0].OK || !strings.Contains(all[0].Detail, "use runc or crun") {
+	if len(all) != 1 || all[0].Name != "engine" || all[0].OK || !strings.HasSuffix(all[0].Detail, "use runc 1.1 or newer, or crun 1.15 or newer") {
 		t.Errorf("%+v", all)
 	}
 	sameTraces(t, before)
