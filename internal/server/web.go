@@ -63,6 +63,7 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews preview
 // redirect what it finds untidy, and names in paths may be.
 func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	at, path := w.home, r.URL.Path
+	whole := false // the body is, within a time
 	toolbox := strings.HasPrefix(path, httpapi.ToolboxPath+"/")
 	switch {
 	case w.toolboxDomain != "" && w.toolboxDomain.IsToolbox(r.Host): // and nothing else is there
@@ -79,7 +80,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case path == httpapi.Prefix || path == httpapi.Prefix+"/":
 		at = http.RedirectHandler(docsPath, http.StatusFound)
 	case strings.HasPrefix(path, httpapi.Prefix+"/"):
-		at = w.api
+		at, whole = w.api, true
 	case toolbox:
 		setOperation(r.Context(), "toolbox")
 		at = w.toolbox
@@ -93,7 +94,7 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		setOperation(r.Context(), "metrics")
 		at = w.metrics
 	}
-	defer timeBody(rw, r, at == w.api)()
+	defer timeBody(rw, r, whole)()
 	at.ServeHTTP(rw, r)
 }
 
