@@ -29,7 +29,7 @@ quickstart: packages toolchain build
 	@scripts/quickstart
 
 ## test: everything that CI runs
-test: test-packages test-toolchain build lint race fuzz conformance
+test: test-packages test-toolchain build lint race fuzz conformance test-vm-short
 
 ## up: start a server in the background for tests; prints its variables
 up: bin/daytona bin/registry
