@@ -2,7 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"path"
 	"strings"
@@ -58,31 +58,39 @@ var cleanJSON = huma.Format{
 		if err := json.Unmarshal(data, v); err != nil {
 			return err
 		}
-		if loose, ok := v.(*any); ok && hasNUL(*loose) { // huma reads into one first
-			return errors.New("has the character NUL (\\u0000) in a string: leave it out")
+		loose, ok := v.(*any) // huma reads into one first
+		if !ok {
+			return nil
+		}
+		if where, found := findNUL(*loose); found {
+			return fmt.Errorf("has the character NUL (\\u0000) in %s: leave it out", where)
 		}
 		return nil
 	},
 }
 
-func hasNUL(v any) bool {
+// findNUL names the field with it.
+func findNUL(v any) (where string, found bool) {
 	switch v := v.(type) {
 	case string:
-		return strings.ContainsRune(v, 0)
+		return "a string", strings.ContainsRune(v, 0)
 	case []any:
 		for _, item := range v {
-			if hasNUL(item) {
-				return true
+			if where, found := findNUL(item); found {
+				return where, true
 			}
 		}
 	case map[string]any:
 		for key, item := range v {
-			if strings.ContainsRune(key, 0) || hasNUL(item) {
-				return true
+			if strings.ContainsRune(key, 0) {
+				return "the name of a field", true
+			}
+			if _, found := findNUL(item); found {
+				return "the field " + key, true
 			}
 		}
 	}
-	return false
+	return "", false
 }
 
 // methods are those that routes have.

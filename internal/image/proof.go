@@ -75,7 +75,8 @@ func (s *Store) Prove(ctx context.Context, ref string, c Credentials) error {
 		})
 		platform := platforms.Only(platforms.DefaultSpec())
 		children := images.LimitManifests(images.FilterPlatforms(images.ChildrenHandler(s.content()), platform), platform, 1)
-		return images.Dispatch(ctx, images.Handlers(here, s.layersProven(fetch), children), semaphore.NewWeighted(int64(s.Parallel)), desc)
+		err = images.Dispatch(ctx, images.Handlers(here, s.layersProven(fetch), children), semaphore.NewWeighted(int64(s.Parallel)), desc)
+		return s.orPlatform(ctx, desc, platform, err)
 	})
 }
 
@@ -103,14 +104,23 @@ func (s *Store) proven(fetch images.HandlerFunc, fetcher remotes.Fetcher, host s
 		case err != nil:
 			return nil, err
 		}
-		d.Size = info.Size // the descriptor may be by another than who wrote the blob
+		here := d
+		here.Size = info.Size // the descriptor may be by another than who wrote the blob
 		if info.Labels[sourceLabel(host)] != "" {
-			return nil, served(ctx, fetcher, d)
+			err = served(ctx, fetcher, here)
+		} else {
+			err = same(ctx, fetcher, here)
 		}
-		if err := same(ctx, fetcher, d); err != nil {
+		if err != nil {
 			return nil, err
 		}
-		return nil, s.markSource(ctx, d.Digest, host)
+		// To fetch what is here is to have it held by the lease, or to have it again
+		// where it was collected meanwhile.
+		children, err := fetch(ctx, d)
+		if err == nil {
+			err = s.markSource(ctx, d.Digest, host)
+		}
+		return children, err
 	}
 }
 

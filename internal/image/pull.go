@@ -218,14 +218,20 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, host string,
 	}
 	fetches.end()
 	if err != nil {
-		if errors.Is(err, errdefs.ErrNotFound) && images.IsIndexType(desc.MediaType) {
-			if _, platformErr := s.manifest(ctx, desc, platform); errors.Is(platformErr, ErrPlatform) {
-				return "", platformErr
-			}
-		}
-		return "", err
+		return "", s.orPlatform(ctx, desc, platform, err)
 	}
 	return s.manifest(ctx, desc, platform)
+}
+
+// orPlatform is ErrPlatform in place of an error that is because of it: of an
+// index without a manifest for the platform, none is found.
+func (s *Store) orPlatform(ctx context.Context, desc ocispec.Descriptor, platform platforms.MatchComparer, err error) error {
+	if errors.Is(err, errdefs.ErrNotFound) && images.IsIndexType(desc.MediaType) {
+		if _, platformErr := s.manifest(ctx, desc, platform); errors.Is(platformErr, ErrPlatform) {
+			return platformErr
+		}
+	}
+	return err
 }
 
 // awaited is a handler whose end can be waited for: an unpacker that fails leaves

@@ -213,7 +213,7 @@ func free(t *testing.T, dir string) int64 {
 
 func TestAFullDiskFailsTheBuildAndComesBack(t *testing.T) {
 	serve.LeavesNothing(t)
-	s := serve.NewAt(t, filesystem(t, 8<<30))
+	s := serve.NewAt(t, filesystem(t, 16<<30)) // the pool has 8 GiB of it
 	s.Snapshot("box", box)
 	check := counting(s, s.Sandbox("box").ID)
 	check()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,6 +180,12 @@ func TestAnOlderDatabaseCostsNoDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		s.Eventually("it runs", func() error { // the row may say that it did
+			if b, err = s.Client.Get(t.Context(), id); err == nil && b.State != api.SandboxStarted {
+				err = fmt.Errorf("it is %s", b.State)
+			}
+			return err
+		})
 		if got := strings.TrimSpace(s.Output(id, "cat /root/mark")); got != mark {
 			t.Errorf("sandbox %s has %q, want %q", id, got, mark)
 		}

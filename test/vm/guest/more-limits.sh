@@ -8,7 +8,7 @@ check "a file below it" inside small 'dd if=/dev/zero of=/f bs=1M count=800'
 check "one beyond it" fails "" inside small 'dd if=/dev/zero of=/g bs=1M count=800'
 check "another sandbox has room" inside a 'dd if=/dev/zero of=/g bs=1M count=800 && rm /g'
 check "after a resize it fits" sh -c 'daytona resize small --disk 2 && daytona exec small -- dd if=/dev/zero of=/g bs=1M count=800'
-check "4000 processes may be" says "400" inside small 'i=0; while [ $i -lt 4000 ]; do sleep 600 & i=$((i + 1)); done; cat /sys/fs/cgroup/pids.current; kill $(jobs -p)'
+check "4000 processes may be" says "enough" inside small 'i=0; while [ $i -lt 4000 ]; do sleep 600 & i=$((i + 1)); done; [ "$(cat /sys/fs/cgroup/pids.current)" -ge 4000 ] && echo enough; kill $(jobs -p)'
 check "5000 may not" fails "fork" inside small 'i=0; while [ $i -lt 5000 ]; do sleep 600 & i=$((i + 1)); done'
 check "the machine forks on" true
 check "the other sandbox forks on" inside a 'for i in 1 2 3 4 5 6; do sleep 1 & done; wait'
