@@ -127,7 +127,7 @@ vm-packages:
 
 ## race: the tests with the race detector
 race: $(AGENT)
-	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v -e /test/e2e -e /test/isolation -e /internal/build$$)
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /test/e2e -e /test/isolation -e /internal/build$$)
 	$(GO) test -timeout 10m ./internal/build # BuildKit 0.34 sets a field twice at once, to the same value (frontend/dockerfile/builder/resolvecache.go)
-	$(GO) test -race -timeout 10m ./test/e2e # alone, as the next: they look for what is left on the machine
-	$(GO) test -race -timeout 10m ./test/isolation
+	$(GO) test -race -timeout 20m ./test/e2e # alone, as the next: they look for what is left on the machine
+	$(GO) test -race -timeout 20m ./test/isolation
