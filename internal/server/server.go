@@ -226,7 +226,7 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 		mirrors[host] = append(mirrors[host], m...)
 	}
 	s.images, err = image.Open(ctx, image.Options{
-		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log,
+		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log, CheckReach: s.checkReach,
 	})
 	if err != nil {
 		return err
