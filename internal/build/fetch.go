@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"syscall"
 	"time"
 
 	"github.com/moby/buildkit/session"
@@ -17,6 +15,8 @@ import (
 	"github.com/moby/buildkit/source"
 	srctypes "github.com/moby/buildkit/source/types"
 	"github.com/moby/buildkit/util/tracing"
+
+	"github.com/opendaytona/daytona/internal/outbound"
 )
 
 // What ADD fetches from a URL is fetched by this process, which reaches more
@@ -29,45 +29,11 @@ import (
 var ErrForbiddenAddress = errors.New("a build may not fetch from this machine, its sandboxes, or a link-local, loopback or reserved address")
 
 func fetchTransport(check func(netip.Addr) error) http.RoundTripper {
-	return tracing.NewTransport(guardedTransport(check, http.ProxyFromEnvironment))
-}
-
-func guardedTransport(check func(netip.Addr) error, proxy func(*http.Request) (*url.URL, error)) http.RoundTripper {
-	guarded := &net.Dialer{Timeout: 15 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrForbiddenAddress, err)
-		}
-		return forbid(check, to.Addr())
-	}}
-	base := &http.Transport{TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: time.Minute, IdleConnTimeout: 30 * time.Second, MaxIdleConns: 16, ForceAttemptHTTP2: true}
-	direct := base.Clone()
-	direct.DialContext = guarded.DialContext
-	// The operator's proxy may be anywhere, and what it reaches is the
-	// operator's decision, but for addresses that tell at once.
-	through := base.Clone()
-	through.Proxy = proxy
-	through.DialContext = (&net.Dialer{Timeout: 15 * time.Second}).DialContext
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		via, err := proxy(r)
-		if err != nil {
-			return nil, err
-		}
-		if via == nil {
-			return direct.RoundTrip(r)
-		}
-		found, err := net.DefaultResolver.LookupNetIP(r.Context(), "ip", r.URL.Hostname())
-		var unknown *net.DNSError // only the proxy may know the name
-		if err != nil && !errors.As(err, &unknown) {
-			return nil, err
-		}
-		for _, to := range found {
-			if err := forbid(check, to); err != nil {
-				return nil, err
-			}
-		}
-		return through.RoundTrip(r)
-	})
+	base := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: time.Minute, IdleConnTimeout: 30 * time.Second, MaxIdleConns: 16, ForceAttemptHTTP2: true,
+	}
+	return tracing.NewTransport(outbound.New(base, func(to netip.Addr) error { return forbid(check, to) }))
 }
 
 func forbid(check func(netip.Addr) error, to netip.Addr) error {
@@ -76,11 +42,6 @@ func forbid(check func(netip.Addr) error, to netip.Addr) error {
 	}
 	return nil
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // errGit answers an ADD of a repository: BuildKit would run the host's git
 // program, as root and outside of any sandbox.

@@ -509,6 +509,8 @@ func (m *memoryImages) Image(_ context.Context, digest string) (*image.Image, er
 	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
 }
 
+func (m *memoryImages) Registry(ref string) string { return image.RegistryOf(ref) }
+
 func (m *memoryImages) Pinned(ref, digest string) (string, error) { return ref + "@" + digest, nil }
 
 func (m *memoryImages) Hold(_ context.Context, owner, digest string) error {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -26,6 +27,7 @@ type authenticated struct {
 	scheme      string
 	host        string // that is asked
 	path        string // of its API
+	configured  bool   // may send anywhere (reach.go)
 	credentials Credentials
 	next        http.RoundTripper
 }
@@ -49,8 +51,13 @@ func (a *authenticated) repository(u *url.URL) (r Repository, ok bool) {
 func (a *authenticated) RoundTrip(r *http.Request) (*http.Response, error) {
 	repository, ok := a.repository(r.URL)
 	if !ok {
-		return a.next.RoundTrip(r)
+		res, err := a.follow(r, fromPrivate(origin(r)))
+		if err != nil {
+			return nil, err
+		}
+		return settled(res), nil // elsewhere nobody is to say who we are
 	}
+	r = a.store.observed(r)
 	ctx := r.Context()
 	c, err := a.credentials.find(ctx, repository)
 	if err != nil {
@@ -73,6 +80,9 @@ func (a *authenticated) RoundTrip(r *http.Request) (*http.Response, error) {
 	var anew *tokens
 	if c, err = a.credentials.find(ctx, repository); err == nil {
 		anew = a.authorizer(c, repository, known)
+	}
+	if err == nil {
+		anew.fromPrivate.Store(fromPrivate(r))
 	}
 	if err == nil && anew.AddResponses(ctx, []*http.Response{res}) != nil {
 		return settled(res), nil // it wants what we do not have
@@ -100,7 +110,7 @@ func (a *authenticated) try(t *tokens, r *http.Request) (*http.Response, error) 
 	return a.next.RoundTrip(r)
 }
 
-// settled takes the challenge off an answer: it was met, as far as it can be.
+// settled takes the challenge off an answer: it was met, as far as it is to be.
 func settled(res *http.Response) *http.Response {
 	res.Header.Del("WWW-Authenticate")
 	return res
@@ -110,7 +120,8 @@ func settled(res *http.Response) *http.Response {
 // builds with that credential, until they are refused.
 type tokens struct {
 	docker.Authorizer
-	key [sha256.Size]byte
+	key         [sha256.Size]byte
+	fromPrivate atomic.Bool // the registry that names their server is at a private address
 }
 
 // authorizer finds the tokens for a repository and its credential, other than the
@@ -126,10 +137,11 @@ func (a *authenticated) authorizer(c *Credential, r Repository, refused *tokens)
 	if known, ok := s.tokens.Get(key); ok && known != refused {
 		return known
 	}
-	client := &http.Client{Transport: guardedRealm{a.next, a.scheme == "https"}}
-	fresh := &tokens{key: key, Authorizer: docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(
+	fresh := &tokens{key: key}
+	client := &http.Client{Transport: guardedRealm{a, fresh}}
+	fresh.Authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(
 		func(string) (string, string, error) { return c.User, c.Secret, nil },
-	))}
+	))
 	s.tokens.Add(key, fresh)
 	return fresh
 }
@@ -147,16 +159,16 @@ func (s *Store) forget(t *tokens) {
 // to the registry, which nothing inside a network should (metadata services
 // speak without TLS).
 type guardedRealm struct {
-	http.RoundTripper
-	tls bool // only by it
+	registry *authenticated
+	tokens   *tokens
 }
 
 // RoundTrip implements http.RoundTripper.
 func (g guardedRealm) RoundTrip(r *http.Request) (*http.Response, error) {
-	if g.tls && r.URL.Scheme != "https" {
+	if g.registry.scheme == "https" && r.URL.Scheme != "https" {
 		return nil, realmError(r.URL.Host)
 	}
-	return g.RoundTripper.RoundTrip(r)
+	return g.registry.follow(r, g.tokens.fromPrivate.Load())
 }
 
 // realmError is the host of a token server that is not asked.
@@ -194,7 +206,9 @@ func (s *Store) Hosts(c Credentials) docker.RegistryHosts {
 	return func(name string) ([]docker.RegistryHost, error) {
 		var out []docker.RegistryHost
 		add := func(name, scheme, host, path string) {
-			client := &http.Client{Transport: &authenticated{s, name, scheme, host, path, c, next}}
+			client := &http.Client{Transport: selfContained{&authenticated{
+				store: s, name: name, scheme: scheme, host: host, path: path, configured: s.configured(scheme, host), credentials: c, next: next,
+			}}}
 			out = append(out, docker.RegistryHost{
 				Client: client, Host: host, Scheme: scheme, Path: path, Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
 			})

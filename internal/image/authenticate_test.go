@@ -269,7 +269,7 @@ func TestATokenServerWithoutTLSIsNotTold(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer registry.Close()
-	s := open(t, image.Options{Transport: registry.Client().Transport})
+	s := open(t, image.Options{Transport: registry.Client().Transport.(*http.Transport)})
 	host := strings.TrimPrefix(registry.URL, "https://")
 	var e *image.PullError
 	if err := s.Try(t.Context(), host, image.Credential{User: "a", Secret: "b"}); !errors.As(err, &e) || e.Kind != image.KindCredentials || !strings.Contains(e.Message(), strings.TrimPrefix(realm.URL, "http://")) {

@@ -30,6 +30,7 @@ const (
 	KindNoSpace      Kind = "no_space"
 	KindCanceled     Kind = "canceled"
 	KindCredentials  Kind = "credentials"
+	KindAway         Kind = "forbidden_address"
 	KindOther        Kind = "other"
 )
 
@@ -93,6 +94,8 @@ func (e *PullError) Message() string {
 		return fmt.Sprintf("Image %s cannot be unpacked: %v.", e.Reference, root(e.Err))
 	case KindNoSpace:
 		return fmt.Sprintf("The server has no disk space left for image %s: deactivate or delete snapshots.", e.Reference)
+	case KindAway:
+		return fmt.Sprintf("Image %s was not pulled: %v.", e.Reference, e.Cause())
 	case KindCredentials:
 		return fmt.Sprintf("Image %s was not pulled: %v", e.Reference, e.Cause())
 	case KindCanceled:
@@ -130,6 +133,10 @@ func classify(err error) Kind {
 	var status remoteerrors.ErrUnexpectedStatus
 	var token *tokenError
 	var credentials *credentialsError
+	var away awayError
+	if errors.As(err, &away) {
+		return KindAway
+	}
 	if errors.As(err, &token) && token.kind() != "" {
 		return token.kind()
 	}

@@ -319,7 +319,7 @@ func (s *Store) manifest(ctx context.Context, desc ocispec.Descriptor, platform 
 }
 
 // openTransport is the way to registries unless another is given.
-func (s *Store) openTransport() http.RoundTripper {
+func (s *Store) openTransport() *http.Transport {
 	if s.Transport != nil {
 		return s.Transport
 	}

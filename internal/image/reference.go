@@ -57,6 +57,15 @@ func normalized(ref string) (string, error) {
 	return reference.TagNameOnly(named).String(), nil
 }
 
+// RegistryOf is the host that a reference names, "" if it is not valid.
+func RegistryOf(ref string) string {
+	at, err := repositoryOf(ref)
+	if err != nil {
+		return ""
+	}
+	return at.Host
+}
+
 // repositoryOf is where the image of a reference is.
 func repositoryOf(ref string) (Repository, error) {
 	named, err := reference.ParseNormalizedNamed(ref)

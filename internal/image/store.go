@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -54,10 +55,14 @@ type Options struct {
 	Dir       string              // holds everything
 	Mirrors   map[string][]Mirror // by registry host ("docker.io"): tried in order, then the host itself
 	PlainHTTP []string            // hosts, with their port, that are spoken to without TLS
-	Transport http.RoundTripper   // to registries; nil is the default one
+	Transport *http.Transport     // to registries; nil is the default one
 	Parallel  int                 // layers at once; 0 is 4
 	Stall     time.Duration       // how long a registry may send nothing; 0 is a minute
 	Log       *slog.Logger
+
+	// CheckReach fails for an address to which no registry may send, such as
+	// this machine's; nil leaves it at what the address alone tells.
+	CheckReach func(to netip.Addr) error
 }
 
 // Store keeps images. Its methods may run at once.
@@ -69,7 +74,8 @@ type Store struct {
 	flight singleflight.Group
 	known  sync.Map // digest → *Image, of what is unpacked
 
-	transport http.RoundTripper // to registries
+	transport *http.Transport // to registries
+	ways      ways            // to where they send
 	tokensMu  sync.Mutex
 	tokens    *lru.Cache[[sha256.Size]byte, *tokens] // by registry, repository and credential
 
@@ -89,6 +95,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{Options: o, collect: make(chan struct{}, 1), stopped: make(chan struct{})}
 	s.transport = s.openTransport()
+	s.ways = s.openWays()
 	s.tokens, _ = lru.New[[sha256.Size]byte, *tokens](repositoriesKnown) // fails for no size only
 	if err := s.open(ctx); err != nil {
 		if s.bolt != nil {
@@ -159,6 +166,7 @@ func (s *Store) refuseLoss() error {
 func (s *Store) Close() error {
 	s.stop()
 	<-s.stopped
+	s.ways.close()
 	return errors.Join(s.meta.Snapshotter(snapshotter).Close(), s.bolt.Close())
 }
 

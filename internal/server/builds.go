@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
@@ -48,6 +49,17 @@ func (b builds) credentials(organizationID string) image.Credentials {
 
 // maxStepPIDs is what a build step may have of processes and threads.
 const maxStepPIDs = 16384
+
+// checkReach fails for an address to which no registry may send this server. The
+// engine that knows them is opened after the image store, which fetches nothing
+// before.
+func (s *server) checkReach(to netip.Addr) error {
+	steps, ok := s.engine.(build.Steps)
+	if !ok {
+		return errors.New("this engine does not tell which addresses may be reached")
+	}
+	return steps.CheckReach(to)
+}
 
 func (s *server) openBuilder(ctx context.Context) error {
 	steps, ok := s.engine.(build.Steps)

@@ -61,5 +61,8 @@ func (i images) Pull(ctx context.Context, organizationID, ref, owner string, pro
 // ValidateReference is snapshot.Images.
 func (images) ValidateReference(ref string) error { return image.ValidateReference(ref) }
 
+// Registry is snapshot.Images.
+func (images) Registry(ref string) string { return image.RegistryOf(ref) }
+
 // Pinned is snapshot.Images.
 func (images) Pinned(ref, digest string) (string, error) { return image.Pinned(ref, digest) }

@@ -90,7 +90,7 @@ func (s *server) opened(name string, closer func() error) {
 
 // How much is done at once, and how long things may take.
 const (
-	pullsAtOnce     = 8
+	snapshotsAtOnce = 8
 	sandboxesAtOnce = 64
 	stopGrace       = 10 * time.Second
 	flushPeriod     = 10 * time.Second
@@ -226,7 +226,7 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 		mirrors[host] = append(mirrors[host], m...)
 	}
 	s.images, err = image.Open(ctx, image.Options{
-		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log,
+		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log, CheckReach: s.checkReach,
 	})
 	if err != nil {
 		return err
@@ -262,7 +262,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	regions := &region.Service{OrganizationDefault: s.accounts.OrganizationRegion, Regions: []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.since(ctx)}}}
 	s.snapshots = snapshot.NewService(snapshot.Config{
 		Store: s.db, Images: images{s.images, s.base, s.made, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
-		Clock: s.clock, Log: s.log, Workers: pullsAtOnce,
+		Clock: s.clock, Log: s.log, Workers: snapshotsAtOnce,
 		Captures: captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
 	})
 	limited, err := sandbox.ParseEgress(s.LimitedEgress)

@@ -72,11 +72,13 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 		return err
 	}
 	defer log.Close()
-	err = s.line.enter(ctx, func(place int) { log.Line(fmt.Sprintf("Waiting for a free builder: place %d in the queue", place)) })
+	leave, err := s.line.enter(ctx, func(place int) {
+		log.Line(fmt.Sprintf("Waiting for a free builder: place %d in the queue", place))
+	}, bound{most: max(s.Builds, 1)})
 	if err != nil {
 		return nil // removed, or the server ends
 	}
-	defer s.line.leave()
+	defer leave()
 	if snap.State == StatePending {
 		if _, err := s.move(ctx, snap.ID, StateBuilding, "", func(now *Snapshot) error { return now.still(snap) }); err != nil {
 			return ignoreOvertaken(err)

@@ -26,6 +26,8 @@ type images struct {
 
 func (i *images) ValidateReference(string) error { return nil }
 
+func (i *images) Registry(ref string) string { return image.RegistryOf(ref) }
+
 func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (*image.Image, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -85,6 +87,14 @@ const fortnight = 14 * 24 * time.Hour
 // service runs the service on the real store, with a clock that stands still.
 func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images, string) {
 	t.Helper()
+	store := &images{held: map[string]string{}}
+	s, clock, organization := serviceWith(t, store, store, 5)
+	return s, clock, store, organization
+}
+
+// serviceWith pulls to one place, and makes images in another.
+func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota int) (*snapshot.Service, *clocktesting.FakeClock, string) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), log)
 	if err != nil {
@@ -93,7 +103,7 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 	clock := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock, DefaultRegion: "us", DeactivateAfter: fortnight,
-		Quota: account.Quota{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 6, TotalMemory: 20, TotalDisk: 40, Snapshots: 5},
+		Quota: account.Quota{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 6, TotalMemory: 20, TotalDisk: 40, Snapshots: quota},
 	})
 	key, err := accounts.Bootstrap(t.Context(), "")
 	if err != nil {
@@ -107,10 +117,9 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := &images{held: map[string]string{}}
 	s := snapshot.NewService(snapshot.Config{
-		Builder: &builder{images: store}, Builds: 1, Captures: &disks{images: store, kept: map[string]bool{}, gone: map[string]bool{}},
-		Store: db, Images: store, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock, Log: log, Workers: 1,
+		Builder: &builder{images: made}, Builds: 1, Captures: &disks{images: made, kept: map[string]bool{}, gone: map[string]bool{}},
+		Store: db, Images: pulls, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock, Log: log, Workers: 1,
 		Regions: &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -127,7 +136,7 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 			t.Error(err)
 		}
 	})
-	return s, clock, store, who.OrganizationID
+	return s, clock, who.OrganizationID
 }
 
 func create(t *testing.T, s *snapshot.Service, organization, name string, general bool) *snapshot.Snapshot {

@@ -6,30 +6,36 @@ import (
 	"sync"
 )
 
-// line lets so many in at once; the others wait in the order in which they
-// came, and are told their place whenever it changes.
+// line lets in at once only so many as its bounds allow; the others wait in the
+// order in which they came, past whom come those whose own bounds have room, and
+// are told their place whenever it changes. The zero value is ready for use.
 type line struct {
 	mu      sync.Mutex
-	free    int
+	inside  map[string]int // by the key of a bound
 	waiting []*ticket
 }
 
-type ticket struct {
-	place chan int // its latest place from 1; closed when it is its turn
+// bound is how many of a kind may be inside.
+type bound struct {
+	key  string
+	most int
 }
 
-func newLine(n int) *line { return &line{free: n} }
+type ticket struct {
+	bounds []bound
+	place  chan int // its latest place from 1; closed when it is its turn
+}
 
-// enter returns nil when it is the caller's turn, who must leave then. Errors:
+// enter returns when it is the caller's turn, who must call leave then. Errors:
 // ctx's.
-func (l *line) enter(ctx context.Context, moved func(place int)) error {
+func (l *line) enter(ctx context.Context, moved func(place int), bounds ...bound) (leave func(), err error) {
+	t := &ticket{bounds: bounds, place: make(chan int, 1)}
+	leave = func() { l.leave(t) }
 	l.mu.Lock()
-	if l.free > 0 {
-		l.free--
+	if l.admit(t) {
 		l.mu.Unlock()
-		return nil
+		return leave, nil
 	}
-	t := &ticket{place: make(chan int, 1)}
 	l.waiting = append(l.waiting, t)
 	t.place <- len(l.waiting)
 	l.mu.Unlock()
@@ -37,7 +43,7 @@ func (l *line) enter(ctx context.Context, moved func(place int)) error {
 		select {
 		case place, waiting := <-t.place:
 			if !waiting {
-				return nil
+				return leave, nil
 			}
 			moved(place)
 		case <-ctx.Done():
@@ -49,29 +55,51 @@ func (l *line) enter(ctx context.Context, moved func(place int)) error {
 			}
 			l.mu.Unlock()
 			if i < 0 {
-				l.leave() // it was our turn just now
+				leave() // it was our turn just now
 			}
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// leave lets the next one in.
-func (l *line) leave() {
+// admit counts t in if its bounds have room.
+func (l *line) admit(t *ticket) bool {
+	if slices.ContainsFunc(t.bounds, func(b bound) bool { return l.inside[b.key] >= b.most }) {
+		return false
+	}
+	if l.inside == nil {
+		l.inside = make(map[string]int)
+	}
+	for _, b := range t.bounds {
+		l.inside[b.key]++
+	}
+	return true
+}
+
+// leave counts t out and lets in who has room now.
+func (l *line) leave(t *ticket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
-		l.free++
-		return
+	for _, b := range t.bounds {
+		if l.inside[b.key]--; l.inside[b.key] == 0 {
+			delete(l.inside, b.key)
+		}
 	}
-	next := l.waiting[0]
-	l.waiting = l.waiting[1:]
-	select {
-	case <-next.place: // a place it has not read yet
-	default:
+	before := len(l.waiting)
+	l.waiting = slices.DeleteFunc(l.waiting, func(next *ticket) bool {
+		if !l.admit(next) {
+			return false
+		}
+		select {
+		case <-next.place: // a place it has not read yet
+		default:
+		}
+		close(next.place)
+		return true
+	})
+	if len(l.waiting) < before {
+		l.tell()
 	}
-	close(next.place)
-	l.tell()
 }
 
 // tell gives those that wait their latest place.

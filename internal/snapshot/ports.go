@@ -62,6 +62,8 @@ type Images interface {
 	// ValidateReference tells what is wrong with a reference, in a sentence
 	// for people.
 	ValidateReference(ref string) error
+	// Registry is the host that a reference is pulled from.
+	Registry(ref string) string
 	// Pull brings an image here, as organizationID may and with its credentials,
 	// and holds it for owner. Progress gets lines for people. An error has a
 	// Message() string for people.

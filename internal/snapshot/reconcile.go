@@ -80,7 +80,7 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		if snap.SourceSandboxID != "" {
 			return s.bringBack(ctx, snap)
 		}
-		return s.pull(ctx, snap)
+		s.beside(ctx, snap, s.pull)
 	case StateSnapshotting:
 		s.beside(ctx, snap, s.take)
 	case StateActive:
@@ -98,47 +98,6 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		return s.remove(ctx, snap)
 	}
 	return nil
-}
-
-// pull brings the image and settles the snapshot. A snapshot that was here
-// before is brought back by digest, so that it is the same again.
-func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
-	ctx, end, ok := s.works.begin(ctx, snap.Revision, snap.ID)
-	if !ok {
-		return nil
-	}
-	defer end(s.queue.Add)
-	if current, err := s.current(ctx, snap); !current || err != nil {
-		return err
-	}
-	ref := snap.ImageName
-	if snap.ImageDigest != "" {
-		var err error
-		if ref, err = s.Images.Pinned(ref, snap.ImageDigest); err != nil {
-			return fmt.Errorf("pull snapshot %q: %w", snap.Name, err)
-		}
-	}
-	log, err := s.startLog(snap)
-	if err != nil {
-		return fmt.Errorf("pull snapshot %q: %w", snap.Name, err)
-	}
-	defer log.Close()
-	log.Line("Pulling image " + ref)
-	began := s.Clock.Now()
-	img, err := s.Images.Pull(ctx, snap.OrganizationID, ref, snapshotOwner(snap.Revision), log.Line)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		// The removal has queued it again; a server that stops resumes it.
-		return nil
-	case err != nil:
-		reason := reasonOf(err)
-		s.Log.Warn("pull failed", "snapshot", snap.Name, "image", ref, "err", err)
-		log.Line(reason)
-		return s.failed(ctx, snap, StateError, reason)
-	}
-	log.Line(fmt.Sprintf("Pulled image %s (%s) in %s", ref, img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
-	warn(log, img, snap)
-	return s.made(ctx, snap, img)
 }
 
 // made settles the snapshot whose content is img now. Somebody's removal or

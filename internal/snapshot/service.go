@@ -24,8 +24,9 @@ type Service struct {
 	queue   *reconcile.Queue
 	changes change.Board
 	custody custody
-	line    *line // of builds
-	takes   *line // of sandboxes' disks that become layers
+	line    line // of builds
+	takes   line // of sandboxes' disks that become layers
+	pulls   line
 	builds  sync.WaitGroup
 	works   works // how a removal ends a pull or a build
 
@@ -46,7 +47,7 @@ type Config struct {
 	Logs     *buildlog.Logs
 	Clock    clock.WithTicker
 	Log      *slog.Logger
-	Workers  int // pulls at once
+	Workers  int // short steps at once
 	Builds   int // builds at once
 }
 
@@ -55,8 +56,6 @@ func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
 		queue:  reconcile.New("snapshot", time.Second, c.Log),
-		line:   newLine(max(c.Builds, 1)),
-		takes:  newLine(max(c.Builds, 1)),
 		alike:  make(map[string]*buildLock),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}

@@ -83,13 +83,13 @@ func (s *Service) take(ctx context.Context, snap *Snapshot) error {
 	}
 	// Packing takes a processor and the disk, as builds do, but nobody who
 	// waits for a sandbox's snapshot should wait for somebody's long build.
-	err = s.takes.enter(ctx, func(place int) {
+	leave, err := s.takes.enter(ctx, func(place int) {
 		log.Line(fmt.Sprintf("Waiting for snapshots of other sandboxes: place %d in the queue", place))
-	})
+	}, bound{most: max(s.Builds, 1)})
 	if err != nil {
 		return nil // removed, or the server ends
 	}
-	defer s.takes.leave()
+	defer leave()
 	log.Line("Making a layer of what the sandbox changed")
 	img, err := s.Captures.Commit(ctx, snap.Revision, snap.ImageDigest, snapshotOwner(snap.Revision))
 	if err != nil {
