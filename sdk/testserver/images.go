@@ -80,6 +80,9 @@ func (i *Images) Image(_ context.Context, digest string) (*image.Image, error) {
 	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
 }
 
+// Registry is snapshot.Images.
+func (i *Images) Registry(string) string { return "docker.io" }
+
 // Pinned is snapshot.Images.
 func (i *Images) Pinned(ref, digest string) (string, error) { return ref + "@" + digest, nil }
 

@@ -32,3 +32,6 @@ check "and the limits" says 1073741824 file a memory.max
 on daemon-reload
 check "a sandbox can be made then" sh -c 'daytona create --snapshot bb --name later && daytona exec later -- true && daytona delete later'
 check "metrics" says daytona_sandbox_oom_kills_total curl -fsS http://127.0.0.1:3986/metrics
+
+# It stays stopped over a boot, beside one that runs.
+check "one sandbox is stopped" daytona stop b
