@@ -12,7 +12,7 @@ import (
 func TestADockerfileBecomesASnapshotOrASandbox(t *testing.T) {
 	serve(t)
 	dir := t.TempDir()
-	for name, text := range map[string]string{"Dockerfile": "FROM debian:12.9\nRUN echo made", "Bad": "FROM debian:12.9\nCOPPY a b\n", "Fails": "FROM debian:12.9\nRUN FAIL\n"} {
+	for name, text := range map[string]string{"Dockerfile": "FROM debian:12.9\nRUN echo made", "Other": "FROM debian:12.9\nRUN echo other", "Bad": "FROM debian:12.9\nCOPPY a b\n", "Fails": "FROM debian:12.9\nRUN FAIL\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -22,8 +22,13 @@ func TestADockerfileBecomesASnapshotOrASandbox(t *testing.T) {
 	if r.code != 0 || r.out != "Snapshot built is active.\n" || !strings.Contains(r.err, "step RUN echo made\n") {
 		t.Errorf("snapshot: %+v", r)
 	}
-	r = run(t, "create", "--dockerfile", "Dockerfile", "--context", ".", "--memory", "2", "--name", "box")
-	if r.code != 0 || !strings.Contains(r.err, "step RUN echo made\n") {
+	r = run(t, "create", "--dockerfile", "Dockerfile", "--context", ".", "--name", "again")
+	if r.code != 0 || !strings.Contains(r.err, "The same build was made before") {
+		t.Errorf("sandbox of the same build: %+v", r)
+	}
+	must(t, "delete", "again")
+	r = run(t, "create", "--dockerfile", "Other", "--context", ".", "--memory", "2", "--name", "box")
+	if r.code != 0 || !strings.Contains(r.err, "step RUN echo other\n") {
 		t.Errorf("sandbox: %+v", r)
 	}
 	if info := must(t, "info", "box"); !strings.Contains(info, "2 GiB") {
