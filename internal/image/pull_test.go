@@ -337,3 +337,31 @@ func TestALayerThatBreaksOffIsResumed(t *testing.T) {
 		t.Errorf("broke off %d times, resumed %d", cut.Load(), resumed.Load())
 	}
 }
+
+func TestWhatAKilledServerLeftOfALayerIsInNobodysWay(t *testing.T) {
+	h, dir := newHub(t), t.TempDir()
+	h.push(t, "library/app:1", imageOf(t, v1.Config{}, layerOf(t, file("a", "x"))))
+	h.push(t, "library/app:2", imageOf(t, v1.Config{}, layerOf(t, file("b", "y"))))
+	s := openStore(t, dir, h)
+	if _, err := s.Pull(t.Context(), "app:1", PullOptions{Owner: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	// Its directory was renamed, and what it is for was not written down.
+	for n := range 20 {
+		left := filepath.Join(dir, "layers", "snapshots", strconv.Itoa(n+1))
+		if _, err := os.Stat(left); err == nil {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Join(left, "fs"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openStore(t, dir, h)
+	defer closeStore(t, s)
+	for _, ref := range []string{"app:1", "app:2"} {
+		if _, err := s.Pull(t.Context(), ref, PullOptions{Owner: "b"}); err != nil {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+}

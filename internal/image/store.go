@@ -129,6 +129,11 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What a killed server left half made has a number that the next snapshot
+	// gets, and would keep it from being made.
+	if err := layers.(snapshots.Cleaner).Cleanup(ctx); err != nil && !errdefs.IsNotFound(err) { // as in a new store
+		return fmt.Errorf("remove what is left of layers: %w", err)
+	}
 	if err := s.refuseLoss(); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ control() { unshare --mount sh -c "mount --bind /tmp/control /tmp/control && cd 
 check "control: beside sandboxes the profile catches the program" fails "ermission denied" control
 image caught <<END
 RUN ["/bin/busybox", "--install", "-s", "/bin"]
-RUN mkdir -p /tmp /root /etc /usr/local/bin && echo root:x:0:0::/root:/bin/sh >/etc/passwd && cp /bin/busybox /usr/local/bin/ && echo read >/secret
+RUN mkdir -p /tmp /root /etc /usr/local/bin && printf "root:x:0:0::/root:/bin/sh\\nplain:x:1000:1000::/tmp:/bin/sh\\n" >/etc/passwd && cp /bin/busybox /usr/local/bin/ && echo read >/secret
 RUN $caught && cat /proc/self/attr/current >/label
 END
 check "in a build step it does not" build caught || give_up
@@ -31,11 +31,11 @@ check "in a sandbox it does not" says read inside caught "$caught"
 label() { cat "/proc/$(processes caught | head -n 1)/attr/apparmor/current"; }
 check "the sandbox is in a policy namespace of the server's" says :daytona0: label
 check "the build step was in one, too" says unconfined inside caught 'cat /label'
-check "a user who is not root makes a user namespace and is root in it" says "0" inside caught 'setuidgid 1000 unshare -U -r id -u'
-check "and mounts in it" inside caught 'setuidgid 1000 unshare -U -r -m mount -t tmpfs none /tmp'
+check "a user who is not root makes a user namespace and is root in it" says "0" inside caught 'su plain -c "unshare -U -r id -u"'
+check "and mounts in it" inside caught 'su plain -c "unshare -U -r -m mount -t tmpfs none /tmp"'
 check "control: outside, a program can choose the profile" sh -c 'echo exec caught >/proc/self/attr/apparmor/exec'
 check "inside it cannot" fails "No such file" inside caught 'echo exec caught >/proc/self/attr/apparmor/exec'
-check "nor mount AppArmor's files" fails "not permitted" inside caught 'mount -t securityfs none /tmp'
+check "nor mount AppArmor's files" fails "denied" inside caught 'mount -t securityfs none /tmp'
 check "nor change its settings" fails "denied" inside caught 'echo 0 >/proc/sys/kernel/unprivileged_userns_apparmor_policy'
 check "nor its parameters" fails "denied" inside caught 'echo complain >/sys/module/apparmor/parameters/mode'
 
@@ -74,7 +74,8 @@ check "daytona server check says that this is well" says "ok        AppArmor" da
 mv "$where.away" "$where"
 systemctl restart daytona
 check "the server answers" soon ready
-check "nothing of it was denied" none sh -c "journalctl -k --no-pager | grep 'apparmor=\"DENIED\"' | grep -v '\"caught\"'"
+# Once, after all profiles were removed, the server found its own missing and loaded it.
+check "nothing of it was denied" none sh -c "journalctl -k --no-pager | grep 'apparmor=\"DENIED\"' | grep -v -e '\"caught\"' -e 'label not found'"
 check "delete" sh -c 'daytona delete caught && daytona snapshot delete caught'
 apparmor_parser --remove /tmp/caught
 check "the policy namespace is there while the server runs" [ -d $policies/daytona0 ]
