@@ -110,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) error {
+func (s *Store) open(ctx context.Context) (err error) {
 	// Sandboxes reach the layers through an idmapped mount of this directory,
 	// as other users than root.
 	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
@@ -129,13 +129,18 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, layers.Close())
+		}
+	}()
+	if err := s.refuseLoss(); err != nil {
+		return err
+	}
 	// What a killed server left half made has a number that the next snapshot
 	// gets, and would keep it from being made.
 	if err := layers.(snapshots.Cleaner).Cleanup(ctx); err != nil && !errdefs.IsNotFound(err) { // as in a new store
 		return fmt.Errorf("remove what is left of layers: %w", err)
-	}
-	if err := s.refuseLoss(); err != nil {
-		return err
 	}
 	if s.bolt, err = bolt.Open(filepath.Join(s.Dir, metadataName), 0o600, &bolt.Options{Timeout: 10 * time.Second}); err != nil {
 		return fmt.Errorf("open metadata (is another server using it?): %w", err)
