@@ -124,18 +124,30 @@ func (s *Store) Close() error {
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
 
-// inTx runs f in a write transaction.
+// inTx runs f in a write transaction. Errors: f's, the database's, and ctx's
+// once it has ended.
 func (s *Store) inTx(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
 	err := s.write.RunInTx(ctx, nil, f)
 	if err != nil && space.IsFull(err) && s.onFull != nil && s.onFull() {
 		err = s.write.RunInTx(ctx, nil, f)
 	}
-	return err
+	return ended(ctx, err)
 }
 
-// inRead runs f in a transaction that sees the database at one moment.
+// inRead runs f in a transaction that sees the database at one moment. Errors:
+// f's, the database's, and ctx's once it has ended.
 func (s *Store) inRead(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
-	return s.read.RunInTx(ctx, &sql.TxOptions{ReadOnly: true}, f)
+	return ended(ctx, s.read.RunInTx(ctx, &sql.TxOptions{ReadOnly: true}, f))
+}
+
+// ended adds ctx's error to that of a transaction which ctx has rolled back:
+// package sql says only that it is over, and who waits with a limit must be able
+// to tell that from a fault of the database.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
 }
 
 // isDuplicate reports whether a unique index refused the row.
