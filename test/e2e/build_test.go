@@ -83,7 +83,7 @@ func TestKillsDuringBuildsLeaveNoSnapshotBehind(t *testing.T) {
 		ctx := serve.Within(t, 20*time.Second)
 		var asked sync.WaitGroup
 		asked.Go(func() { _, _ = build(ctx, s, name, layered(name)) }) // the answer is lost with the server
-		time.Sleep(time.Duration(100+random.IntN(2500)) * time.Millisecond)
+		time.Sleep(serve.Slow(time.Duration(100+random.IntN(2500)) * time.Millisecond))
 		s.End(unix.SIGKILL)
 		asked.Wait()
 		s.Start()

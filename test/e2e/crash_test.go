@@ -109,7 +109,7 @@ func TestKillsDuringPullsLeaveNoSnapshotBehind(t *testing.T) {
 			// The answer is lost with the server.
 			_, _ = s.Client.Snapshot.Create(serve.Within(t, 20*time.Second), daytona.CreateSnapshotParams{Name: name, Image: "fixtures/big:1"}, nil)
 		}()
-		time.Sleep(time.Duration(100+random.IntN(1200)) * time.Millisecond)
+		time.Sleep(serve.Slow(time.Duration(100+random.IntN(1200)) * time.Millisecond))
 		s.End(unix.SIGKILL)
 		s.Registry.Faults.Set(fixtures.Fault{})
 		s.Start()
@@ -171,7 +171,7 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 		if victim != "" {
 			work.Go(func() { _ = client.Delete(ctx, victim) })
 		}
-		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
+		time.Sleep(serve.Slow(time.Duration(random.IntN(400)) * time.Millisecond))
 		s.End(unix.SIGKILL)
 		work.Wait()
 		s.Start()

@@ -34,7 +34,7 @@ func TestTheServerAnswersAgainAfterItsDescriptorsRanOut(t *testing.T) {
 	}
 	var idle []net.Conn
 	for range 100 {
-		conn, err := net.DialTimeout("tcp", s.Listen, 5*time.Second)
+		conn, err := net.DialTimeout("tcp", s.Listen, serve.Slow(5*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestTheServerAnswersAgainAfterItsDescriptorsRanOut(t *testing.T) {
 		idle = append(idle, conn)
 	}
 	ask := func() error {
-		client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		client := http.Client{Timeout: serve.Slow(2 * time.Second), Transport: &http.Transport{DisableKeepAlives: true}}
 		answer, err := client.Get("http://" + s.Listen + "/api/health")
 		if err == nil {
 			answer.Body.Close()

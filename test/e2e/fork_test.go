@@ -38,7 +38,7 @@ func TestKillsDuringForksAndSnapshotsLeaveSandboxesRunningAndNothingHalf(t *test
 		} else {
 			work.Go(func() { _ = box.CreateSnapshot(ctx, fmt.Sprintf("saved-%d", round)) })
 		}
-		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
+		time.Sleep(serve.Slow(time.Duration(random.IntN(150)) * time.Millisecond))
 		s.End(unix.SIGKILL)
 		work.Wait()
 		s.Start()

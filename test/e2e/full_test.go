@@ -45,7 +45,7 @@ func smallFilesystem(t *testing.T, size int64) string {
 	}
 	t.Cleanup(func() {
 		var err error
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(serve.Slow(10 * time.Second)); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			if err = run("umount", at); err == nil {
 				return
 			}

@@ -54,7 +54,7 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 				mu.Unlock()
 			})
 		}
-		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
+		time.Sleep(serve.Slow(time.Duration(random.IntN(150)) * time.Millisecond))
 		s.End(unix.SIGKILL)
 		work.Wait()
 		s.Start()

@@ -53,13 +53,13 @@ func TestASandboxThatStopsItsAgentHarmsOnlyItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			later(t, bad, c.command)
-			time.Sleep(time.Second)
+			time.Sleep(serve.Slow(time.Second))
 			began := time.Now()
 			_, err := bad.Process.ExecuteCommand(serve.Within(t, 3*time.Second), "echo", daytona.ExecuteOptions{})
 			if c.silent && err == nil {
 				t.Error("the agent answers, so it was not stopped")
 			}
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > serve.Slow(10*time.Second) {
 				t.Errorf("a request that was given up took %v", took)
 			}
 			run(t, other, "echo unharmed")
@@ -75,7 +75,7 @@ func TestASandboxThatStopsItsAgentHarmsOnlyItself(t *testing.T) {
 			}
 			run(t, bad, "echo again")
 			later(t, bad, c.command)
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(serve.Slow(500 * time.Millisecond))
 			began = time.Now()
 			if err := bad.Delete(serve.Within(t, patience)); err != nil {
 				t.Fatalf("delete it: %v after %v", err, time.Since(began))

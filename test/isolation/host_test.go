@@ -157,12 +157,12 @@ func outside(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
 	for range 100 {
-		c, err := net.DialTimeout("tcp", beyond, time.Second)
+		c, err := net.DialTimeout("tcp", beyond, serve.Slow(time.Second))
 		if err == nil {
 			c.Close()
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(serve.Slow(20 * time.Millisecond))
 	}
 	t.Fatal("the machine outside does not answer")
 }

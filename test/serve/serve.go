@@ -6,6 +6,7 @@ package serve
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -203,12 +205,13 @@ func (s *Server) Purge() {
 func (s *Server) Eventually(what string, f func() error) {
 	s.T.Helper()
 	var err error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	patience := Slow(30 * time.Second)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if err = f(); err == nil {
 			return
 		}
 	}
-	s.T.Fatalf("%s: not within 30 s: %v", what, err)
+	s.T.Fatalf("%s: not within %s: %v", what, patience, err)
 }
 
 // Snapshot makes an active one.
@@ -319,7 +322,7 @@ func LeavesNothing(t *testing.T) {
 	t.Cleanup(func() {
 		var left []string
 		// The kernel takes a moment for a loop device whose last user is gone.
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(Slow(10 * time.Second)); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			left = nil
 			for what := range Traces(t) {
 				if !before[what] && !others(t, what) {
@@ -334,10 +337,23 @@ func LeavesNothing(t *testing.T) {
 	})
 }
 
-// Within is a context that ends after d.
+// slowness is how many times slower the machine is than one of users', as where
+// QEMU emulates its processor.
+var slowness = func() time.Duration {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("DAYTONA_TEST_SLOWNESS"), "1"))
+	if err != nil || n < 1 {
+		panic("DAYTONA_TEST_SLOWNESS is no number from 1: " + os.Getenv("DAYTONA_TEST_SLOWNESS"))
+	}
+	return time.Duration(n)
+}()
+
+// Slow is d on a machine that is as slow as this one.
+func Slow(d time.Duration) time.Duration { return d * slowness }
+
+// Within is a context that ends after d, on a slow machine later.
 func Within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
+	ctx, cancel := context.WithTimeout(t.Context(), Slow(d))
 	t.Cleanup(cancel)
 	return ctx
 }

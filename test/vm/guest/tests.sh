@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 
 export DAYTONA_TEST_PROGRAMS=/payload/tests
+export TMPDIR=/var/tmp # /tmp is in memory on some distributions
+[ "$(systemd-detect-virt)" = kvm ] || export DAYTONA_TEST_SLOWNESS=10
 for tests in $(cd /payload/tests && find . -name tests -type f | sort); do
   cd "/payload/tests/$(dirname "$tests")" || exit
   ./tests -test.v -test.timeout 3h -test.failfast=false 2>&1 | tee "/tmp/$(basename "$(dirname "$tests")").log" |
