@@ -6,6 +6,7 @@ package logfile
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,73 +33,114 @@ const header = 5
 // step is how much the beginning of a bounded log moves at least.
 const step = 1 << 20
 
+// kept is how much stays in memory of what the disk has no room for. It is the
+// size of a pipe: enough to see what a command says that makes room.
+const kept = 64 << 10
+
 // Log is one command's output.
 type Log struct {
 	mu      sync.Mutex
-	file    *os.File // nil after Remove
-	start   int64    // offset of the first record that is kept
-	size    int64    // offset behind the last record
-	max     int64    // bytes to keep, 0 for all
-	marks   []int64  // offsets of records, about one step apart
-	lost    int64    // bytes since the last record that could not be written
+	file    *os.File // nil where the disk had no room for it, and after Remove
+	removed bool
+	start   int64   // offset of the first record that is kept
+	size    int64   // offset behind the last record
+	tail    []byte  // the last records, which are not in the file
+	max     int64   // bytes to keep, 0 for all
+	marks   []int64 // offsets of records, about one step apart
+	lost    int64   // bytes since the last record that could not be kept
 	lostErr error
 	end     int64         // size when the command ended, -1 before
 	changed chan struct{} // closed at the next change; nil when nobody waits
 }
 
-// Create makes a log at path that keeps the last max bytes (0: everything).
+// Create makes a log at path that keeps the last max bytes (0: everything). On a
+// full disk it keeps little, in memory.
 func Create(path string, max int64) (*Log, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err != nil && !full(err) {
 		return nil, fmt.Errorf("create log: %w", err)
 	}
 	return &Log{file: f, max: max, end: -1}, nil
 }
 
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
 // Append adds output. It never fails: a command must not end because the disk
-// is full. What cannot be written is counted and told in the log later.
+// is full. What cannot be kept is counted and told in the log later.
 func (l *Log) Append(s Stream, p []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil || len(p) == 0 {
+	if l.removed || len(p) == 0 {
 		return
 	}
-	size, lost := l.size, l.lost
-	var err error
-	if lost > 0 {
-		note := fmt.Appendf(nil, "\n[%d bytes of output were lost: %v]\n", lost, l.lostErr)
-		err = l.write(Stderr, note)
-	}
-	if err == nil {
-		l.lost = 0
-		err = l.write(s, p)
-	}
-	if err != nil {
-		l.size = size // takes back a note that fit in alone
-		l.lost = lost + int64(len(p))
+	records := append(l.note(), head(s, p), p)
+	if err := l.write(records, kept); err != nil {
+		l.lost += int64(len(p))
 		l.lostErr = err
 		return
 	}
+	l.lost = 0
 	l.bound()
 	l.notify()
 }
 
-func (l *Log) write(s Stream, p []byte) error {
-	var head [header]byte
-	head[0] = byte(s)
-	binary.LittleEndian.PutUint32(head[1:], uint32(len(p)))
-	n, err := unix.Pwritev(int(l.file.Fd()), [][]byte{head[:], p}, l.size)
-	if err == nil && n < header+len(p) {
-		err = unix.ENOSPC
+// note is the record that tells of what was lost, if anything was.
+func (l *Log) note() [][]byte {
+	if l.lost == 0 {
+		return nil
 	}
-	if err != nil {
-		return err // the next record overwrites what was written of this one
+	text := fmt.Appendf(nil, "\n[%d bytes of output were lost: %v]\n", l.lost, l.lostErr)
+	return [][]byte{head(Stderr, text), text}
+}
+
+func head(s Stream, p []byte) []byte {
+	h := make([]byte, header)
+	h[0] = byte(s)
+	binary.LittleEndian.PutUint32(h[1:], uint32(len(p)))
+	return h
+}
+
+// write adds whole records: all of them, or none. With no room on the disk they
+// stay in memory as long as that has room, until the disk takes them.
+func (l *Log) write(records [][]byte, room int) error {
+	n := 0
+	for _, r := range records {
+		n += len(r)
 	}
-	if l.max > 0 && (len(l.marks) == 0 || l.size-l.marks[len(l.marks)-1] >= step) {
-		l.marks = append(l.marks, l.size)
+	at := l.size
+	err := l.writeFile(append([][]byte{l.tail}, records...), l.size-int64(len(l.tail)))
+	switch {
+	case err == nil:
+		l.tail = nil
+	case len(l.tail)+n > room:
+		return err
+	default:
+		for _, r := range records {
+			l.tail = append(l.tail, r...)
+		}
+	}
+	if l.max > 0 && (len(l.marks) == 0 || at-l.marks[len(l.marks)-1] >= step) {
+		l.marks = append(l.marks, at)
 	}
 	l.size += int64(n)
 	return nil
+}
+
+// writeFile writes all of the parts. What it has written of them when it fails
+// is overwritten by the next ones.
+func (l *Log) writeFile(parts [][]byte, at int64) error {
+	if l.file == nil {
+		return unix.ENOSPC
+	}
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	written, err := unix.Pwritev(int(l.file.Fd()), parts, at)
+	if err == nil && written < n {
+		err = unix.ENOSPC
+	}
+	return err
 }
 
 // bound drops the beginning of a log that became too long.
@@ -110,6 +152,9 @@ func (l *Log) bound() {
 		l.start = l.marks[0]
 		l.marks = l.marks[1:]
 	}
+	if l.file == nil {
+		return
+	}
 	// Without support for holes the space is only free once the log is removed.
 	_ = unix.Fallocate(int(l.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, l.start)
 }
@@ -119,6 +164,13 @@ func (l *Log) bound() {
 func (l *Log) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.removed {
+		return
+	}
+	// Nothing may come after it, so this is said now, in memory if need be.
+	if note := l.note(); note != nil && l.write(note, kept+step) == nil {
+		l.lost = 0
+	}
 	if l.end < 0 {
 		l.end = l.size
 	}
@@ -129,12 +181,14 @@ func (l *Log) End() {
 func (l *Log) Remove() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil {
+	if l.removed {
 		return
 	}
-	os.Remove(l.file.Name())
-	l.file.Close()
-	l.file = nil
+	if l.file != nil {
+		os.Remove(l.file.Name())
+		l.file.Close()
+	}
+	l.removed, l.file, l.tail = true, nil, nil
 	l.notify()
 }
 
@@ -176,7 +230,7 @@ func (l *Log) Follow(ctx context.Context, emit func(Stream, []byte) error) error
 func (l *Log) wait(offset int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil || (l.end >= 0 && offset >= l.end) {
+	if l.removed || (l.end >= 0 && offset >= l.end) {
 		return nil
 	}
 	if l.changed == nil {
@@ -237,11 +291,11 @@ func (c *cursor) next() (Stream, []byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.offset = max(c.offset, l.start)
-	if l.file == nil || c.offset >= l.size {
+	if l.removed || c.offset >= l.size {
 		return 0, nil, io.EOF
 	}
 	var head [header]byte
-	if _, err := l.file.ReadAt(head[:], c.offset); err != nil {
+	if err := l.readAt(head[:], c.offset); err != nil {
 		return 0, nil, fmt.Errorf("read log: %w", err)
 	}
 	n := int(binary.LittleEndian.Uint32(head[1:]))
@@ -249,9 +303,19 @@ func (c *cursor) next() (Stream, []byte, error) {
 		c.buf = make([]byte, n)
 	}
 	c.buf = c.buf[:n]
-	if _, err := l.file.ReadAt(c.buf, c.offset+header); err != nil {
+	if err := l.readAt(c.buf, c.offset+header); err != nil {
 		return 0, nil, fmt.Errorf("read log: %w", err)
 	}
 	c.offset += int64(header + n)
 	return Stream(head[0]), c.buf, nil
+}
+
+// readAt fills p from the file or from memory; no record is in both.
+func (l *Log) readAt(p []byte, at int64) error {
+	if inMemory := at - (l.size - int64(len(l.tail))); inMemory >= 0 {
+		copy(p, l.tail[inMemory:])
+		return nil
+	}
+	_, err := l.file.ReadAt(p, at)
+	return err
 }
