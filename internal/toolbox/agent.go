@@ -46,6 +46,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	spareThreads(16)
 	limitFiles(cfg.OpenFiles)
 	shown := showSize(group)
+	inMemory := mountState()
 	shareMounts() // after the last that the agent makes
 
 	removeStalePIDs("/run")
@@ -53,11 +54,15 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	procs := proc.New(true)
 	l := launch.New(cfg, group, identity.New("/etc"), procs)
 	l.After = shown
-	dir, err := stateDir()
+	dir, err := stateDir(inMemory)
 	if err != nil {
 		return err
 	}
-	sessions, err := session.New(l, dir)
+	pipes := dir
+	if inMemory != "" {
+		pipes = inMemory
+	}
+	sessions, err := session.New(l, filepath.Join(pipes, "pipes"), filepath.Join(dir, "logs"))
 	if err != nil {
 		return fmt.Errorf("prepare sessions: %w", err)
 	}

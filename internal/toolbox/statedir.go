@@ -3,15 +3,34 @@ package toolbox
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
-// stateDir makes an empty directory for pipes and logs, whose names only root
-// can list. It is on the sandbox's disk where possible: on a tmpfs logs would
-// count as memory.
-func stateDir() (string, error) {
+// mountState gives the agent a directory that is there and can be written to
+// however full the disk is, for what is small; "" where there is none. A session
+// can be had then on a full disk, to make room.
+func mountState() string {
+	if os.Getpid() != 1 {
+		return ""
+	}
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := unix.Mount("daytona", boot.State, "tmpfs", flags, "size=1m,mode=0711"); err != nil {
+		slog.Warn("on a full disk there will be no sessions", "error", err)
+		return ""
+	}
+	return boot.State
+}
+
+// stateDir makes an empty directory for logs, and for pipes where there is no
+// better place, whose names only root can list. It is on the sandbox's disk where
+// possible: on a tmpfs logs would count as memory. On a full disk it is inMemory,
+// if that is not "".
+func stateDir(inMemory string) (string, error) {
 	var problems []error
 	for _, onDisk := range []bool{true, false} {
 		for _, parent := range []string{"/run", "/var/tmp", "/tmp", "/"} {
@@ -25,6 +44,13 @@ func stateDir() (string, error) {
 			}
 			problems = append(problems, err)
 		}
+	}
+	if inMemory != "" {
+		dir, err := freshDir(inMemory)
+		if err == nil {
+			return dir, nil
+		}
+		problems = append(problems, err)
 	}
 	return "", fmt.Errorf("no place for session files: %w", errors.Join(problems...))
 }

@@ -97,3 +97,42 @@ func TestUploadsToAFullDiskSayItAndLeaveNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestASandboxWithAFullDiskStartsAgainAndCanMakeRoom(t *testing.T) {
+	f := open(t, func(o *Options) { o.Slots = 1 })
+	const limit = 20 << 20
+	s := f.create(func(s *engine.Spec) { s.Resources.Disk = limit })
+	f.has(s.ID, "cd /home/user; dd if=/dev/zero of=fill bs=64k 2>/dev/null; sync; touch more 2>&1", "uota exceeded")
+	for _, again := range []string{"started", "and started once more"} {
+		if err := f.Stop(t.Context(), s.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Start(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		f.has(s.ID, "echo "+again, again)
+		if st, err := f.Inspect(t.Context(), s.ID); err != nil || st.DiskLimit != limit {
+			t.Errorf("%+v, %v", st, err)
+		}
+	}
+	f.has(s.ID, "cd /home/user; touch more 2>&1", "uota exceeded")
+	f.post(s.ID, "/process/session", `{"sessionId":"mend"}`)
+	if out := f.post(s.ID, "/process/session/mend/exec", `{"command":"rm /home/user/fill; echo room >/home/user/more; cat /home/user/more"}`); !strings.Contains(out, `"output":"room\n"`) {
+		t.Errorf("in a session: %s", out)
+	}
+}
+
+func (f *fixture) post(id, route, body string) string {
+	f.t.Helper()
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
+	r, err := c.Post("http://agent"+route, "application/json", strings.NewReader(body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(b)
+}

@@ -111,7 +111,12 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 		return err
 	}
 	go l.cgroups.Warm()
-	if r.PID, err = l.launch(ctx, &b); err != nil {
+	giveBack, err := l.disks.Lend(spec.ID, spec.Resources.Disk)
+	if err != nil {
+		return err
+	}
+	r.PID, err = l.launch(ctx, &b)
+	if err := errors.Join(err, giveBack()); err != nil {
 		return err
 	}
 	if r.Ticks, err = startTicks(r.PID); err != nil {
@@ -159,8 +164,9 @@ func (l *Local) setUp(b *bundle, r *record) (err error) {
 	if err := l.clearStale(b); err != nil {
 		return err
 	}
-	for _, name := range []string{"proc", "sysfs"} {
-		if err := os.MkdirAll(filepath.Join(b.dir, guestDir, filepath.Base(boot.View), name), 0o755); err != nil {
+	view := filepath.Base(boot.View)
+	for _, name := range []string{view + "/proc", view + "/sysfs", filepath.Base(boot.State)} {
+		if err := os.MkdirAll(filepath.Join(b.dir, guestDir, name), 0o755); err != nil {
 			return err
 		}
 	}

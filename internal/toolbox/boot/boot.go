@@ -26,6 +26,9 @@ const (
 	// View is an empty directory for the files that tell of the sandbox's size,
 	// with two more in it, proc and sysfs.
 	View = "/.daytona/view"
+
+	// State is an empty directory for what the agent needs on whatever disk.
+	State = "/.daytona/state"
 )
 
 // The headers in which the server tells the agent, in requests for its metrics,

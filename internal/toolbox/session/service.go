@@ -24,23 +24,25 @@ const entrypointID = "entrypoint"
 // Service answers /process/session and below.
 type Service struct {
 	launcher *launch.Launcher
-	dir      string
+	pipeDir  string // of the directories of sessions
+	logDir   string
 
 	mu         sync.Mutex
 	sessions   map[string]*session
 	entrypoint *Entrypoint // nil when none is configured
 }
 
-// New makes the service. It keeps pipes and logs under dir, which must be empty.
-func New(l *launch.Launcher, dir string) (*Service, error) {
+// New makes the service. It makes the directories pipes and logs, and keeps in
+// them what they are named for.
+func New(l *launch.Launcher, pipes, logs string) (*Service, error) {
 	// Pipes are opened by the user's shell, by names that cannot be guessed;
 	// logs only by the agent.
-	for name, mode := range map[string]os.FileMode{"pipes": 0o711, "logs": 0o700} {
-		if err := os.Mkdir(filepath.Join(dir, name), mode); err != nil {
+	for dir, mode := range map[string]os.FileMode{pipes: 0o711, logs: 0o700} {
+		if err := os.Mkdir(dir, mode); err != nil {
 			return nil, err
 		}
 	}
-	return &Service{launcher: l, dir: dir, sessions: map[string]*session{}}, nil
+	return &Service{launcher: l, pipeDir: pipes, logDir: logs, sessions: map[string]*session{}}, nil
 }
 
 // Register adds the service's routes.
@@ -187,4 +189,4 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 }
 
 // newLogPath names a log that does not exist yet.
-func (s *Service) newLogPath() string { return filepath.Join(s.dir, "logs", rand.Text()) }
+func (s *Service) newLogPath() string { return filepath.Join(s.logDir, rand.Text()) }

@@ -52,7 +52,7 @@ func (s *Service) open(id string) (*session, error) {
 	}
 	one := &session{
 		id: id, created: time.Now(), toll: s.launcher.Toll, byID: map[string]*command{}, queued: make(chan struct{}, 1), over: make(chan struct{}),
-		pipes: filepath.Join(s.dir, "pipes", rand.Text()),
+		pipes: filepath.Join(s.pipeDir, rand.Text()),
 		posix: filepath.Base(path) == "sh",
 	}
 	if one.owner, err = s.launcher.User(); err != nil {

@@ -20,6 +20,10 @@ type Pool interface {
 	// Resize sets the limit of a disk, but none below what it holds. Errors:
 	// *TooSmall, fs.ErrNotExist.
 	Resize(id string, limit int64) error
+	// Lend lets a full disk take more than limit, which is its own, until the result
+	// is called: without room a sandbox's root can only be mounted read-only.
+	// Errors: fs.ErrNotExist.
+	Lend(id string, limit int64) (giveBack func() error, err error)
 	// Copy makes the disk to of what the disk from holds at one moment; one
 	// that is there stays. hold is called just before the moment and its result
 	// soon after it: they bracket what must not change meanwhile. The kind of

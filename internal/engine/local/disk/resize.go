@@ -11,7 +11,7 @@ type TooSmall struct{ Used int64 }
 func (e *TooSmall) Error() string { return fmt.Sprintf("the disk holds %d bytes", e.Used) }
 
 // room is what a lower limit leaves free at least, for what is written while
-// it is set.
+// it is set, and what is lent.
 const room = 16 << 20
 
 func (p *btrfs) Resize(id string, limit int64) error {
@@ -36,6 +36,33 @@ func (p *btrfs) Resize(id string, limit int64) error {
 		return fmt.Errorf("resize disk %s: %w", id, err)
 	}
 	return nil
+}
+
+// Lend also puts right what a server that was killed meanwhile has lent.
+func (p *btrfs) Lend(id string, limit int64) (giveBack func() error, err error) {
+	used, err := p.Used(id)
+	if err != nil {
+		return nil, fmt.Errorf("lend room to disk %s: %w", id, err)
+	}
+	if limit == 0 || used+room <= limit {
+		return func() error { return nil }, nil
+	}
+	if err := setLimit(p.Path(id), used+room); err != nil {
+		return nil, fmt.Errorf("lend room to disk %s: %w", id, err)
+	}
+	return func() error {
+		if err := setLimit(p.Path(id), limit); err != nil {
+			return fmt.Errorf("take back the room of disk %s: %w", id, err)
+		}
+		return nil
+	}, nil
+}
+
+func (p *plain) Lend(id string, _ int64) (giveBack func() error, err error) {
+	if !p.Exists(id) {
+		return nil, fmt.Errorf("lend room to disk %s: %w", id, fs.ErrNotExist)
+	}
+	return func() error { return nil }, nil
 }
 
 func (p *plain) Resize(id string, _ int64) error {
