@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,8 +40,12 @@ func probeRuntime(ctx context.Context, path string) (runtimeFacts, error) {
 	return f, nil
 }
 
+// runtimePatience is how long a runtime may take to tell of itself, on a machine
+// that boots and has much else to do.
+const runtimePatience = time.Minute
+
 func askRuntime(ctx context.Context, path string) (f runtimeFacts, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeoutCause(ctx, runtimePatience, fmt.Errorf("it did not answer within %s", runtimePatience))
 	defer cancel()
 	ask := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, path, args...)
@@ -49,17 +54,17 @@ func askRuntime(ctx context.Context, path string) (f runtimeFacts, err error) {
 	}
 	out, err := ask("--version").CombinedOutput()
 	if err != nil {
-		return f, fmt.Errorf("run it with --version: %w: %s", err, strings.TrimSpace(string(out)))
+		return f, fmt.Errorf("run it with --version: %w: %s", cmp.Or(context.Cause(ctx), err), strings.TrimSpace(string(out)))
 	}
 	f.version, _, _ = strings.Cut(string(out), "\n")
 	if out, err = ask("run", "--help").CombinedOutput(); err != nil {
-		return f, fmt.Errorf("run it with run --help: %w: %s", err, strings.TrimSpace(string(out)))
+		return f, fmt.Errorf("run it with run --help: %w: %s", cmp.Or(context.Cause(ctx), err), strings.TrimSpace(string(out)))
 	}
 	f.runHelp = string(out)
 	// The command is younger than runtimes that do well without it.
 	out, err = ask("features").Output()
 	if ctx.Err() != nil {
-		return f, fmt.Errorf("run it with features: %w", ctx.Err())
+		return f, fmt.Errorf("run it with features: %w", context.Cause(ctx))
 	}
 	var known features.Features
 	if err == nil && json.Unmarshal(out, &known) == nil {
