@@ -103,11 +103,22 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	network := func(body string) string {
 		t.Helper()
 		sb := s.call("POST", "/api/sandbox", body, 200)
+		s.call("DELETE", fmt.Sprint("/api/sandbox/", sb["id"]), "", 200)
 		return fmt.Sprintf("%v %v %v", sb["networkBlockAll"], sb["networkAllowList"], sb["domainAllowList"])
 	}
 	own := `{"domainAllowList":"Example.com., *.example.org,example.com","networkAllowList":"192.0.2.7/24, 2001:DB8::7/64"}`
-	if got := network(own); got != "false 192.0.2.0/24,2001:db8::/64 example.com,*.example.org" {
-		t.Error(got)
+	if got := network(own); got != "false 192.0.2.7/24, 2001:DB8::7/64 Example.com., *.example.org,example.com" {
+		t.Error("not as it was sent: ", got)
+	}
+	for _, nothing := range []string{`""`, `" "`, `null`} {
+		if got := network(`{"networkAllowList":` + nothing + `,"domainAllowList":` + nothing + `}`); got != "false <nil> <nil>" {
+			t.Errorf("lists of %s: %s", nothing, got)
+		}
+	}
+	for _, commas := range []string{`{"networkAllowList":","}`, `{"domainAllowList":" , ,"}`} {
+		if got := s.call("POST", "/api/sandbox", commas, 400)["message"]; !strings.Contains(fmt.Sprint(got), "nothing between them") {
+			t.Errorf("%s: %v", commas, got)
+		}
 	}
 	organization := fmt.Sprint(s.call("GET", "/api/sandbox/"+fmt.Sprint(s.call("POST", "/api/sandbox", `{}`, 200)["id"]), "", 200)["organizationId"])
 	limit := func(on bool) {
@@ -121,7 +132,7 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	if got := network(`{}`); got != "false <nil> allowed.test" {
 		t.Error("limited by default: ", got)
 	}
-	if got := network(own); !strings.HasSuffix(got, "*.example.org") {
+	if got := network(own); !strings.HasSuffix(got, "*.example.org,example.com") {
 		t.Error("a list of its own: ", got)
 	}
 	limit(false)
@@ -138,6 +149,18 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	changed := s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"domainAllowList":"example.com"}`, 200)
 	if changed["networkBlockAll"] != false || changed["domainAllowList"] != "example.com" {
 		t.Errorf("an allow list does not end a block: %v", changed)
+	}
+	changed = s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"networkAllowList":"192.0.2.7/24"}`, 200)
+	if changed["networkAllowList"] != "192.0.2.7/24" || changed["domainAllowList"] != "example.com" {
+		t.Errorf("a list beside another: %v", changed)
+	}
+	changed = s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"networkBlockAll":true}`, 200)
+	if changed["networkBlockAll"] != true || changed["networkAllowList"] != "192.0.2.7/24" {
+		t.Errorf("a block leaves the lists for its end: %v", changed)
+	}
+	changed = s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"networkAllowList":"","domainAllowList":"","networkBlockAll":false}`, 200)
+	if changed["networkBlockAll"] != false || changed["networkAllowList"] != nil || changed["domainAllowList"] != nil {
+		t.Errorf("empty lists take them away: %v", changed)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/opendaytona/daytona/api"
@@ -243,7 +241,7 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 		ID: s.ID, OrganizationID: s.OrganizationID, Name: s.Name, Target: s.Region, SandboxClass: sandboxClass,
 		State: api.SandboxState(s.State), DesiredState: string(s.Desired), Snapshot: s.Snapshot, User: s.User,
 		ErrorReason: s.ErrorReason, Recoverable: s.Recoverable, Public: s.Public,
-		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: joinPrefixes(s.Network.Allow), DomainAllowList: strings.Join(s.Network.Domains, ","),
+		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: s.Network.AllowList(), DomainAllowList: s.Network.DomainList(),
 		CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Labels: s.Labels, BackupState: "None",
 		AutoStopInterval: int(s.AutoStop / time.Minute), AutoArchiveInterval: int(s.AutoArchive / time.Minute), AutoDeleteInterval: int(s.AutoDelete / time.Minute),
 		CreatedAt: timestamp(s.CreatedAt), UpdatedAt: timestamp(s.UpdatedAt), LastActivityAt: timestamp(s.LastActivityAt),
@@ -253,14 +251,6 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 		w.AutoDestroyAt = timestamp(*s.DestroyAt)
 	}
 	return w
-}
-
-func joinPrefixes(list []netip.Prefix) string {
-	texts := make([]string, len(list))
-	for i, p := range list {
-		texts[i] = p.String()
-	}
-	return strings.Join(texts, ",")
 }
 
 // SandboxFilter is what both lists take.

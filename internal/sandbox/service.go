@@ -118,7 +118,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 // limitEgress gives a sandbox that says nothing of the network the policy of its
 // organization.
 func (s *Service) limitEgress(ctx context.Context, sb *Sandbox) error {
-	if n := sb.Network; n.BlockAll || len(n.Allow)+len(n.Domains) > 0 {
+	if sb.Network.limits() {
 		return nil
 	}
 	limited, err := s.Limits.LimitedEgress(ctx, sb.OrganizationID)
