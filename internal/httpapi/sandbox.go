@@ -3,8 +3,12 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -150,8 +154,9 @@ func (a *API) registerSandbox() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, sb.SnapshotID)}}, nil
+			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/sandbox/" + sb.ID + "/build-logs"}}, nil
 		})
+	register(a, operation{id: "getBuildLogs", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs", needs: anyKey, tag: tag, summary: "Read how the sandbox's image was made, from the first line"}, a.sandboxLogs)
 	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", needs: anyKey, tag: tag, summary: "Tell where the toolbox of a sandbox is"},
 		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
@@ -166,20 +171,8 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 			return nil, err
 		}
 	}
-	for _, refused := range []struct {
-		given   bool
-		field   string
-		message string
-	}{
-		{b.GPU != nil && *b.GPU != 0, "gpu", "This server has no GPUs: leave gpu out."},
-		{len(b.Volumes) > 0, "volumes", "This server has no volumes yet: leave volumes out."},
-		{len(b.Secrets) > 0, "secrets", "This server has no secrets yet: pass env instead."},
-		{b.OutboundProxyURL != "", "outboundProxyUrl", "This server has no outbound proxies yet: set HTTPS_PROXY in env instead."},
-		{b.LinkedSandbox != "", "linkedSandbox", "This server cannot link sandboxes yet: leave linkedSandbox out."},
-	} {
-		if refused.given {
-			return nil, fault.Invalid(refused.field, refused.message)
-		}
+	if err := unsupportedOfSandbox(b); err != nil {
+		return nil, err
 	}
 	sb, err := a.Sandboxes.Create(ctx, caller(ctx).OrganizationID, sandbox.CreateParams{
 		Name: b.Name, Snapshot: b.Snapshot, Build: buildParams(b.BuildInfo), User: b.User, Env: b.Env, Labels: b.Labels, Public: b.Public,
@@ -188,6 +181,27 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 		AutoStop: b.AutoStopInterval, AutoArchive: b.AutoArchiveInterval, AutoDelete: b.AutoDeleteInterval, TTL: b.TTLMinutes,
 	})
 	return a.settled(ctx, sb, err, false)
+}
+
+type sandboxLogs struct {
+	SandboxID
+	Follow bool `query:"follow" doc:"Go on until the image is made"`
+}
+
+func (a *API) sandboxLogs(ctx context.Context, in *sandboxLogs) (*huma.StreamResponse, error) {
+	organization := caller(ctx).OrganizationID
+	sb, err := a.Sandboxes.Get(ctx, organization, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.Snapshots.Get(ctx, organization, sb.SnapshotID)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil, fault.NotFound("BUILD_LOG_NOT_FOUND", fmt.Sprintf("What sandbox %s was made from has been deleted, and its log with it.", sb.Name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.streamLog(s, in.Follow), nil
 }
 
 // settled answers with the outcome when it comes within our patience.
@@ -317,6 +331,8 @@ type listSandboxes struct {
 	Regions           []string  `query:"regionIds,explode"`
 	IsPublic          string    `query:"isPublic" enum:"true,false"`
 	IsRecoverable     string    `query:"isRecoverable" enum:"true,false"`
+	Classes           []string  `query:"sandboxClasses,explode"`
+	MinGPU            float64   `query:"minGpu"`
 	Warm              bool      `query:"includeWarm" doc:"Also those that wait in a warm pool"`
 	CreatedAtAfter    time.Time `query:"createdAtAfter"`
 	CreatedAtBefore   time.Time `query:"createdAtBefore"`
@@ -332,11 +348,14 @@ func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.L
 	f.Cursor, f.Regions, f.Warm = in.Cursor, in.Regions, in.Warm
 	f.Public, f.Recoverable = flag(in.IsPublic), flag(in.IsRecoverable)
 	f.Created, f.Destroy = during(in.CreatedAtAfter, in.CreatedAtBefore), during(in.AutoDestroyAfter, in.AutoDestroyBefore)
+	out := api.ListSandboxesResponse{Items: []api.SandboxSummary{}}
+	if in.MinGPU > 0 || len(in.Classes) > 0 && !slices.Contains(in.Classes, sandboxClass) {
+		return &body[api.ListSandboxesResponse]{out}, nil // none is such
+	}
 	page, next, err := a.Sandboxes.List(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	out := api.ListSandboxesResponse{Items: []api.SandboxSummary{}}
 	for _, sb := range page {
 		out.Items = append(out.Items, wireSummary(sb, a.toolboxURL(ctx)))
 	}
