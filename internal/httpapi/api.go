@@ -203,6 +203,7 @@ func caller(ctx context.Context) account.Principal {
 type request struct {
 	origin string // where the client reached us, without a path
 	path   string
+	source string // which client it says it is, "" for none that says so
 }
 
 type requestKey struct{}
@@ -221,7 +222,7 @@ func Origin(r *http.Request, public string) string {
 
 // withRequest remembers where the client reached us.
 func withRequest(r *http.Request, public string) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{Origin(r, public), r.URL.Path}))
+	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{Origin(r, public), r.URL.Path, r.Header.Get("X-Daytona-Source")}))
 }
 
 func from(ctx context.Context) request {

@@ -19,6 +19,10 @@ import (
 // the outcome; clients wait by events after that.
 const sandboxPatience = 30 * time.Second
 
+// javaPatience is the same for the official SDK for Java, which takes it for a
+// failure when it has no answer after ten seconds.
+const javaPatience = 8 * time.Second
+
 // SandboxID is the path of most operations. huma fills in embedded types only
 // when they are exported.
 type SandboxID struct {
@@ -88,12 +92,13 @@ func (a *API) registerSandbox() {
 	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", needs: has(api.WriteSandboxes), tag: tag, summary: "Start a stopped sandbox"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
-			return a.settled(ctx, sb, err, true)
+			return a.started(ctx, sb, err)
 		})
 	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(api.WriteSandboxes), tag: tag, summary: "Stop a sandbox; its disk stays"},
 		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
-			return a.settled(ctx, sb, err, true)
+			sb, err = a.settle(ctx, sb, err)
+			return a.sandboxBody(ctx, sb, err)
 		})
 	a.registerForks(tag)
 	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", needs: has(api.WriteSandboxes), tag: tag, summary: "Replace a sandbox's labels"},
@@ -180,7 +185,12 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 		CPU: b.CPU, Memory: b.Memory, Disk: b.Disk,
 		AutoStop: b.AutoStopInterval, AutoArchive: b.AutoArchiveInterval, AutoDelete: b.AutoDeleteInterval, TTL: b.TTLMinutes,
 	})
-	return a.settled(ctx, sb, err, false)
+	if err == nil && sb.State == sandbox.StatePendingBuild {
+		// The SDKs read the log of a build that they are told is still to come, and
+		// of no other; they learn the outcome afterwards.
+		return a.sandboxBody(ctx, sb, nil)
+	}
+	return a.started(ctx, sb, err)
 }
 
 type sandboxLogs struct {
@@ -204,14 +214,29 @@ func (a *API) sandboxLogs(ctx context.Context, in *sandboxLogs) (*huma.StreamRes
 	return a.streamLog(s, in.Follow), nil
 }
 
-// settled answers with the outcome when it comes within our patience.
-func (a *API) settled(ctx context.Context, sb *sandbox.Sandbox, err error, pullToo bool) (*body[api.Sandbox], error) {
+// settle waits for the outcome of a command, within our patience.
+func (a *API) settle(ctx context.Context, sb *sandbox.Sandbox, err error) (*sandbox.Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	wait, cancel := context.WithTimeout(ctx, sandboxPatience)
+	patience := sandboxPatience
+	if from(ctx).source == "sdk-java" {
+		patience = javaPatience
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	sb, err = a.Sandboxes.Settle(wait, sb, pullToo)
+	return a.Sandboxes.Settle(wait, sb)
+}
+
+// started answers with the outcome of a start. One that has failed is an error,
+// which is the one form in which all official SDKs tell why.
+func (a *API) started(ctx context.Context, sb *sandbox.Sandbox, err error) (*body[api.Sandbox], error) {
+	sb, err = a.settle(ctx, sb, err)
+	if err == nil && sb.State == sandbox.StateError {
+		return nil, &fault.Error{
+			Kind: fault.KindInvalid, Code: "SANDBOX_START_FAILED", Message: fmt.Sprintf("Sandbox failed to start: %s (sandbox %s)", sb.ErrorReason, sb.ID),
+		}
+	}
 	return a.sandboxBody(ctx, sb, err)
 }
 

@@ -137,7 +137,26 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	if err != nil {
 		return nil, err
 	}
-	return a.settleSnapshot(ctx, s)
+	told, err := a.settleSnapshot(ctx, s)
+	if err == nil {
+		told.Body = beforeItFailed(told.Body)
+	}
+	return told, err
+}
+
+// beforeItFailed is a snapshot as the answer to its creation tells it. One that
+// has failed within our patience is told as it was while it was made: the
+// official SDKs read the log, and some of them the reason, only of a snapshot
+// that they have seen in such a state, and ask again at once.
+func beforeItFailed(s api.Snapshot) api.Snapshot {
+	switch {
+	case s.Update != nil: // it is older
+	case s.State == api.SnapshotBuildFailed:
+		s.State, s.ErrorReason = api.SnapshotBuilding, nil
+	case s.State == api.SnapshotError:
+		s.State, s.ErrorReason = api.SnapshotPulling, nil
+	}
+	return s
 }
 
 func buildParams(b *api.CreateBuildInfo) *snapshot.BuildParams {
@@ -195,7 +214,7 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 		Entrypoint: s.Entrypoint, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, LastUsedAt: s.LastUsedAt, RegionIDs: s.RegionIDs, Ref: s.ImageDigest, SandboxClass: sandboxClass, Revision: s.Revision,
 	}
-	if s.ErrorReason != "" {
+	if s.ErrorReason != "" || s.State.Failed() { // the official command does not expect null of a failed one
 		w.ErrorReason = &s.ErrorReason
 	}
 	if s.SourceSandboxID != "" {
