@@ -74,20 +74,32 @@ type CreateSandbox struct {
 	NetworkBlockAll     bool              `json:"networkBlockAll,omitempty"`
 	NetworkAllowList    string            `json:"networkAllowList,omitempty" doc:"networks, separated by commas"`
 	DomainAllowList     string            `json:"domainAllowList,omitempty"`
-	OutboundProxyURL    string            `json:"outboundProxyUrl,omitempty"`
 	Target              string            `json:"target,omitempty" doc:"Region"`
 	CPU                 *int              `json:"cpu,omitempty"`
-	GPU                 *int              `json:"gpu,omitempty"`
 	Memory              *int              `json:"memory,omitempty"`
 	Disk                *int              `json:"disk,omitempty"`
 	AutoStopInterval    *int              `json:"autoStopInterval,omitempty" doc:"Minutes, default 15"`
 	AutoArchiveInterval *int              `json:"autoArchiveInterval,omitempty" doc:"Minutes, default 7 days"`
 	AutoDeleteInterval  *int              `json:"autoDeleteInterval,omitempty" doc:"Minutes, default never"`
 	TTLMinutes          *int              `json:"ttlMinutes,omitempty"`
-	Volumes             []SandboxVolume   `json:"volumes,omitempty" nullable:"true"`
 	BuildInfo           *CreateBuildInfo  `json:"buildInfo,omitempty"`
-	LinkedSandbox       string            `json:"linkedSandbox,omitempty"`
-	Secrets             []map[string]any  `json:"secrets,omitempty" nullable:"true"`
+	UnsupportedOfSandbox
+}
+
+// UnsupportedOfSandbox are the fields of CreateSandbox that are published and not
+// supported yet: a request that sets one is refused.
+type UnsupportedOfSandbox struct {
+	GPU                  *int             `json:"gpu,omitempty" doc:"Not supported: 0"`
+	GPUType              []string         `json:"gpuType,omitempty" nullable:"true" doc:"Not supported: empty"`
+	Spot                 bool             `json:"spot,omitempty" doc:"Not supported: false"`
+	KVM                  bool             `json:"kvm,omitempty" doc:"Not supported: false"`
+	AutoPauseInterval    *int             `json:"autoPauseInterval,omitempty" doc:"Not supported: 0"`
+	QueueTimeout         *int             `json:"queueTimeout,omitempty" doc:"Not supported: leave it out"`
+	Volumes              []SandboxVolume  `json:"volumes,omitempty" nullable:"true" doc:"Not supported: empty"`
+	Secrets              []map[string]any `json:"secrets,omitempty" nullable:"true" doc:"Not supported: empty"`
+	OutboundProxyURL     string           `json:"outboundProxyUrl,omitempty" doc:"Not supported: empty"`
+	OtelEndpointOverride string           `json:"otelEndpointOverride,omitempty" doc:"Not supported: empty"`
+	LinkedSandbox        string           `json:"linkedSandbox,omitempty" doc:"Not supported: empty"`
 }
 
 // ForkSandbox asks for a copy of a sandbox.

@@ -71,7 +71,8 @@ type CreateSnapshot struct {
 	ImageName    string           `json:"imageName,omitempty" example:"python:3.12-slim" doc:"With a tag or digest; latest, lts and stable are refused"`
 	Entrypoint   []string         `json:"entrypoint,omitempty" doc:"Default: the image's, else sleep infinity" nullable:"true"`
 	CPU          *int             `json:"cpu,omitempty" doc:"Cores, default 1"`
-	GPU          *int             `json:"gpu,omitempty"`
+	GPU          *int             `json:"gpu,omitempty" doc:"Not supported: 0"`
+	GPUType      []string         `json:"gpuType,omitempty" nullable:"true" doc:"Not supported: empty"`
 	Memory       *int             `json:"memory,omitempty" doc:"GiB, default 1"`
 	Disk         *int             `json:"disk,omitempty" doc:"GiB, default 3"`
 	RegionID     string           `json:"regionId,omitempty"`

@@ -31,15 +31,17 @@ type PreviewConfig struct {
 	Dialer    Dialer
 	Touch     Touch
 	// Origin is where the client of a request reaches the server.
-	Origin func(*http.Request) string
-	Log    *slog.Logger
+	Origin      func(*http.Request) string
+	CrossOrigin CrossOrigin
+	Log         *slog.Logger
 }
 
 // Preview is the proxy at {port}-{sandbox or token}.{Domain}, to whatever
 // listens on the port.
 type Preview struct {
 	PreviewConfig
-	proxy httputil.ReverseProxy
+	proxy   httputil.ReverseProxy
+	readers readers
 
 	mu     sync.Mutex
 	active map[string]int // requests by sandbox
@@ -61,7 +63,7 @@ const (
 
 // NewPreview makes the proxy.
 func NewPreview(c PreviewConfig) *Preview {
-	p := &Preview{PreviewConfig: c, active: make(map[string]int)}
+	p := &Preview{PreviewConfig: c, active: make(map[string]int), readers: c.CrossOrigin.readers()}
 	p.proxy = httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // the proxy would drop what is not well-formed
@@ -108,7 +110,13 @@ func (p *Preview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	credentials, byQuery := takeCredentials(r)
 	admitted, err := p.Admission.Admit(r.Context(), name, credentials)
+	r = p.readers.remember(r, admitted.ByCookie)
 	if err != nil {
+		if granted := reading(r); isPreflight(r) && len(granted) > 0 {
+			addTo(w.Header(), granted)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		p.refuse(w, r, err)
 		return
 	}
@@ -198,5 +206,5 @@ func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 // confinePreview leaves an application all that it can do to its own host.
 func confinePreview(answer *http.Response) (*http.Response, error) {
 	confineCookies(answer.Header)
-	return answer, nil
+	return allowReading(answer), nil
 }

@@ -9,6 +9,7 @@ import (
 // refuse answers with a page for people and the error envelope for programs.
 func (p *Preview) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := envelope(r, err, p.Log)
+	addTo(w.Header(), reading(r))
 	w.Header().Set("Cache-Control", "no-store")
 	if e.StatusCode == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="Daytona preview"`) // RFC 9110, section 11.6.1

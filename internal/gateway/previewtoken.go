@@ -28,7 +28,7 @@ func takeCredentials(r *http.Request) (c preview.Credentials, byQuery string) {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		c.Bearer = strings.TrimSpace(token)
 	}
-	c.Tokens = append(c.Tokens, takeCookies(r.Header)...)
+	c.Cookies = takeCookies(r.Header)
 	if byQuery = takeQuery(r.URL); byQuery != "" {
 		c.Tokens = append(c.Tokens, byQuery)
 	}

@@ -61,8 +61,9 @@ type UsageCounter interface {
 // API serves everything below /api.
 type API struct {
 	Config
-	huma huma.API
-	mux  *http.ServeMux
+	huma    huma.API
+	mux     *http.ServeMux
+	handler http.Handler // mux, and what the published API has besides
 }
 
 // Prefix is the path that the whole API is below.
@@ -87,7 +88,7 @@ func New(c Config) *API {
 		"bearer": {Type: "http", Scheme: "bearer", Description: "An API key"},
 	}
 	h.Components.Parameters = nil
-	a := &API{Config: c, mux: mux, huma: humago.New(mux, h)}
+	a := &API{Config: c, mux: mux, handler: withUnserved(mux), huma: humago.New(mux, h)}
 	a.registerMeta()
 	a.registerAccount()
 	a.registerAdmin()
@@ -114,7 +115,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refuseUnclean(w, r) {
 		return
 	}
-	http.StripPrefix(Prefix, a.mux).ServeHTTP(w, r)
+	http.StripPrefix(Prefix, a.handler).ServeHTTP(w, r)
 }
 
 // operation declares one route.
@@ -202,6 +203,7 @@ func caller(ctx context.Context) account.Principal {
 type request struct {
 	origin string // where the client reached us, without a path
 	path   string
+	source string // which client it says it is, "" for none that says so
 }
 
 type requestKey struct{}
@@ -220,7 +222,7 @@ func Origin(r *http.Request, public string) string {
 
 // withRequest remembers where the client reached us.
 func withRequest(r *http.Request, public string) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{Origin(r, public), r.URL.Path}))
+	return r.WithContext(context.WithValue(r.Context(), requestKey{}, request{Origin(r, public), r.URL.Path, r.Header.Get("X-Daytona-Source")}))
 }
 
 func from(ctx context.Context) request {

@@ -62,7 +62,7 @@ func newServer(t *testing.T) *testServer {
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion}
 	s := &testServer{T: t, key: key, images: &memoryImages{owners: map[string]string{}}, engine: &memoryEngine{running: map[string]bool{}}}
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.images, Captures: captures{images: s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
+		Store: db, Images: s.images, Captures: captures{images: s.images}, Builder: failingBuilder{}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Store: db, Engine: s.engine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
@@ -103,11 +103,22 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	network := func(body string) string {
 		t.Helper()
 		sb := s.call("POST", "/api/sandbox", body, 200)
+		s.call("DELETE", fmt.Sprint("/api/sandbox/", sb["id"]), "", 200)
 		return fmt.Sprintf("%v %v %v", sb["networkBlockAll"], sb["networkAllowList"], sb["domainAllowList"])
 	}
 	own := `{"domainAllowList":"Example.com., *.example.org,example.com","networkAllowList":"192.0.2.7/24, 2001:DB8::7/64"}`
-	if got := network(own); got != "false 192.0.2.0/24,2001:db8::/64 example.com,*.example.org" {
-		t.Error(got)
+	if got := network(own); got != "false 192.0.2.7/24, 2001:DB8::7/64 Example.com., *.example.org,example.com" {
+		t.Error("not as it was sent: ", got)
+	}
+	for _, nothing := range []string{`""`, `" "`, `null`} {
+		if got := network(`{"networkAllowList":` + nothing + `,"domainAllowList":` + nothing + `}`); got != "false <nil> <nil>" {
+			t.Errorf("lists of %s: %s", nothing, got)
+		}
+	}
+	for _, commas := range []string{`{"networkAllowList":","}`, `{"domainAllowList":" , ,"}`} {
+		if got := s.call("POST", "/api/sandbox", commas, 400)["message"]; !strings.Contains(fmt.Sprint(got), "nothing between them") {
+			t.Errorf("%s: %v", commas, got)
+		}
 	}
 	organization := fmt.Sprint(s.call("GET", "/api/sandbox/"+fmt.Sprint(s.call("POST", "/api/sandbox", `{}`, 200)["id"]), "", 200)["organizationId"])
 	limit := func(on bool) {
@@ -121,7 +132,7 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	if got := network(`{}`); got != "false <nil> allowed.test" {
 		t.Error("limited by default: ", got)
 	}
-	if got := network(own); !strings.HasSuffix(got, "*.example.org") {
+	if got := network(own); !strings.HasSuffix(got, "*.example.org,example.com") {
 		t.Error("a list of its own: ", got)
 	}
 	limit(false)
@@ -138,6 +149,18 @@ func TestTheNetworkOfASandboxIsItsOwnOrItsOrganizations(t *testing.T) {
 	changed := s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"domainAllowList":"example.com"}`, 200)
 	if changed["networkBlockAll"] != false || changed["domainAllowList"] != "example.com" {
 		t.Errorf("an allow list does not end a block: %v", changed)
+	}
+	changed = s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"networkAllowList":"192.0.2.7/24"}`, 200)
+	if changed["networkAllowList"] != "192.0.2.7/24" || changed["domainAllowList"] != "example.com" {
+		t.Errorf("a list beside another: %v", changed)
+	}
+	changed = s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"networkBlockAll":true}`, 200)
+	if changed["networkBlockAll"] != true || changed["networkAllowList"] != "192.0.2.7/24" {
+		t.Errorf("a block leaves the lists for its end: %v", changed)
+	}
+	changed = s.call("POST", "/api/sandbox/"+sb+"/network-settings", `{"networkAllowList":"","domainAllowList":"","networkBlockAll":false}`, 200)
+	if changed["networkBlockAll"] != false || changed["networkAllowList"] != nil || changed["domainAllowList"] != nil {
+		t.Errorf("empty lists take them away: %v", changed)
 	}
 }
 
@@ -262,17 +285,22 @@ func TestAnInactiveSnapshotComesBackForASandbox(t *testing.T) {
 
 func TestAFailedPullSaysWhyAndItsNameIsFreeAgain(t *testing.T) {
 	s := newServer(t)
-	s.images.fail = "Image debian:12.9 was not found: check its name and tag."
+	const why = "Image debian:12.9 was not found: check its name and tag."
+	s.images.fails(why)
 	got := s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"debian:12.9"}`, 200)
-	if got["state"] != "error" || got["errorReason"] != s.images.fail {
-		t.Errorf("got %v", got)
+	if got["state"] != "pulling" || got["errorReason"] != nil {
+		t.Errorf("told at once: %v", got)
 	}
-	if _, text := s.raw(s.key, "GET", "/api/snapshots/snap/build-logs?follow=true", ""); !strings.Contains(string(text), s.images.fail) {
+	s.eventually("it says why", func() bool {
+		got := s.call("GET", "/api/snapshots/snap", "", 200)
+		return got["state"] == "error" && got["errorReason"] == why
+	})
+	if _, text := s.raw(s.key, "GET", "/api/snapshots/snap/build-logs?follow=true", ""); !strings.Contains(string(text), why) {
 		t.Errorf("the log says %q", text)
 	}
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap"}`, 400)
 	s.call("DELETE", "/api/snapshots/snap", "", 200)
-	s.images.fail = ""
+	s.images.fails("")
 	s.snapshot("snap")
 }
 
@@ -491,6 +519,13 @@ type memoryImages struct {
 	fail   string
 }
 
+// fails lets every pull fail, or with "" none.
+func (m *memoryImages) fails(why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = why
+}
+
 func (m *memoryImages) ValidateReference(ref string) error {
 	if strings.HasSuffix(ref, ":latest") {
 		return fmt.Errorf("image %s has the tag latest, which is not allowed", ref)
@@ -499,8 +534,11 @@ func (m *memoryImages) ValidateReference(ref string) error {
 }
 
 func (m *memoryImages) Pull(_ context.Context, _, _, owner string, _ func(string)) (*image.Image, error) {
-	if m.fail != "" {
-		return nil, failure(m.fail)
+	m.mu.Lock()
+	fail := m.fail
+	m.mu.Unlock()
+	if fail != "" {
+		return nil, failure(fail)
 	}
 	return &image.Image{Digest: "sha256:1", DefaultUser: "root"}, m.Hold(context.Background(), owner, "sha256:1")
 }
@@ -543,6 +581,7 @@ func (m *memoryImages) holders() string {
 
 // memoryEngine only remembers what should run.
 type memoryEngine struct {
+	fail error
 	noCaptures
 	mu      sync.Mutex
 	running map[string]bool
@@ -559,10 +598,25 @@ func (m *memoryEngine) set(id string, running, exists bool) error {
 	return nil
 }
 
+// breaks lets every start fail, or with nil none.
+func (m *memoryEngine) breaks(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
 func (m *memoryEngine) Create(_ context.Context, s engine.Spec) error {
 	return m.set(s.ID, false, true)
 }
-func (m *memoryEngine) Start(_ context.Context, s engine.Spec) error { return m.set(s.ID, true, true) }
+func (m *memoryEngine) Start(_ context.Context, s engine.Spec) error {
+	m.mu.Lock()
+	fail := m.fail
+	m.mu.Unlock()
+	if fail != nil {
+		return fail
+	}
+	return m.set(s.ID, true, true)
+}
 func (m *memoryEngine) Stop(_ context.Context, id string, _ time.Duration) error {
 	return m.set(id, false, true)
 }

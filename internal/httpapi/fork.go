@@ -32,7 +32,7 @@ func (a *API) registerForks(tag string) {
 				name = in.Body.Name
 			}
 			sb, err := a.Sandboxes.Fork(ctx, caller(ctx).OrganizationID, in.ID, name)
-			return a.settled(ctx, sb, err, true)
+			return a.started(ctx, sb, err)
 		})
 	register(a, operation{id: "getSandboxForks", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/forks", needs: anyKey, tag: tag, summary: "List the forks of a sandbox"},
 		func(ctx context.Context, in *listForks) (*body[[]api.Sandbox], error) {
@@ -55,7 +55,8 @@ func (a *API) registerForks(tag string) {
 				return nil, fault.Invalid("includeMemory", "The memory of a sandbox cannot be part of a snapshot here: leave includeMemory out.")
 			}
 			sb, err := a.Sandboxes.Snapshot(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Name)
-			return a.settled(ctx, sb, err, true)
+			sb, err = a.settle(ctx, sb, err)
+			return a.sandboxBody(ctx, sb, err)
 		})
 }
 

@@ -3,10 +3,12 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
-	"net/netip"
-	"strings"
+	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -16,6 +18,10 @@ import (
 // sandboxPatience is how long the answer to a create, start or stop waits for
 // the outcome; clients wait by events after that.
 const sandboxPatience = 30 * time.Second
+
+// javaPatience is the same for the official SDK for Java, which takes it for a
+// failure when it has no answer after ten seconds.
+const javaPatience = 8 * time.Second
 
 // SandboxID is the path of most operations. huma fills in embedded types only
 // when they are exported.
@@ -86,12 +92,13 @@ func (a *API) registerSandbox() {
 	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", needs: has(api.WriteSandboxes), tag: tag, summary: "Start a stopped sandbox"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
-			return a.settled(ctx, sb, err, true)
+			return a.started(ctx, sb, err)
 		})
 	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(api.WriteSandboxes), tag: tag, summary: "Stop a sandbox; its disk stays"},
 		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
-			return a.settled(ctx, sb, err, true)
+			sb, err = a.settle(ctx, sb, err)
+			return a.sandboxBody(ctx, sb, err)
 		})
 	a.registerForks(tag)
 	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", needs: has(api.WriteSandboxes), tag: tag, summary: "Replace a sandbox's labels"},
@@ -152,8 +159,9 @@ func (a *API) registerSandbox() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, sb.SnapshotID)}}, nil
+			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/sandbox/" + sb.ID + "/build-logs"}}, nil
 		})
+	register(a, operation{id: "getBuildLogs", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs", needs: anyKey, tag: tag, summary: "Read how the sandbox's image was made, from the first line"}, a.sandboxLogs)
 	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", needs: anyKey, tag: tag, summary: "Tell where the toolbox of a sandbox is"},
 		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
@@ -168,20 +176,8 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 			return nil, err
 		}
 	}
-	for _, refused := range []struct {
-		given   bool
-		field   string
-		message string
-	}{
-		{b.GPU != nil && *b.GPU != 0, "gpu", "This server has no GPUs: leave gpu out."},
-		{len(b.Volumes) > 0, "volumes", "This server has no volumes yet: leave volumes out."},
-		{len(b.Secrets) > 0, "secrets", "This server has no secrets yet: pass env instead."},
-		{b.OutboundProxyURL != "", "outboundProxyUrl", "This server has no outbound proxies yet: set HTTPS_PROXY in env instead."},
-		{b.LinkedSandbox != "", "linkedSandbox", "This server cannot link sandboxes yet: leave linkedSandbox out."},
-	} {
-		if refused.given {
-			return nil, fault.Invalid(refused.field, refused.message)
-		}
+	if err := unsupportedOfSandbox(b); err != nil {
+		return nil, err
 	}
 	sb, err := a.Sandboxes.Create(ctx, caller(ctx).OrganizationID, sandbox.CreateParams{
 		Name: b.Name, Snapshot: b.Snapshot, Build: buildParams(b.BuildInfo), User: b.User, Env: b.Env, Labels: b.Labels, Public: b.Public,
@@ -189,17 +185,58 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 		CPU: b.CPU, Memory: b.Memory, Disk: b.Disk,
 		AutoStop: b.AutoStopInterval, AutoArchive: b.AutoArchiveInterval, AutoDelete: b.AutoDeleteInterval, TTL: b.TTLMinutes,
 	})
-	return a.settled(ctx, sb, err, false)
+	if err == nil && sb.State == sandbox.StatePendingBuild {
+		// The SDKs read the log of a build that they are told is still to come, and
+		// of no other; they learn the outcome afterwards.
+		return a.sandboxBody(ctx, sb, nil)
+	}
+	return a.started(ctx, sb, err)
 }
 
-// settled answers with the outcome when it comes within our patience.
-func (a *API) settled(ctx context.Context, sb *sandbox.Sandbox, err error, pullToo bool) (*body[api.Sandbox], error) {
+type sandboxLogs struct {
+	SandboxID
+	Follow bool `query:"follow" doc:"Go on until the image is made"`
+}
+
+func (a *API) sandboxLogs(ctx context.Context, in *sandboxLogs) (*huma.StreamResponse, error) {
+	organization := caller(ctx).OrganizationID
+	sb, err := a.Sandboxes.Get(ctx, organization, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	wait, cancel := context.WithTimeout(ctx, sandboxPatience)
+	s, err := a.Snapshots.Get(ctx, organization, sb.SnapshotID)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil, fault.NotFound("BUILD_LOG_NOT_FOUND", fmt.Sprintf("What sandbox %s was made from has been deleted, and its log with it.", sb.Name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.streamLog(s, in.Follow), nil
+}
+
+// settle waits for the outcome of a command, within our patience.
+func (a *API) settle(ctx context.Context, sb *sandbox.Sandbox, err error) (*sandbox.Sandbox, error) {
+	if err != nil {
+		return nil, err
+	}
+	patience := sandboxPatience
+	if from(ctx).source == "sdk-java" {
+		patience = javaPatience
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	sb, err = a.Sandboxes.Settle(wait, sb, pullToo)
+	return a.Sandboxes.Settle(wait, sb)
+}
+
+// started answers with the outcome of a start. One that has failed is an error,
+// which is the one form in which all official SDKs tell why.
+func (a *API) started(ctx context.Context, sb *sandbox.Sandbox, err error) (*body[api.Sandbox], error) {
+	sb, err = a.settle(ctx, sb, err)
+	if err == nil && sb.State == sandbox.StateError {
+		return nil, &fault.Error{
+			Kind: fault.KindInvalid, Code: "SANDBOX_START_FAILED", Message: fmt.Sprintf("Sandbox failed to start: %s (sandbox %s)", sb.ErrorReason, sb.ID),
+		}
+	}
 	return a.sandboxBody(ctx, sb, err)
 }
 
@@ -243,7 +280,7 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 		ID: s.ID, OrganizationID: s.OrganizationID, Name: s.Name, Target: s.Region, SandboxClass: sandboxClass,
 		State: api.SandboxState(s.State), DesiredState: string(s.Desired), Snapshot: s.Snapshot, User: s.User,
 		ErrorReason: s.ErrorReason, Recoverable: s.Recoverable, Public: s.Public,
-		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: joinPrefixes(s.Network.Allow), DomainAllowList: strings.Join(s.Network.Domains, ","),
+		NetworkBlockAll: s.Network.BlockAll, NetworkAllowList: s.Network.AllowList(), DomainAllowList: s.Network.DomainList(),
 		CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Labels: s.Labels, BackupState: "None",
 		AutoStopInterval: int(s.AutoStop / time.Minute), AutoArchiveInterval: int(s.AutoArchive / time.Minute), AutoDeleteInterval: int(s.AutoDelete / time.Minute),
 		CreatedAt: timestamp(s.CreatedAt), UpdatedAt: timestamp(s.UpdatedAt), LastActivityAt: timestamp(s.LastActivityAt),
@@ -253,14 +290,6 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 		w.AutoDestroyAt = timestamp(*s.DestroyAt)
 	}
 	return w
-}
-
-func joinPrefixes(list []netip.Prefix) string {
-	texts := make([]string, len(list))
-	for i, p := range list {
-		texts[i] = p.String()
-	}
-	return strings.Join(texts, ",")
 }
 
 // SandboxFilter is what both lists take.
@@ -327,6 +356,8 @@ type listSandboxes struct {
 	Regions           []string  `query:"regionIds,explode"`
 	IsPublic          string    `query:"isPublic" enum:"true,false"`
 	IsRecoverable     string    `query:"isRecoverable" enum:"true,false"`
+	Classes           []string  `query:"sandboxClasses,explode"`
+	MinGPU            float64   `query:"minGpu"`
 	Warm              bool      `query:"includeWarm" doc:"Also those that wait in a warm pool"`
 	CreatedAtAfter    time.Time `query:"createdAtAfter"`
 	CreatedAtBefore   time.Time `query:"createdAtBefore"`
@@ -342,11 +373,14 @@ func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.L
 	f.Cursor, f.Regions, f.Warm = in.Cursor, in.Regions, in.Warm
 	f.Public, f.Recoverable = flag(in.IsPublic), flag(in.IsRecoverable)
 	f.Created, f.Destroy = during(in.CreatedAtAfter, in.CreatedAtBefore), during(in.AutoDestroyAfter, in.AutoDestroyBefore)
+	out := api.ListSandboxesResponse{Items: []api.SandboxSummary{}}
+	if in.MinGPU > 0 || len(in.Classes) > 0 && !slices.Contains(in.Classes, sandboxClass) {
+		return &body[api.ListSandboxesResponse]{out}, nil // none is such
+	}
 	page, next, err := a.Sandboxes.List(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	out := api.ListSandboxesResponse{Items: []api.SandboxSummary{}}
 	for _, sb := range page {
 		out.Items = append(out.Items, wireSummary(sb, a.toolboxURL(ctx)))
 	}

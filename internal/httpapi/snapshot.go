@@ -110,19 +110,17 @@ func (a *API) registerSnapshot() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.URL]{api.URL{URL: snapshotLogsURL(ctx, s.ID)}}, nil
+			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/snapshots/" + s.ID + "/build-logs"}}, nil
 		})
 	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", needs: anyKey, tag: tag, summary: "Read how the snapshot was made, from the first line"}, a.snapshotLogs)
 }
 
 func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) (*body[api.Snapshot], error) {
 	b, by := in.Body, caller(ctx)
-	switch {
-	case b.GPU != nil && *b.GPU != 0:
-		return nil, fault.Invalid("gpu", "This server has no GPUs: leave gpu out.")
-	case b.SandboxClass != "" && b.SandboxClass != sandboxClass:
-		return nil, fault.Invalid("sandboxClass", "This server has sandboxes of class "+sandboxClass+" only.")
-	case b.General && !by.Can(api.ManageServer):
+	if err := unsupportedOfSnapshot(b); err != nil {
+		return nil, err
+	}
+	if b.General && !by.Can(api.ManageServer) {
 		return nil, fault.Forbidden("SNAPSHOT_GENERAL", "A snapshot for all organizations needs an administrator's key with the permission manage:server.")
 	}
 	p := snapshot.CreateParams{
@@ -139,7 +137,26 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	if err != nil {
 		return nil, err
 	}
-	return a.settleSnapshot(ctx, s)
+	told, err := a.settleSnapshot(ctx, s)
+	if err == nil {
+		told.Body = beforeItFailed(told.Body)
+	}
+	return told, err
+}
+
+// beforeItFailed is a snapshot as the answer to its creation tells it. One that
+// has failed within our patience is told as it was while it was made: the
+// official SDKs read the log, and some of them the reason, only of a snapshot
+// that they have seen in such a state, and ask again at once.
+func beforeItFailed(s api.Snapshot) api.Snapshot {
+	switch {
+	case s.Update != nil: // it is older
+	case s.State == api.SnapshotBuildFailed:
+		s.State, s.ErrorReason = api.SnapshotBuilding, nil
+	case s.State == api.SnapshotError:
+		s.State, s.ErrorReason = api.SnapshotPulling, nil
+	}
+	return s
 }
 
 func buildParams(b *api.CreateBuildInfo) *snapshot.BuildParams {
@@ -164,10 +181,6 @@ func (a *API) settleSnapshot(ctx context.Context, s *snapshot.Snapshot) (*body[a
 	return &body[api.Snapshot]{WireSnapshot(s)}, nil
 }
 
-func snapshotLogsURL(ctx context.Context, id string) string {
-	return origin(ctx) + Prefix + "/snapshots/" + id + "/build-logs"
-}
-
 type snapshotLogs struct {
 	SnapshotID
 	Follow bool `query:"follow" doc:"Go on until the snapshot is made"`
@@ -178,13 +191,20 @@ func (a *API) snapshotLogs(ctx context.Context, in *snapshotLogs) (*huma.StreamR
 	if err != nil {
 		return nil, err
 	}
+	return a.streamLog(s, in.Follow), nil
+}
+
+// streamLog answers at once, also while there is nothing to read yet: clients
+// ask as soon as they know of the snapshot, and take no answer for a failure.
+func (a *API) streamLog(s *snapshot.Snapshot, follow bool) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		hc.SetHeader("Content-Type", "text/plain; charset=utf-8")
 		w := flushing{hc.BodyWriter()}
-		if err := a.Snapshots.CopyLog(hc.Context(), w, s, in.Follow); err != nil && hc.Context().Err() == nil {
+		w.flush()
+		if err := a.Snapshots.CopyLog(hc.Context(), w, s, follow); err != nil && hc.Context().Err() == nil {
 			a.Log.Error("stream build log", "snapshot", s.Name, "err", err)
 		}
-	}}, nil
+	}}
 }
 
 // WireSnapshot is the snapshot as the API tells it.
@@ -194,7 +214,7 @@ func WireSnapshot(s *snapshot.Snapshot) api.Snapshot {
 		Entrypoint: s.Entrypoint, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, LastUsedAt: s.LastUsedAt, RegionIDs: s.RegionIDs, Ref: s.ImageDigest, SandboxClass: sandboxClass, Revision: s.Revision,
 	}
-	if s.ErrorReason != "" {
+	if s.ErrorReason != "" || s.State.Failed() { // the official command does not expect null of a failed one
 		w.ErrorReason = &s.ErrorReason
 	}
 	if s.SourceSandboxID != "" {

@@ -12,8 +12,9 @@ import (
 
 // Credentials are what a request brings besides its host.
 type Credentials struct {
-	Tokens []string // by header, cookie or query
-	Bearer string   // of Authorization, "" for none
+	Tokens  []string // by header or query
+	Cookies []string // likewise; a browser sends them whichever page asks
+	Bearer  string   // of Authorization, "" for none
 }
 
 // Admitted is a request that may go on.
@@ -22,6 +23,8 @@ type Admitted struct {
 	// OurKey says that Bearer is an API key of this server, which is no
 	// application's to see, whoever it belongs to.
 	OurKey bool
+	// ByCookie says that nothing but a cookie let it in.
+	ByCookie bool
 }
 
 // Admit decides whether a request for a preview may go on: those for a signed
@@ -35,30 +38,38 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 	}
 	if n.Token != "" {
 		id, err := s.signed(ctx, n)
-		return Admitted{id, key.valid}, err
+		return Admitted{SandboxID: id, OurKey: key.valid}, err
 	}
 	sb, err := s.Sandboxes.Find(ctx, n.Sandbox)
 	if err != nil {
 		return Admitted{}, err
 	}
-	admitted := Admitted{sb.ID, key.valid}
+	admitted := Admitted{SandboxID: sb.ID, OurKey: key.valid}
 	ours := key.valid && key.organization == sb.OrganizationID
 	if sb.Public || ours && key.need == nil {
 		return admitted, nil
 	}
-	right := []byte(s.token(sb))
-	for _, token := range c.Tokens {
-		if subtle.ConstantTimeCompare([]byte(token), right) == 1 {
-			return admitted, nil
-		}
+	token := s.token(sb)
+	if admitted.ByCookie = !oneIs(token, c.Tokens); !admitted.ByCookie || oneIs(token, c.Cookies) {
+		return admitted, nil
 	}
 	if ours {
 		return Admitted{}, key.need
 	}
-	if len(c.Tokens) > 0 {
+	if len(c.Tokens)+len(c.Cookies) > 0 {
 		return Admitted{}, fault.Unauthorized("The preview token is not valid: it ends when the sandbox stops; get a new preview link.")
 	}
 	return Admitted{}, fault.Unauthorized("This preview is private: send the token of its link as X-Daytona-Preview-Token or an API key as Authorization: Bearer KEY, or open a signed preview URL.")
+}
+
+// oneIs reports whether a token is among those.
+func oneIs(token string, among []string) bool {
+	for _, t := range among {
+		if subtle.ConstantTimeCompare([]byte(t), []byte(token)) == 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // signed finds the sandbox of a signed URL.

@@ -21,9 +21,20 @@ func parseNetwork(blockAll bool, allowList, domains string) (n Network, err erro
 	if n.Allow, err = parseAllowList(allowList); err != nil {
 		return n, err
 	}
-	n.Domains, err = parseDomains(domains)
-	return n, err
+	if n.Domains, err = parseDomains(domains); err != nil {
+		return n, err
+	}
+	if len(n.Allow) > 0 {
+		n.AllowAsked = allowList
+	}
+	if len(n.Domains) > 0 {
+		n.DomainsAsked = domains
+	}
+	return n, nil
 }
+
+// limits reports whether anything is out of reach.
+func (n Network) limits() bool { return n.BlockAll || len(n.Allow)+len(n.Domains) > 0 }
 
 // ParseEgress reads a list of domains and networks; without any it is
 // nothing at all that is reached.
@@ -46,25 +57,22 @@ func (s *Service) SetNetwork(ctx context.Context, organizationID, idOrName strin
 	if p.BlockAll == nil && p.AllowList == nil && p.Domains == nil {
 		return nil, fault.Invalid("", "Give networkBlockAll, networkAllowList or domainAllowList.")
 	}
-	allow, err := parseAllowList(value(p.AllowList))
-	if err != nil {
-		return nil, err
-	}
-	domains, err := parseDomains(value(p.Domains))
+	asked, err := parseNetwork(false, value(p.AllowList), value(p.Domains))
 	if err != nil {
 		return nil, err
 	}
 	sb, err := s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
+		n := &sb.Network
 		if p.AllowList != nil {
-			sb.Network.Allow = allow
+			n.Allow, n.AllowAsked = asked.Allow, asked.AllowAsked
 		}
 		if p.Domains != nil {
-			sb.Network.Domains = domains
+			n.Domains, n.DomainsAsked = asked.Domains, asked.DomainsAsked
 		}
 		if p.BlockAll != nil {
-			sb.Network.BlockAll = *p.BlockAll
-		} else if len(allow)+len(domains) > 0 {
-			sb.Network.BlockAll = false
+			n.BlockAll = *p.BlockAll
+		} else if asked.limits() {
+			n.BlockAll = false
 		}
 		return nil
 	})

@@ -6,9 +6,11 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opendaytona/daytona/internal/engine"
@@ -74,6 +76,28 @@ type Network struct {
 	BlockAll bool
 	Allow    []netip.Prefix // when this or Domains is not empty, only these
 	Domains  []string       // as engine.Network has them
+
+	// The two lists as they were asked for, which is how clients compare them
+	// with what they want; "" for lists that nobody wrote, or in an older row.
+	AllowAsked   string
+	DomainsAsked string
+}
+
+// AllowList is what people are told of Allow.
+func (n Network) AllowList() string {
+	if n.AllowAsked != "" {
+		return n.AllowAsked
+	}
+	texts := make([]string, len(n.Allow))
+	for i, p := range n.Allow {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// DomainList is what people are told of Domains.
+func (n Network) DomainList() string {
+	return cmp.Or(n.DomainsAsked, strings.Join(n.Domains, ","))
 }
 
 func (n Network) spec() engine.Network {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -118,7 +117,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 // limitEgress gives a sandbox that says nothing of the network the policy of its
 // organization.
 func (s *Service) limitEgress(ctx context.Context, sb *Sandbox) error {
-	if n := sb.Network; n.BlockAll || len(n.Allow)+len(n.Domains) > 0 {
+	if sb.Network.limits() {
 		return nil
 	}
 	limited, err := s.Limits.LimitedEgress(ctx, sb.OrganizationID)
@@ -368,9 +367,8 @@ func (s *Service) ask(ctx context.Context, organizationID, idOrName string, want
 }
 
 // Settle waits until the sandbox's state stays, or it has gone, or ctx ends,
-// and returns what is there then. With pullToo false it does not wait for a
-// snapshot that is being pulled. Running out of time is no error.
-func (s *Service) Settle(ctx context.Context, sb *Sandbox, pullToo bool) (*Sandbox, error) {
+// and returns what is there then. Running out of time is no error.
+func (s *Service) Settle(ctx context.Context, sb *Sandbox) (*Sandbox, error) {
 	latest := sb
 	err := s.changes.Wait(ctx, sb.ID, func(ctx context.Context) (bool, error) {
 		now, err := s.Store.Sandbox(ctx, sb.ID)
@@ -384,7 +382,7 @@ func (s *Service) Settle(ctx context.Context, sb *Sandbox, pullToo bool) (*Sandb
 			return false, err
 		}
 		latest = now
-		return now.State.Settled() || slices.Contains(waiting, now.State) && !pullToo, nil
+		return now.State.Settled(), nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return latest, nil
@@ -492,13 +490,13 @@ func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) e
 		}
 		return sb, nil
 	}
-	if sb.Desired != old.Desired {
-		s.Events.SandboxDesiredStateChanged(sb, old.Desired)
-	}
 	if sb.State != old.State {
 		s.Log.Info("sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
 		s.Events.SandboxStateChanged(sb, old.State)
 		s.changes.Signal(id)
+	}
+	if sb.Desired != old.Desired { // whose event has the state too
+		s.Events.SandboxDesiredStateChanged(sb, old.Desired)
 	}
 	if sb.State != old.State || sb.Desired != old.Desired {
 		s.queue.Add(id)

@@ -145,8 +145,12 @@ const (
 )
 
 func parseAllowList(list string) ([]netip.Prefix, error) {
+	all, err := items("networkAllowList", list)
+	if err != nil {
+		return nil, err
+	}
 	var out []netip.Prefix
-	for _, item := range items(list) {
+	for _, item := range all {
 		prefix, err := netip.ParsePrefix(item)
 		if err != nil || prefix.Addr().Is4In6() {
 			return nil, fault.Invalid("networkAllowList", fmt.Sprintf("networkAllowList: %q is not a network such as 192.0.2.0/24 or 2001:db8::/32.", item))
@@ -163,8 +167,12 @@ func parseAllowList(list string) ([]netip.Prefix, error) {
 var domainPattern = regexp.MustCompile(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 
 func parseDomains(list string) ([]string, error) {
+	all, err := items("domainAllowList", list)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
-	for _, item := range items(list) {
+	for _, item := range all {
 		domain := strings.TrimSuffix(strings.ToLower(item), ".")
 		if addr, err := netip.ParseAddr(domain); err == nil {
 			return nil, fault.Invalid("domainAllowList", fmt.Sprintf("domainAllowList: %q is an address: put %s/%d into networkAllowList.", item, domain, addr.BitLen()))
@@ -182,14 +190,19 @@ func parseDomains(list string) ([]string, error) {
 	return out, nil
 }
 
-// items are what a list has between its commas.
-func items(list string) (out []string) {
+// items are what a list has between its commas. One of commas alone is refused:
+// as an empty list it would let everything pass, which is not what somebody
+// writes who lists what may.
+func items(field, list string) (out []string, err error) {
 	for item := range strings.SplitSeq(list, ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			out = append(out, item)
 		}
 	}
-	return out
+	if len(out) == 0 && strings.Contains(list, ",") {
+		return nil, fault.Invalid(field, fmt.Sprintf("%s %q has commas and nothing between them: leave it out to reach everything, or set networkBlockAll.", field, list))
+	}
+	return out, nil
 }
 
 type askedResource struct {

@@ -164,7 +164,7 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 		if want.Name != want.ID { // as asked for
 			sb.Name = want.Name
 		}
-		sb.Env, sb.Labels, sb.Public = want.Env, want.Labels, want.Public
+		sb.Env, sb.Labels, sb.Public, sb.Network = want.Env, want.Labels, want.Public, want.Network
 		sb.AutoStop, sb.AutoArchive, sb.AutoDelete, sb.DestroyAt = want.AutoStop, want.AutoArchive, want.AutoDelete, want.DestroyAt
 		sb.CreatedAt, sb.UpdatedAt, sb.LastActivityAt = want.CreatedAt, want.UpdatedAt, want.LastActivityAt
 		if sb.Claimed = len(sb.Env) > 0 || sb.Name != sb.ID; sb.Claimed {
@@ -183,6 +183,7 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 
 var errUnlike = errors.New("the waiting sandbox has another network policy")
 
+// equal reports whether both let the same pass, however it was written.
 func (n Network) equal(o Network) bool {
 	return n.BlockAll == o.BlockAll && slices.Equal(n.Allow, o.Allow) && slices.Equal(n.Domains, o.Domains)
 }

@@ -35,6 +35,7 @@ type Config struct {
 	MaxConnectionsPerAddress int
 	PublicURL                string // "" is where each request says it went
 	ProxyDomain              preview.Domain
+	CORSOrigins              []string // of pages whose scripts may use the API; "*" is all
 	Region                   string
 	Mirrors                  map[string][]image.Mirror
 	PlainHTTP                []string

@@ -62,6 +62,11 @@ func (f *feed) SandboxStateChanged(s *sandbox.Sandbox, old sandbox.State) {
 	}
 	f.metrics.sandboxMoved(s, old)
 	whole, reduced := f.wire(s)
+	if s.State == sandbox.StateError || s.State == sandbox.StateBuildFailed {
+		// The official SDKs take the reason of a failure from this event alone,
+		// and wait no longer when they have seen the other.
+		f.publish(s.OrganizationID, api.EventSandboxCreated, whole, reduced)
+	}
 	e := api.SandboxStateEvent{Sandbox: whole, OldState: api.SandboxState(old), NewState: api.SandboxState(s.State)}
 	part := e
 	part.Sandbox = reduced

@@ -54,6 +54,17 @@ func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
 			t.Errorf("%s: %s lacks %s", name, got[0], c.contains[i])
 		}
 	}
+	for _, state := range []sandbox.State{sandbox.StateError, sandbox.StateBuildFailed} {
+		got = nil
+		failed := *sb
+		failed.State, failed.ErrorReason = state, "why it failed"
+		f.SandboxStateChanged(&failed, sandbox.StateCreating)
+		if len(got) != 2 || !strings.HasPrefix(got[0], `org sandbox.created {"id":"sb"`) || !strings.HasPrefix(got[1], `org sandbox.state.updated {"sandbox":`) {
+			t.Errorf("%s: the reason does not come before the state: %s", state, got)
+		} else if !strings.Contains(got[0], `"errorReason":"why it failed"`) || !strings.Contains(got[0], `"kvm":false`) {
+			t.Errorf("%s: not the whole sandbox: %s", state, got[0])
+		}
+	}
 	if !slices.Equal(forgotten, []string{"sn"}) {
 		t.Errorf("pushed images of %v are forgotten", forgotten)
 	}

@@ -62,7 +62,7 @@ func (s *server) toolboxURL(origin string) string {
 
 func (s *server) previewProxy() previewHosts {
 	return exceptOwnHost{s.ownHost(), gateway.NewPreview(gateway.PreviewConfig{
-		Admission: s.previews, Domain: s.previews.Domain, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log,
+		Admission: s.previews, Domain: s.previews.Domain, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log, CrossOrigin: gateway.CrossOrigin{Origins: s.CORSOrigins},
 		Origin: func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
 	})}
 }

@@ -75,6 +75,13 @@ var settings = []setting{
 		},
 	},
 	{
+		key: "cors-origin", list: true, usage: "`ORIGIN` of pages whose scripts may use the API and the toolboxes with a key of theirs, such as https://app.example.com, or * for all (repeatable)", allowed: "http:// or https:// and a host in small letters, without a path, or *",
+		set: func(c *Config, s string) bool {
+			c.CORSOrigins = append(c.CORSOrigins, s)
+			return s == "*" || isOrigin(s) && s == strings.ToLower(s) && !strings.Contains(s, "*")
+		},
+	},
+	{
 		key: "region", fallback: "us", usage: "`name` of the region that this server is", allowed: "up to 63 small letters, digits and - _ . beginning with a letter or digit",
 		set: func(c *Config, s string) bool {
 			c.Region = s

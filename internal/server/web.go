@@ -13,6 +13,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
@@ -48,8 +49,9 @@ type web struct {
 }
 
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
+	pages := gateway.CrossOrigin{Origins: s.CORSOrigins}
 	return &web{
-		api: s.makeRoom(api), events: s.hub, toolbox: http.StripPrefix(httpapi.ToolboxPath, toolbox), preview: previews, toolboxDomain: s.toolboxDomain(),
+		api: pages.Handler(s.makeRoom(api)), events: s.hub, toolbox: pages.Handler(http.StripPrefix(httpapi.ToolboxPath, toolbox)), preview: previews, toolboxDomain: s.toolboxDomain(),
 		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),

@@ -37,7 +37,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	mux.Handle("POST /env", wire.Handler(func(w http.ResponseWriter, r *http.Request) error { return updateEnv(w, r, l) }))
 	mux.Handle("POST /init", wire.Handler(initialize))
 	mux.Handle("POST /configure", wire.Handler(func(w http.ResponseWriter, r *http.Request) error { return configure(w, r, l) }))
-	return unknown(mux)
+	return routes{mux}
 }
 
 func updateEnv(w http.ResponseWriter, r *http.Request, l *launch.Launcher) error {
@@ -69,28 +69,32 @@ func initialize(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// unknown answers in the API's own words what the mux would in plain text.
-func unknown(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if tidy := path.Clean(r.URL.Path); tidy != r.URL.Path && tidy+"/" != r.URL.Path {
-			// The mux would redirect to a path that the client knows by another name.
-			wire.Fail(w, r, wire.Errorf(http.StatusNotFound, wire.NotFound, "the toolbox has no route %s %s: write it as %s", r.Method, r.URL.Path, tidy))
-			return
-		}
-		if _, pattern := mux.Handler(r); pattern != "" {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		probe := &headerOnly{header: http.Header{}}
-		mux.ServeHTTP(probe, r)
-		if allow := probe.header.Get("Allow"); allow != "" {
-			w.Header().Set("Allow", allow)
-			wire.Fail(w, r, wire.Errorf(http.StatusMethodNotAllowed, wire.BadRequest,
-				"method %s is not allowed here: use %s", r.Method, strings.ReplaceAll(allow, ", ", " or ")))
-			return
-		}
-		wire.Fail(w, r, wire.Errorf(http.StatusNotFound, wire.NotFound, "the toolbox has no route %s %s", r.Method, r.URL.Path))
-	})
+// routes answers in the API's own words what the mux would in plain text.
+type routes struct{ mux *http.ServeMux }
+
+// ServeHTTP implements http.Handler.
+func (h routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if tidy := path.Clean(r.URL.Path); tidy != r.URL.Path && tidy+"/" != r.URL.Path {
+		// The mux would redirect to a path that the client knows by another name.
+		wire.Fail(w, r, wire.Errorf(http.StatusNotFound, wire.NotFound, "the toolbox has no route %s %s: write it as %s", r.Method, r.URL.Path, tidy))
+		return
+	}
+	if _, pattern := h.mux.Handler(r); pattern != "" {
+		h.mux.ServeHTTP(w, r)
+		return
+	}
+	if refuseUnserved(w, r) {
+		return
+	}
+	probe := &headerOnly{header: http.Header{}}
+	h.mux.ServeHTTP(probe, r)
+	if allow := probe.header.Get("Allow"); allow != "" {
+		w.Header().Set("Allow", allow)
+		wire.Fail(w, r, wire.Errorf(http.StatusMethodNotAllowed, wire.BadRequest,
+			"method %s is not allowed here: use %s", r.Method, strings.ReplaceAll(allow, ", ", " or ")))
+		return
+	}
+	wire.Fail(w, r, wire.Errorf(http.StatusNotFound, wire.NotFound, "the toolbox has no route %s %s", r.Method, r.URL.Path))
 }
 
 // headerOnly drops an answer's body.

@@ -35,6 +35,7 @@ const (
 	PortClosed              Code = "PORT_CLOSED"
 	RequestTimeout          Code = "REQUEST_TIMEOUT"
 	Gone                    Code = "GONE"
+	NotImplemented          Code = "NOT_IMPLEMENTED"
 	Internal                Code = "INTERNAL_SERVER_ERROR"
 )
 

@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+const buildFailure = "The build failed in line 2 of the Dockerfile (RUN exit 7): exit code 7."
+
+// failingBuilder fails at once.
+type failingBuilder struct{}
+
+func (failingBuilder) Build(_ context.Context, r snapshot.BuildRequest) (*image.Image, error) {
+	fmt.Fprintln(r.Log, "#1 RUN exit 7")
+	return nil, failure(buildFailure)
+}
+
+const failingBuild = `"buildInfo":{"dockerfileContent":"FROM debian:12.9\nRUN exit 7\n"}`
+
+// logOf reads it to its end, as one that is told of a build does at once.
+func (s *testServer) logOf(path string) string {
+	s.Helper()
+	status, text := s.raw(s.key, "GET", path+"/build-logs?follow=true", "")
+	if status != 200 {
+		s.Fatalf("%s: %d %s", path, status, text)
+	}
+	return string(text)
+}
+
+func TestABuildThatFailsAtOnceIsReadAfterwards(t *testing.T) {
+	s := newServer(t)
+	got := s.call("POST", "/api/snapshots", `{"name":"snap",`+failingBuild+`}`, 200)
+	if got["state"] != "building" && got["state"] != "pending" || got["errorReason"] != nil {
+		t.Errorf("the snapshot is told as %v", got)
+	}
+	if log := s.logOf("/api/snapshots/snap"); !strings.Contains(log, "#1 RUN exit 7") || !strings.HasSuffix(log, buildFailure) {
+		t.Errorf("its log: %q", log)
+	}
+	s.eventually("the snapshot says why", func() bool {
+		got := s.call("GET", "/api/snapshots/snap", "", 200)
+		return got["state"] == "build_failed" && got["errorReason"] == buildFailure
+	})
+
+	for range 3 { // each anew, though the build is the same
+		sb := s.call("POST", "/api/sandbox", `{`+failingBuild+`}`, 200)
+		if sb["state"] != "pending_build" || sb["errorReason"] != nil {
+			t.Errorf("the sandbox is told as %v", sb)
+		}
+		path := fmt.Sprint("/api/sandbox/", sb["id"])
+		if log := s.logOf(path); !strings.Contains(log, "#1 RUN exit 7") || !strings.HasSuffix(log, buildFailure) {
+			t.Errorf("its log: %q", log)
+		}
+		s.eventually("the sandbox says why", func() bool {
+			got := s.call("GET", path, "", 200)
+			return got["state"] == "build_failed" && got["errorReason"] == buildFailure
+		})
+	}
+}
+
+func TestAStartThatFailsIsAnErrorThatSaysWhy(t *testing.T) {
+	s := newServer(t)
+	s.snapshot("snap")
+	s.engine.breaks(errors.New("no such device"))
+	failed := func(method, path, body string) {
+		t.Helper()
+		got := s.call(method, path, body, 400)
+		if message := fmt.Sprint(got["message"]); got["code"] != "SANDBOX_START_FAILED" || !strings.HasPrefix(message, "Sandbox failed to start: ") || !strings.Contains(message, "no such device") {
+			t.Errorf("%s %s: %v", method, path, got)
+		}
+	}
+	failed("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`)
+	// It is kept, so that somebody may look or try again.
+	if got := s.call("GET", "/api/sandbox/box", "", 200); got["state"] != "error" || !strings.Contains(fmt.Sprint(got["errorReason"]), "no such device") {
+		t.Errorf("it is told as %v", got)
+	}
+	failed("POST", "/api/sandbox/box/start", "")
+	s.engine.breaks(nil)
+	if got := s.call("POST", "/api/sandbox/box/start", "", 200); got["state"] != "started" || got["errorReason"] != nil {
+		t.Errorf("mended it is %v", got)
+	}
+	s.engine.breaks(errors.New("no such device"))
+	failed("POST", "/api/sandbox/box/fork", `{}`)
+}
+
+// The sandboxes of a snapshot that is pulled are told of its failure.
+func TestACreateWaitsForItsSnapshot(t *testing.T) {
+	s := newServer(t)
+	s.snapshot("snap")
+	s.call("POST", "/api/snapshots/snap/deactivate", "", 204)
+	s.eventually("the image is let go", func() bool { return s.images.holders() == "" })
+	if got := s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200); got["state"] != "started" {
+		t.Errorf("it is %v", got["state"])
+	}
+	s.call("DELETE", "/api/sandbox/box", "", 200)
+	s.call("POST", "/api/snapshots/snap/deactivate", "", 204)
+	s.eventually("the image is let go again", func() bool { return s.images.holders() == "" })
+	s.images.fails("Image debian:12.9 was not found: check its name and tag.")
+	if got := fmt.Sprint(s.call("POST", "/api/sandbox", `{"snapshot":"snap"}`, 400)["message"]); !strings.Contains(got, "check its name and tag") {
+		t.Errorf("says %q", got)
+	}
+}
