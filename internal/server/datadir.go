@@ -26,6 +26,7 @@ const (
 	quarantineName    = "quarantine"    // what the database does not know
 	baseImageName     = "base-image"
 	defaultsName      = "default-snapshots"
+	slimChosenName    = "default-image-slim" // an administrator asked for the slim default image
 	triedName         = "machine-tried" // on what a sandbox was last seen to start
 	encryptionKeyName = "encryption.key"
 	previewKeyName    = "preview.key"      // from which the previews' tokens are derived

@@ -166,11 +166,15 @@ func (s *Service) Deactivate(ctx context.Context, organizationID, idOrName strin
 
 // Delete removes the snapshot, whatever its state; sandboxes made from it keep
 // running and its name is free at once. Errors: fault of kind NotFound;
-// Forbidden for a general snapshot unless admin.
+// Forbidden for a general snapshot unless admin, who must name it: clients that
+// delete all that a list has, an organization's own in their minds, do it by id.
 func (s *Service) Delete(ctx context.Context, organizationID, idOrName string, admin bool) error {
 	snap, err := s.owned(ctx, organizationID, idOrName, admin)
 	if err != nil || snap.State == StateRemoving {
 		return err
+	}
+	if snap.General && idOrName == snap.ID {
+		return fault.Forbidden("SNAPSHOT_GENERAL", fmt.Sprintf("Snapshot %s is shared by all organizations and is deleted by its name only: daytona snapshot delete %s, or DELETE /api/snapshots/%s.", snap.Name, snap.Name, snap.Name))
 	}
 	if _, err = s.move(ctx, snap.ID, StateRemoving, "", nil); err != nil {
 		return err
