@@ -43,7 +43,7 @@ type recipe struct {
 func thisMachine() machine {
 	return machine{
 		hubImage: hubImage, fullNeeds: fullNeeds, completePause: completePause,
-		recipe:   recipe{recipes.Version(), recipes.Dockerfile, recipes.Fill},
+		recipe: recipe{recipes.Version(), recipes.Dockerfile, recipes.Fill},
 		openEngine: func(ctx context.Context, o local.Options) (engine.Engine, error) {
 			e, err := local.Open(ctx, o)
 			if err != nil {
