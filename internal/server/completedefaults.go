@@ -17,8 +17,8 @@ import (
 
 const (
 	// fullNeeds is the space that the full image and its build take: it is 10 GiB
-	// unpacked, and its layers are kept packed as well.
-	fullNeeds = 24 << 30
+	// unpacked, and its layers are kept packed as well, and in the builds' cache.
+	fullNeeds = 28 << 30
 
 	completePause    = 10 * time.Minute
 	maxCompletePause = 6 * time.Hour
@@ -77,6 +77,7 @@ func (s *server) completeNext(ctx context.Context, retry bool) error {
 	}
 	slim, full := s.made.reference(recipes.Slim), s.made.reference(recipes.Full)
 	var first *snapshot.Snapshot
+	built := false
 	for _, d := range defaultSnapshots {
 		snap, err := s.snapshots.Get(ctx, "", d.name)
 		if fault.Is(err, fault.KindNotFound) {
@@ -84,6 +85,9 @@ func (s *server) completeNext(ctx context.Context, retry bool) error {
 		}
 		if err != nil {
 			return fmt.Errorf("look for default snapshot %s: %w", d.name, err)
+		}
+		if snap.ImageName == full && snap.State == snapshot.StateActive {
+			built = true
 		}
 		if !snap.General || snap.ImageName != slim {
 			continue
@@ -101,7 +105,7 @@ func (s *server) completeNext(ctx context.Context, retry bool) error {
 	if first.Next != nil && !retry {
 		return fmt.Errorf("make %s of %s: %s", first.Name, first.Next.ImageName, first.Next.ErrorReason)
 	}
-	if err := space.Require(s.DataDir, s.machine.fullNeeds, space.Reserve); err != nil {
+	if !built && space.Require(s.DataDir, s.machine.fullNeeds, space.Reserve) != nil {
 		return fmt.Errorf("%s takes %d GiB of disk space while it is built, which %s has not", full, s.machine.fullNeeds>>30, s.DataDir)
 	}
 	s.log.Info("making a default snapshot of the full image in the background; it serves as it is until then", "snapshot", first.Name, "image", full)

@@ -99,15 +99,40 @@ func TestAFullImageThatCannotBeBuiltIsTriedAgainOnceAtATime(t *testing.T) {
 	s.eventually("all are full", s.allOf("daytona.internal/full:1"))
 }
 
-func TestTheDefaultSnapshotsStaySlimWhereItWasAskedForOrDiskSpaceLacks(t *testing.T) {
-	m := autoMachine(t, func() string { return ownBase })
-	m.fullNeeds = math.MaxInt64 / 2
-	s := start(t, config(t, "--default-image", "auto", "--plain-http", "127.0.0.1:1"), m)
+// slimServer has slim default snapshots, and the test is who completes them.
+func slimServer(t *testing.T) *testServer {
+	s := start(t, config(t, "--default-image", "slim", "--plain-http", "127.0.0.1:1"), autoMachine(t, func() string { return ownBase }))
 	s.eventually("all are slim", s.allOf("daytona.internal/slim:1"))
+	return s
+}
+
+func TestTheDefaultSnapshotsStaySlimWhereDiskSpaceLacks(t *testing.T) {
+	s := slimServer(t)
+	s.machine.fullNeeds = math.MaxInt64 / 2
 	if err := s.completeNext(t.Context(), true); err == nil || !strings.Contains(err.Error(), "GiB of disk space") {
 		t.Errorf("without disk space: %v", err)
 	}
+	if !s.allOf("daytona.internal/slim:1")() {
+		t.Error("full is being built")
+	}
+	// The first one takes the space; the others find the image.
 	s.machine.fullNeeds = 0
+	for range defaultSnapshots {
+		if err := s.completeNext(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually("it is done", func() bool {
+			return !slices.ContainsFunc(defaultSnapshots, func(d defaultSnapshot) bool {
+				return s.call("GET", "/api/snapshots/"+d.name, "", 200)["update"] != nil
+			})
+		})
+		s.machine.fullNeeds = math.MaxInt64 / 2
+	}
+	s.eventually("all are full", s.allOf("daytona.internal/full:1"))
+}
+
+func TestTheDefaultSnapshotsStaySlimWhereThatWasAskedFor(t *testing.T) {
+	s := slimServer(t)
 	if err := chooseVariant(s.Config, recipes.Slim); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +145,7 @@ func TestTheDefaultSnapshotsStaySlimWhereItWasAskedForOrDiskSpaceLacks(t *testin
 	if err := s.completeNext(t.Context(), true); err != nil {
 		t.Error(err)
 	}
-	s.eventually("all are full", s.allOf("daytona.internal/full:1"))
+	s.eventually("it is being made full", func() bool { image, update := s.small(); return image+update != "daytona.internal/slim:1" })
 }
 
 func TestSharedSnapshotsAreDeletedByNameAloneAndMadeAgainByOneCommand(t *testing.T) {
