@@ -207,6 +207,9 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.recordDefaults(ctx); err != nil {
 		return err
 	}
+	if err := s.sandboxes.Resume(ctx); err != nil {
+		return err
+	}
 	s.makeHTTP(logs)
 	return nil
 }
