@@ -14,6 +14,7 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/keylock"
 	"github.com/opendaytona/daytona/internal/reconcile"
 )
 
@@ -28,10 +29,8 @@ type Service struct {
 	takes   line // of sandboxes' disks that become layers
 	pulls   line
 	builds  sync.WaitGroup
-	works   works // how a removal ends a pull or a build
-
-	mu      sync.Mutex
-	alike   map[string]*buildLock // by build ref: the same is built once
+	works   works         // how a removal ends a pull or a build
+	alike   keylock.Locks // by build ref
 	onMoved []func(s *Snapshot)
 }
 
@@ -56,7 +55,6 @@ func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
 		queue:  reconcile.New("snapshot", time.Second, c.Log),
-		alike:  make(map[string]*buildLock),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}
 	return s
