@@ -201,7 +201,7 @@ func (a *app) snapshotList() *cobra.Command {
 		return f.print(a.program.Out, page.Items, func(w io.Writer) {
 			var lines [][]string
 			for _, s := range page.Items {
-				lines = append(lines, []string{s.Name, string(s.State), s.ImageName, resources(s.CPU, s.Memory, s.Disk), age(s.CreatedAt)})
+				lines = append(lines, []string{s.Name, stateOfSnapshot(&s), s.ImageName, resources(s.CPU, s.Memory, s.Disk), age(s.CreatedAt)})
 			}
 			rows(w, []string{"Name", "State", "Image", "CPU/Memory/Disk", "Created"}, lines)
 			if page.TotalPages > 1 {
@@ -210,6 +210,14 @@ func (a *app) snapshotList() *cobra.Command {
 		})
 	}
 	return c
+}
+
+// stateOfSnapshot tells of its update too.
+func stateOfSnapshot(s *api.Snapshot) string {
+	if s.Update == nil {
+		return string(s.State)
+	}
+	return fmt.Sprintf("%s (update: %s)", s.State, s.Update.State)
 }
 
 func (a *app) snapshotGet() *cobra.Command {

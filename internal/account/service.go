@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -110,6 +111,10 @@ func (s *Service) Flush(ctx context.Context) error {
 		return nil
 	}
 	if err := s.Store.TouchKeys(ctx, used); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		maps.Copy(used, s.used) // what came since is later
+		s.used = used
 		return fmt.Errorf("write the last use of %d keys: %w", len(used), err)
 	}
 	return nil

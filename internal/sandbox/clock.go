@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -40,6 +41,21 @@ func (a *activity) take() map[string]time.Time {
 	return last
 }
 
+// putBack returns what was taken and could not be written; what came since is
+// later.
+func (a *activity) putBack(last map[string]time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == nil {
+		a.last = make(map[string]time.Time, len(last))
+	}
+	for id, at := range last {
+		if _, newer := a.last[id]; !newer {
+			a.last[id] = at
+		}
+	}
+}
+
 // refresh corrects what was read from the store by what is not written yet.
 func (a *activity) refresh(sandboxes ...*Sandbox) {
 	a.mu.Lock()
@@ -61,6 +77,7 @@ func (s *Service) flushActivity(ctx context.Context) error {
 		return nil
 	}
 	if err := s.Store.TouchSandboxes(ctx, last); err != nil {
+		s.activity.putBack(last)
 		return fmt.Errorf("write activity of %d sandboxes: %w", len(last), err)
 	}
 	return nil
@@ -93,6 +110,7 @@ func (s *Service) Expire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find due sandboxes: %w", err)
 	}
+	var failed []error
 	for _, sb := range due {
 		err := s.apply(ctx, sb.ID, func(sb *Sandbox) error {
 			switch sb.Due(now) {
@@ -106,10 +124,10 @@ func (s *Service) Expire(ctx context.Context) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("expire sandbox %s: %w", sb.ID, err)
+			failed = append(failed, fmt.Errorf("expire sandbox %s: %w", sb.ID, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // Due tells what the clocks want of the sandbox at now: to be stopped, to be

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
 )
@@ -50,9 +51,10 @@ func ParseEgress(list []string) (Network, error) {
 	return parseNetwork(len(list) == 0, strings.Join(networks, ","), strings.Join(domains, ","))
 }
 
-// SetNetwork changes what the sandbox may reach; where it runs, at once, and
-// open connections that no longer pass are cut. Errors: fault of kind Invalid,
-// NotFound.
+// SetNetwork changes what the sandbox may reach; where it runs, before it
+// returns, and open connections that no longer pass are cut. When that fails,
+// the change is written, the error says that it is not in force, and it is tried
+// again until it is. Errors: fault of kind Invalid, NotFound.
 func (s *Service) SetNetwork(ctx context.Context, organizationID, idOrName string, p NetworkParams) (*Sandbox, error) {
 	if p.BlockAll == nil && p.AllowList == nil && p.Domains == nil {
 		return nil, fault.Invalid("", "Give networkBlockAll, networkAllowList or domainAllowList.")
@@ -79,14 +81,32 @@ func (s *Service) SetNetwork(ctx context.Context, organizationID, idOrName strin
 	if err != nil {
 		return nil, err
 	}
-	return sb, s.syncNetwork(ctx, sb.ID)
+	// A client that gives up meanwhile must not leave a hostile sandbox connected.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), syncPatience)
+	defer cancel()
+	if err := s.syncNetwork(ctx, sb.ID); err != nil {
+		s.stale.add(sb.ID)
+		s.queue.Add(sb.ID)
+		return nil, &fault.Error{
+			Kind: fault.KindUnavailable, Code: "NETWORK_PENDING", Err: err,
+			Message: fmt.Sprintf("The network of sandbox %s could not be changed at once: the server goes on trying. Stop the sandbox if it must not be connected meanwhile.", sb.Name),
+		}
+	}
+	return sb, nil
 }
+
+// syncPatience is how long a change of a running sandbox may take; a stop of it
+// that goes on comes first.
+const syncPatience = 30 * time.Second
 
 // syncNetwork lets the engine have what the row says. Of several at once each
 // reads the row after it has the turn, so the last one leaves the latest.
 func (s *Service) syncNetwork(ctx context.Context, id string) error {
-	s.networks.Lock()
-	defer s.networks.Unlock()
+	unlock, err := s.networks.Lock(ctx, id)
+	if err != nil {
+		return fmt.Errorf("set network of sandbox %s: %w", id, err)
+	}
+	defer unlock()
 	sb, err := s.Store.Sandbox(ctx, id)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil

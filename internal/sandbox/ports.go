@@ -22,9 +22,10 @@ type Store interface {
 	// AdoptSandbox adds s, whatever its snapshot and its organization's limits.
 	// Errors: fault.KindConflict when the name is taken.
 	AdoptSandbox(ctx context.Context, s *Sandbox) error
-	// ClaimSandbox lets change make the oldest started sandbox that waits in a
-	// pool of want's organization somebody's, if it has want's snapshot, image,
-	// region, resources and user; nil when there is none. Errors: change's;
+	// ClaimSandbox lets change make a started sandbox that waits in a pool of
+	// want's organization somebody's, if it has want's snapshot, image, region,
+	// resources and user; the oldest for which change does not return ErrUnlike,
+	// nil when there is none. Errors: change's;
 	// fault.KindConflict when the name is taken.
 	ClaimSandbox(ctx context.Context, want *Sandbox, change func(*Sandbox) error) (*Sandbox, error)
 	// InsertWarmPool adds a pool. Errors: fault.KindConflict when there is one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,18 +13,16 @@ import (
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
-// Run makes the sandboxes what their rows say until ctx ends: it squares the
-// rows with what the engine has, works the queue, learns of sandboxes that end
-// by themselves, and lets the clocks stop and delete. It returns when all its
-// work has stopped; the sandboxes run on.
+// Run makes the sandboxes what their rows say until ctx ends: it works the
+// queue, learns of sandboxes that end by themselves, and lets the clocks stop and
+// delete. Resume comes before it. It returns when all its work has stopped; the
+// sandboxes run on.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.resume(ctx); err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.queue.Run(ctx, s.Workers, s.reconcile) })
-	s.queueAllPools(ctx, "")
 	wg.Go(func() { s.pools.Run(ctx, 2, s.reconcilePool) })
+	wg.Go(func() { s.moved.Run(ctx, 2, s.wake) })
+	wg.Go(func() { s.images.Run(ctx, 1, s.Snapshots.FreeImage) })
 	wg.Go(func() { s.watchExits(ctx) })
 	wg.Go(func() { s.clockLoop(ctx) })
 	wg.Wait()
@@ -32,9 +31,11 @@ func (s *Service) Run(ctx context.Context) error {
 	return s.flushActivity(context.WithoutCancel(ctx))
 }
 
-// resume squares the rows with the engine after a restart, however the last
-// server ended.
-func (s *Service) resume(ctx context.Context) error {
+// Resume squares the rows with the engine after a restart, however the last
+// server ended. Call it before anybody may ask for a sandbox: a row that says
+// started without a process behind it would be given away. What the engine has
+// to do for it is queued, so that no sandbox holds up the others.
+func (s *Service) Resume(ctx context.Context) error {
 	rows, err := s.Store.AllSandboxes(ctx)
 	if err != nil {
 		return fmt.Errorf("resume sandboxes: %w", err)
@@ -49,40 +50,83 @@ func (s *Service) resume(ctx context.Context) error {
 	}
 	for _, sb := range rows {
 		st, known := here[sb.ID]
-		delete(here, sb.ID)
-		switch {
-		case !sb.State.Settled():
-			s.queue.Add(sb.ID)
-			if sb.WarmPoolID != "" {
-				s.pools.Add(sb.WarmPoolID) // which may be deleted
-			}
-		case sb.WarmPoolID != "" && (sb.State != StateStarted || st.Phase != engine.PhaseRunning):
-			if err := s.drop(ctx, sb.ID); err != nil {
-				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
-			}
-		case sb.WarmPoolID != "":
-			s.pools.Add(sb.WarmPoolID)
-		case sb.State == StateStarted && (!known || st.Phase != engine.PhaseRunning):
-			if err := s.lostRunning(ctx, sb.ID, known, st); err != nil {
-				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
-			}
-		case sb.State == StateStarted:
-			// A change may have been written and not been made.
-			if err := errors.Join(s.syncNetwork(ctx, sb.ID), s.syncSize(ctx, sb)); err != nil {
-				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
-			}
-		case sb.State == StateStopped && !known:
-			if err := s.apply(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateError, diskLost, s.Clock.Now()) }); err != nil {
-				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
-			}
-		case sb.State != StateStarted && st.Phase == engine.PhaseRunning:
-			if err := s.Engine.Stop(ctx, sb.ID, 0); err != nil {
-				return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
-			}
+		if err := s.square(ctx, sb, known, st); err != nil {
+			return fmt.Errorf("resume sandbox %s: %w", sb.ID, err)
 		}
 	}
 	// What no row knows is not ours to delete: package quarantine has it.
 	s.noteAll(ctx, rows)
+	return s.queueAllPools(ctx)
+}
+
+// square makes one row say what the engine saw. It writes the store alone.
+func (s *Service) square(ctx context.Context, sb *Sandbox, known bool, st engine.Status) error {
+	running := known && st.Phase == engine.PhaseRunning
+	switch {
+	case !sb.State.Settled():
+		s.queue.Add(sb.ID)
+		if sb.WarmPoolID != "" {
+			s.pools.Add(sb.WarmPoolID) // which may be deleted
+		}
+	case sb.WarmPoolID != "" && (sb.State != StateStarted || !running):
+		return s.drop(ctx, sb.ID)
+	case sb.WarmPoolID != "":
+		s.pools.Add(sb.WarmPoolID)
+	case sb.State == StateStarted && !running:
+		return s.lostRunning(ctx, sb.ID, known, st)
+	case sb.State == StateStopped && !known:
+		return s.apply(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateError, diskLost, s.Clock.Now()) })
+	case running:
+		// A change of one that should run may have been written and not been made;
+		// one that should not run is to be stopped.
+		s.stale.add(sb.ID)
+		s.queue.Add(sb.ID)
+	}
+	return nil
+}
+
+// stale are the sandboxes of which the engine may not have what the row says. The
+// zero value is ready for use.
+type stale struct {
+	mu  sync.Mutex
+	ids map[string]struct{}
+}
+
+func (s *stale) add(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil {
+		s.ids = make(map[string]struct{})
+	}
+	s.ids[id] = struct{}{}
+}
+
+// take reports whether id is one, and forgets it.
+func (s *stale) take(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, is := s.ids[id]
+	delete(s.ids, id)
+	return is
+}
+
+// sync lets the engine have what the row says, where it may not.
+func (s *Service) sync(ctx context.Context, sb *Sandbox) (err error) {
+	if !s.stale.take(sb.ID) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncPatience)
+	defer cancel()
+	switch {
+	case sb.State == StateStarted:
+		err = errors.Join(s.syncNetwork(ctx, sb.ID), s.syncSize(ctx, sb.ID))
+	case sb.State.Settled():
+		err = s.Engine.Stop(ctx, sb.ID, 0)
+	}
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+		s.stale.add(sb.ID)
+		return fmt.Errorf("sync sandbox %s: %w", sb.ID, err)
+	}
 	return nil
 }
 
@@ -93,20 +137,18 @@ const diskLost = "The sandbox's disk is no longer on this machine."
 // while no server watched.
 func (s *Service) lostRunning(ctx context.Context, id string, known bool, st engine.Status) error {
 	if !known {
-		_, err := s.update(ctx, id, func(sb *Sandbox) error {
+		return s.apply(ctx, id, func(sb *Sandbox) error {
 			sb.Desired = DesiredStopped
 			if err := sb.enter(StateStopping, "", s.Clock.Now()); err != nil {
 				return err
 			}
 			return sb.enter(StateError, diskLost, s.Clock.Now())
 		})
-		return err
 	}
 	if !st.Booted {
-		_, err := s.update(ctx, id, func(sb *Sandbox) error {
+		return s.apply(ctx, id, func(sb *Sandbox) error {
 			return sb.enter(StateStarting, "", s.Clock.Now())
 		})
-		return err
 	}
 	return s.ended(ctx, engine.Exit{ID: id, PoolFailed: st.PoolFailed})
 }
@@ -119,6 +161,9 @@ func (s *Service) reconcile(ctx context.Context, id string) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.sync(ctx, sb); err != nil {
 		return err
 	}
 	switch sb.State {
@@ -166,20 +211,35 @@ func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 	})
 }
 
-// snapshotMoved wakes the sandboxes that wait for a snapshot.
+// snapshotMoved has those woken who wait for the snapshot.
 func (s *Service) snapshotMoved(snap *snapshot.Snapshot) {
 	if snap.SourceSandboxID != "" && snap.State != snapshot.StateSnapshotting {
 		s.queue.Add(snap.SourceSandboxID)
 	}
-	s.queueAllPools(context.Background(), snap.Name)
-	those, err := s.Store.SandboxesOfSnapshot(context.Background(), snap.ID, waiting...)
+	s.moved.Add(snap.ID + "/" + snap.Name)
+}
+
+// wake queues the sandboxes that wait for a snapshot, and the pools that are made
+// of it. The key is the snapshot's id and name.
+func (s *Service) wake(ctx context.Context, key string) error {
+	id, name, _ := strings.Cut(key, "/")
+	pools, err := s.Store.WarmPools(ctx, "")
 	if err != nil {
-		s.Log.Error("find the sandboxes that wait for a snapshot", "snapshot", snap.Name, "err", err)
-		return
+		return fmt.Errorf("find the warm pools of snapshot %s: %w", name, err)
+	}
+	for _, p := range pools {
+		if p.Snapshot == name {
+			s.pools.Add(p.ID)
+		}
+	}
+	those, err := s.Store.SandboxesOfSnapshot(ctx, id, waiting...)
+	if err != nil {
+		return fmt.Errorf("find the sandboxes that wait for snapshot %s: %w", name, err)
 	}
 	for _, sb := range those {
 		s.queue.Add(sb.ID)
 	}
+	return nil
 }
 
 // stepStart makes the disk where there is none and starts the sandbox. A
@@ -223,14 +283,19 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 		return nil
 	}
 	// It was changed while the sandbox was being started with what it was before.
-	if err := s.syncNetwork(ctx, sb.ID); err != nil && ctx.Err() == nil {
-		return err
-	}
-	return nil
+	s.stale.add(sb.ID)
+	return s.sync(ctx, now)
 }
 
+// endPatience is how long the engine may take to end a sandbox after its grace
+// and free what it held. One that resists is tried again later, so that it takes
+// no worker for good.
+const endPatience = time.Minute
+
 func (s *Service) stepStop(ctx context.Context, sb *Sandbox) error {
-	if err := s.Engine.Stop(ctx, sb.ID, s.StopGrace); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	limited, cancel := context.WithTimeout(ctx, s.StopGrace+endPatience)
+	defer cancel()
+	if err := s.Engine.Stop(limited, sb.ID, s.StopGrace); err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return fmt.Errorf("stop sandbox %s: %w", sb.ID, err)
 	}
 	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
@@ -239,13 +304,18 @@ func (s *Service) stepStop(ctx context.Context, sb *Sandbox) error {
 }
 
 func (s *Service) stepDestroy(ctx context.Context, sb *Sandbox) error {
-	if err := s.Engine.Delete(ctx, sb.ID); err != nil {
+	limited, cancel := context.WithTimeout(ctx, s.StopGrace+endPatience)
+	defer cancel()
+	if err := s.Engine.Delete(limited, sb.ID); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", sb.ID, err)
 	}
 	if err := s.Store.DeleteSandbox(ctx, sb.ID); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", sb.ID, err)
 	}
 	s.activity.forget(sb.ID)
+	if sb.ImageDigest != "" {
+		s.images.Add(sb.ImageDigest) // repeated when it fails, without a row that would
+	}
 	gone := *sb
 	if err := gone.enter(StateDestroyed, "", s.Clock.Now()); err != nil {
 		return err
@@ -253,15 +323,12 @@ func (s *Service) stepDestroy(ctx context.Context, sb *Sandbox) error {
 	if sb.WarmPoolID != "" {
 		s.pools.Add(sb.WarmPoolID)
 		s.changes.Signal(sb.ID)
-		return s.Snapshots.FreeImage(ctx, sb.ImageDigest)
+		return nil
 	}
 	s.Log.Info("sandbox state", "sandbox", sb.ID, "from", sb.State, "to", gone.State)
 	s.Events.SandboxStateChanged(&gone, sb.State)
 	s.changes.Signal(sb.ID)
-	if sb.ImageDigest == "" {
-		return nil
-	}
-	return s.Snapshots.FreeImage(ctx, sb.ImageDigest)
+	return nil
 }
 
 // apply makes the reconciler's own transition, which gives way to whatever a

@@ -41,11 +41,17 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 	if err := p.validate(); err != nil {
 		return nil, err
 	}
-	// One at a time, so that a refused one can go back to what was before.
-	s.sizes.Lock()
-	defer s.sizes.Unlock()
 	found, err := s.Get(ctx, organizationID, idOrName)
 	if err != nil {
+		return nil, err
+	}
+	// One at a time, so that a refused one can go back to what was before.
+	unlock, err := s.sizes.Lock(ctx, found.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if found, err = s.Get(ctx, organizationID, found.ID); err != nil {
 		return nil, err
 	}
 	was, want := found.Resources, p.create().resources(found.Resources)
@@ -111,10 +117,22 @@ func refused(err error, want Resources) error {
 // syncSize lets the engine have the sizes that the row has: a change may have
 // been written and not been made. What a running sandbox has outgrown
 // meanwhile is made at its next start.
-func (s *Service) syncSize(ctx context.Context, sb *Sandbox) error {
-	err := s.Engine.Resize(ctx, sb.ID, sb.Resources.spec())
+func (s *Service) syncSize(ctx context.Context, id string) error {
+	unlock, err := s.sizes.Lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	sb, err := s.Store.Sandbox(ctx, id)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = s.Engine.Resize(ctx, id, sb.Resources.spec())
 	if small := (*engine.TooSmall)(nil); errors.As(err, &small) {
-		s.Log.Warn("the sandbox keeps its sizes until it is started again", "sandbox", sb.ID, "err", err)
+		s.Log.Warn("the sandbox keeps its sizes until it is started again", "sandbox", id, "err", err)
 		return nil
 	}
 	return err

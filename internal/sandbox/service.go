@@ -15,6 +15,7 @@ import (
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/keylock"
 	"github.com/opendaytona/daytona/internal/reconcile"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -29,12 +30,14 @@ type Service struct {
 	Config
 	queue    *reconcile.Queue
 	pools    *reconcile.Queue // of warm sandboxes, by id
+	moved    *reconcile.Queue // snapshots that have changed, by moved's key
+	images   *reconcile.Queue // digests that a removed sandbox stood on
 	changes  change.Board
 	activity activity
+	stale    stale
 
-	networks sync.Mutex // one change of a running sandbox's network at a time
-
-	sizes sync.Mutex // one resize at a time
+	networks keylock.Locks // one change of a sandbox's network at a time
+	sizes    keylock.Locks // one resize of it at a time
 
 	mu    sync.Mutex
 	steps map[string]context.CancelFunc // by id: how a removal ends a start
@@ -64,6 +67,8 @@ func NewService(c Config) *Service {
 		Config: c,
 		queue:  reconcile.New("sandbox", 500*time.Millisecond, c.Log),
 		pools:  reconcile.New("warm pool", time.Second, c.Log),
+		moved:  reconcile.New("changed snapshot", time.Second, c.Log),
+		images: reconcile.New("image of a removed sandbox", time.Second, c.Log),
 		steps:  make(map[string]context.CancelFunc),
 	}
 	c.Snapshots.OnMoved(s.snapshotMoved)

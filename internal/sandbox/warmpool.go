@@ -158,7 +158,7 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 	var pool string
 	sb, err := s.Store.ClaimSandbox(ctx, want, func(sb *Sandbox) error {
 		if !sb.Network.equal(want.Network) {
-			return errUnlike
+			return ErrUnlike
 		}
 		pool, sb.WarmPoolID = sb.WarmPoolID, ""
 		if want.Name != want.ID { // as asked for
@@ -175,13 +175,12 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 	if pool != "" {
 		s.pools.AddAfter(pool, refillPause)
 	}
-	if errors.Is(err, errUnlike) {
-		return nil, nil
-	}
 	return sb, err
 }
 
-var errUnlike = errors.New("the waiting sandbox has another network policy")
+// ErrUnlike is the way to tell Store.ClaimSandbox that another waiting sandbox
+// may do.
+var ErrUnlike = errors.New("the waiting sandbox has another network policy")
 
 // equal reports whether both let the same pass, however it was written.
 func (n Network) equal(o Network) bool {
@@ -218,10 +217,14 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	now := &Sandbox{OrganizationID: p.OrganizationID} // one without a policy of its own gets this one
+	if err := s.limitEgress(ctx, now); err != nil {
+		return err
+	}
 	kept := 0
 	var failed error
 	for _, sb := range warm {
-		fits := snap != nil && sb.SnapshotID == snap.ID && sb.ImageDigest == snap.ImageDigest && sb.Resources == Resources(snap.Resources)
+		fits := snap != nil && sb.SnapshotID == snap.ID && sb.ImageDigest == snap.ImageDigest && sb.Resources == Resources(snap.Resources) && sb.Network.equal(now.Network)
 		switch {
 		case sb.Desired == DesiredDestroyed:
 			continue
@@ -292,15 +295,14 @@ func (s *Service) warm(ctx context.Context, p *WarmPool, snap *snapshot.Snapshot
 	return nil
 }
 
-// queueAllPools after a restart, and when a snapshot has moved.
-func (s *Service) queueAllPools(ctx context.Context, snapshotName string) {
+// queueAllPools after a restart.
+func (s *Service) queueAllPools(ctx context.Context) error {
 	pools, err := s.Store.WarmPools(ctx, "")
 	if err != nil {
-		s.Log.Error("find the warm pools of a snapshot", "snapshot", snapshotName, "err", err)
+		return fmt.Errorf("resume warm pools: %w", err)
 	}
 	for _, p := range pools {
-		if snapshotName == "" || p.Snapshot == snapshotName {
-			s.pools.Add(p.ID)
-		}
+		s.pools.Add(p.ID)
 	}
+	return nil
 }

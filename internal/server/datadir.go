@@ -26,7 +26,8 @@ const (
 	quarantineName    = "quarantine"    // what the database does not know
 	baseImageName     = "base-image"
 	defaultsName      = "default-snapshots"
-	triedName         = "machine-tried" // on what a sandbox was last seen to start
+	slimChosenName    = "default-image-slim" // an administrator asked for the slim default image
+	triedName         = "machine-tried"      // on what a sandbox was last seen to start
 	encryptionKeyName = "encryption.key"
 	previewKeyName    = "preview.key"      // from which the previews' tokens are derived
 	CredentialsName   = "credentials.json" // read by the CLI on the same machine

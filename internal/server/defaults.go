@@ -13,13 +13,15 @@ import (
 
 // defaultSnapshots are what every organization may use from the first start on:
 // cores, and GiB of memory and disk.
-var defaultSnapshots = []struct {
-	name      string
-	resources snapshot.Resources
-}{
+var defaultSnapshots = []defaultSnapshot{
 	{"daytona-small", snapshot.Resources{CPU: 1, Memory: 1, Disk: 3}},
 	{"daytona-medium", snapshot.Resources{CPU: 2, Memory: 4, Disk: 8}},
 	{"daytona-large", snapshot.Resources{CPU: 4, Memory: 8, Disk: 10}},
+}
+
+type defaultSnapshot struct {
+	name      string
+	resources snapshot.Resources
 }
 
 // recordDefaults records the default snapshots at the first start, and anew

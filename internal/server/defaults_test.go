@@ -154,9 +154,9 @@ func TestTheDefaultImageStandsOnTheHubsDebianWhereThatHasIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		setting, hubImage, image, base string
 	}{
-		"auto, the hub has it":            {"auto", hub + "/library/small:1", "daytona.internal/slim:1", hub + "/library/small:1"},
-		"auto, the hub lacks it":          {"auto", hub + "/library/none:1", "daytona.internal/slim:1", own},
-		"auto, no hub answers":            {"auto", "127.0.0.1:1/library/small:1", "daytona.internal/slim:1", own},
+		"slim, the hub has it":            {"slim", hub + "/library/small:1", "daytona.internal/slim:1", hub + "/library/small:1"},
+		"slim, the hub lacks it":          {"slim", hub + "/library/none:1", "daytona.internal/slim:1", own},
+		"slim, no hub answers":            {"slim", "127.0.0.1:1/library/small:1", "daytona.internal/slim:1", own},
 		"full":                            {"full", hub + "/library/none:1", "daytona.internal/full:1", own},
 		"an image of one's own":           {"library/small:1", hub + "/library/none:1", "library/small:1", ""},
 		"debian, whatever else there may": {"debian", hub + "/library/small:1", "daytona.internal/slim:1", own},

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 
@@ -25,32 +27,39 @@ func imagesCommand() *cobra.Command {
 		Use: "build", Short: "Build a variant of the default image and make the default snapshots of it",
 		Long: `Build a variant of the default image on the running server, and make
 daytona-small, daytona-medium and daytona-large of it. They keep their old image
-until the new one is built; sandboxes made before go on as they are.
+until the new one is built; sandboxes made before go on as they are. Those that
+were deleted are made again.
 
 slim has Python, Node.js, git and language servers; full adds the libraries and
-tools that agents ask for, several GiB of them.`,
+tools that agents ask for, several GiB of them. A server whose default-image is
+auto goes on from slim to full by itself, unless --variant slim was asked for.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if variants := []string{recipes.Slim, recipes.Full}; !slices.Contains(variants, variant) {
-				return fmt.Errorf("--variant %q is not valid: use slim or full", variant)
+			if variants := []string{"", recipes.Slim, recipes.Full}; !slices.Contains(variants, variant) {
+				return fmt.Errorf("--variant %s is not valid: use slim or full", variant)
 			}
 			config, err := load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
+			if variant != "" {
+				if err := chooseVariant(config, variant); err != nil {
+					return fmt.Errorf("remember the variant: %w", err)
+				}
+			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return buildImages(ctx, config, variant, cmd.OutOrStdout())
+			return buildImages(ctx, config, thisMachine(), variant, cmd.OutOrStdout())
 		},
 	}
-	b.Flags().StringVar(&variant, "variant", recipes.Slim, "what to build: slim or full")
+	b.Flags().StringVar(&variant, "variant", "", "what to build: slim or full (default: what there is of them, else slim)")
 	c.AddCommand(b)
 	return c
 }
 
 // buildImages asks the running server to build the variant and to make the
 // default snapshots of it.
-func buildImages(ctx context.Context, c Config, variant string, out io.Writer) error {
+func buildImages(ctx context.Context, c Config, on machine, variant string, out io.Writer) error {
 	creds, err := administrator(c)
 	if err != nil {
 		return err
@@ -59,7 +68,12 @@ func buildImages(ctx context.Context, c Config, variant string, out io.Writer) e
 	if err != nil {
 		return err
 	}
-	m := made{recipe: thisMachine().recipe, base: &base{baseImage: thisMachine().base}}
+	m := made{recipe: on.recipe, base: &base{baseImage: on.base}}
+	if variant == "" {
+		if variant, err = m.present(ctx, client); err != nil {
+			return err
+		}
+	}
 	image := m.reference(variant)
 	// It is built under a name of its own, so that the others wait for nothing
 	// afterwards.
@@ -78,6 +92,24 @@ func buildImages(ctx context.Context, c Config, variant string, out io.Writer) e
 		fmt.Fprintf(out, "%s is made of %s now\n", d.name, image)
 	}
 	return client.Snapshot.Delete(ctx, trial)
+}
+
+// present is the variant that the default snapshots are of, as far as they are
+// there.
+func (m *made) present(ctx context.Context, client *daytona.Client) (string, error) {
+	for _, d := range defaultSnapshots {
+		snap, err := client.Snapshot.Get(ctx, d.name)
+		if notFound := (*daytona.Error)(nil); errors.As(err, &notFound) && notFound.StatusCode == http.StatusNotFound {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if v, _ := m.variant(snap.ImageName); v == recipes.Full {
+			return v, nil
+		}
+	}
+	return recipes.Slim, nil
 }
 
 // replaceSnapshot makes a snapshot in place of the one that has its name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/baseimage"
@@ -17,6 +18,9 @@ type machine struct {
 	base       baseImage
 	hubImage   string // stands in for base where a hub has it
 	recipe     recipe // of the default snapshots' image
+
+	fullNeeds     int64         // bytes of disk space that its full variant takes
+	completePause time.Duration // before that is tried again for the first time
 }
 
 // baseImage is the image made here from Debian's packages.
@@ -38,8 +42,8 @@ type recipe struct {
 // thisMachine is the real one.
 func thisMachine() machine {
 	return machine{
-		hubImage: hubImage,
-		recipe:   recipe{recipes.Version(), recipes.Dockerfile, recipes.Fill},
+		hubImage: hubImage, fullNeeds: fullNeeds, completePause: completePause,
+		recipe: recipe{recipes.Version(), recipes.Dockerfile, recipes.Fill},
 		openEngine: func(ctx context.Context, o local.Options) (engine.Engine, error) {
 			e, err := local.Open(ctx, o)
 			if err != nil {

@@ -72,6 +72,8 @@ type server struct {
 	quarantine *quarantine.Keeper
 	ballast    *space.Ballast
 
+	defaultsMoved chan struct{} // has one when a default snapshot has moved
+
 	http      *http.Server
 	active    active
 	cutOff    context.CancelFunc // ends the requests that go on
@@ -205,6 +207,9 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.recordDefaults(ctx); err != nil {
 		return err
 	}
+	if err := s.sandboxes.Resume(ctx); err != nil {
+		return err
+	}
 	s.makeHTTP(logs)
 	return nil
 }
@@ -265,6 +270,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		Clock: s.clock, Log: s.log, Workers: snapshotsAtOnce,
 		Captures: captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
 	})
+	s.watchDefaults()
 	limited, err := sandbox.ParseEgress(s.LimitedEgress)
 	if err != nil {
 		return err
@@ -348,6 +354,7 @@ func (s *server) run(asked context.Context) error {
 	}
 	own("snapshots", s.snapshots.Run)
 	own("sandboxes", s.sandboxes.Run)
+	own("default snapshots", s.completeDefaults)
 	own("keys", s.flushKeys)
 	own("contexts", s.contexts.Run)
 	own("registry", s.hosted.Run)

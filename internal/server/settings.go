@@ -240,7 +240,7 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "default-image", fallback: DefaultImageAuto, usage: "what the snapshots daytona-small, -medium and -large are made of at the first start: slim or full (built here), auto (slim), debian (slim, without asking a hub for a Debian to stand on), none, or an image `reference`",
+		key: "default-image", fallback: DefaultImageAuto, usage: "what the snapshots daytona-small, -medium and -large are made of at the first start: slim or full (built here), auto (slim, and full in its place when that is built, in the background), debian (slim, without asking a hub for a Debian to stand on), none, or an image `reference`",
 		allowed: "auto, slim, full, debian, none, or an image with a tag or digest such as python:3.13-slim",
 		set: func(c *Config, s string) bool {
 			c.DefaultImage = s

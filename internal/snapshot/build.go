@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/opendaytona/daytona/internal/buildlog"
@@ -72,6 +71,13 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 		return err
 	}
 	defer log.Close()
+	// The same is built once. Before the line: who waits for another build takes
+	// no builder.
+	unlock, err := s.alike.Lock(ctx, snap.Build.Ref)
+	if err != nil {
+		return nil // removed, or the server ends
+	}
+	defer unlock()
 	leave, err := s.line.enter(ctx, func(place int) {
 		log.Line(fmt.Sprintf("Waiting for a free builder: place %d in the queue", place))
 	}, bound{most: max(s.Builds, 1)})
@@ -84,8 +90,6 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 			return ignoreOvertaken(err)
 		}
 	}
-	unlock := s.lockBuild(snap.Build.Ref)
-	defer unlock()
 	if done, err := s.reuse(ctx, snap, log); done || err != nil {
 		return err
 	}
@@ -127,32 +131,6 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 	log.Line(fmt.Sprintf("The same build was made before: image %s", twin.ImageDigest))
 	warn(log, img, snap)
 	return true, s.made(ctx, snap, img)
-}
-
-// lockBuild lets one build of a ref go on at a time.
-func (s *Service) lockBuild(ref string) (unlock func()) {
-	s.mu.Lock()
-	k := s.alike[ref]
-	if k == nil {
-		k = &buildLock{}
-		s.alike[ref] = k
-	}
-	k.users++
-	s.mu.Unlock()
-	k.Lock()
-	return func() {
-		k.Unlock()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if k.users--; k.users == 0 {
-			delete(s.alike, ref)
-		}
-	}
-}
-
-type buildLock struct {
-	sync.Mutex
-	users int
 }
 
 // transientLife is how long an unused transient snapshot stays.

@@ -149,6 +149,24 @@ func TestBuildsWaitTheirTurnAndADeletionEndsThem(t *testing.T) {
 	reachGone(t, s, organization, "long")
 }
 
+func TestEqualBuildsTakeOneBuilderAndADeletionEndsTheWaitForAnother(t *testing.T) {
+	s, _, _, organization := service(t)
+	s.Builds = 2
+	for _, name := range []string{"one", "two", "three"} {
+		build(t, s, organization, name, "FROM a:1\nwait")
+	}
+	other := build(t, s, organization, "other", "FROM a:1")
+	if snap := settle(t, s, other); snap.State != snapshot.StateActive {
+		t.Errorf("beside equal builds: %+v", snap)
+	}
+	for _, name := range []string{"two", "three", "one"} {
+		if err := s.Delete(t.Context(), organization, name, false); err != nil {
+			t.Fatal(err)
+		}
+		reachGone(t, s, organization, name)
+	}
+}
+
 func TestSnapshotsOfSandboxesAreFoundAgainAndRemovedWhenUnused(t *testing.T) {
 	s, clock, _, organization := service(t)
 	params := snapshot.BuildParams{Dockerfile: "FROM a:1"}

@@ -14,6 +14,7 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/keylock"
 	"github.com/opendaytona/daytona/internal/reconcile"
 )
 
@@ -28,10 +29,8 @@ type Service struct {
 	takes   line // of sandboxes' disks that become layers
 	pulls   line
 	builds  sync.WaitGroup
-	works   works // how a removal ends a pull or a build
-
-	mu      sync.Mutex
-	alike   map[string]*buildLock // by build ref: the same is built once
+	works   works         // how a removal ends a pull or a build
+	alike   keylock.Locks // by build ref
 	onMoved []func(s *Snapshot)
 }
 
@@ -56,7 +55,6 @@ func NewService(c Config) *Service {
 	s := &Service{
 		Config: c,
 		queue:  reconcile.New("snapshot", time.Second, c.Log),
-		alike:  make(map[string]*buildLock),
 	}
 	s.custody = custody{store: c.Store, images: c.Images}
 	return s
@@ -166,11 +164,15 @@ func (s *Service) Deactivate(ctx context.Context, organizationID, idOrName strin
 
 // Delete removes the snapshot, whatever its state; sandboxes made from it keep
 // running and its name is free at once. Errors: fault of kind NotFound;
-// Forbidden for a general snapshot unless admin.
+// Forbidden for a general snapshot unless admin, who must name it: clients that
+// delete all that a list has, an organization's own in their minds, do it by id.
 func (s *Service) Delete(ctx context.Context, organizationID, idOrName string, admin bool) error {
 	snap, err := s.owned(ctx, organizationID, idOrName, admin)
 	if err != nil || snap.State == StateRemoving {
 		return err
+	}
+	if snap.General && idOrName == snap.ID {
+		return fault.Forbidden("SNAPSHOT_GENERAL", fmt.Sprintf("Snapshot %s is shared by all organizations and is deleted by its name only: daytona snapshot delete %s, or DELETE /api/snapshots/%s.", snap.Name, snap.Name, snap.Name))
 	}
 	if _, err = s.move(ctx, snap.ID, StateRemoving, "", nil); err != nil {
 		return err

@@ -106,33 +106,38 @@ func (s *Store) WarmSandboxes(ctx context.Context, poolID string) ([]*sandbox.Sa
 // two transactions see the same sandbox waiting.
 func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change func(*sandbox.Sandbox) error) (*sandbox.Sandbox, error) {
 	// Most creates have no pool; they wait for no other write to learn that.
-	find := func(db bun.IDB, r *sandboxRow) error {
-		return db.NewSelect().Model(r).Where("warm_pool_id <> ''").Where("organization_id = ?", want.OrganizationID).
+	waiting := func(db bun.IDB, model any) *bun.SelectQuery {
+		return db.NewSelect().Model(model).Where("warm_pool_id <> ''").Where("organization_id = ?", want.OrganizationID).
 			Where("snapshot_id = ?", want.SnapshotID).Where("region = ?", want.Region).Where("image_digest = ?", want.ImageDigest).
 			Where("cpu = ? AND memory = ? AND disk = ?", want.Resources.CPU, want.Resources.Memory, want.Resources.Disk).
 			Where("user_name = ?", want.User).Where("state = ?", sandbox.StateStarted).Where("desired = ?", sandbox.DesiredStarted).
-			OrderExpr("created_at, id").Limit(1).Scan(ctx)
+			OrderExpr("created_at, id")
 	}
-	var r sandboxRow
-	if err := find(s.read, &r); err != nil {
-		return nil, ignoreNone(err)
+	if any, err := waiting(s.read, (*sandboxRow)(nil)).Exists(ctx); !any || err != nil {
+		return nil, err
 	}
 	var claimed *sandbox.Sandbox
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		var r sandboxRow
-		if err := find(tx, &r); err != nil {
-			return ignoreNone(err)
-		}
-		sb := r.sandbox()
-		if err := change(sb); err != nil {
+		for skip := 0; ; skip++ {
+			var r sandboxRow
+			if err := waiting(tx, &r).Limit(1).Offset(int64(skip)).Scan(ctx); err != nil {
+				return ignoreNone(err)
+			}
+			sb := r.sandbox()
+			err := change(sb)
+			if errors.Is(err, sandbox.ErrUnlike) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			_, err = tx.NewUpdate().Model(rowOfSandbox(sb)).WherePK().Exec(ctx)
+			if isDuplicate(err) {
+				return nameTaken(sb.Name)
+			}
+			claimed = sb
 			return err
 		}
-		_, err := tx.NewUpdate().Model(rowOfSandbox(sb)).WherePK().Exec(ctx)
-		if isDuplicate(err) {
-			return nameTaken(sb.Name)
-		}
-		claimed = sb
-		return err
 	})
 	if err != nil {
 		return nil, err

@@ -77,3 +77,34 @@ func TestNoWaitingSandboxIsClaimedTwiceOrByAStranger(t *testing.T) {
 		t.Errorf("%d are listed with those that wait, %v", len(page), err)
 	}
 }
+
+func TestAWaitingSandboxThatIsUnlikeHidesNoOther(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "db"))
+	snap := newSnapshot("org", "snap")
+	snap.State = snapshot.StateActive
+	if err := s.InsertSnapshot(t.Context(), snap, anySnapshots); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		sb := newSandbox("org", fmt.Sprintf("warm-%d", i), snap)
+		sb.WarmPoolID, sb.State, sb.Desired = "pool", sandbox.StateStarted, sandbox.DesiredStarted
+		sb.Network.BlockAll = i < 2
+		if err := s.InsertSandbox(t.Context(), sb, anyUsage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(sb *sandbox.Sandbox) error {
+		if sb.Network.BlockAll {
+			return sandbox.ErrUnlike
+		}
+		sb.WarmPoolID = ""
+		return nil
+	}
+	sb, err := s.ClaimSandbox(t.Context(), newSandbox("org", "want", snap), open)
+	if err != nil || sb == nil || sb.Network.BlockAll {
+		t.Fatalf("got %+v, %v", sb, err)
+	}
+	if sb, err := s.ClaimSandbox(t.Context(), newSandbox("org", "want", snap), open); err != nil || sb != nil {
+		t.Errorf("of those that are unlike: %+v, %v", sb, err)
+	}
+}

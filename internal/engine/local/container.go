@@ -32,6 +32,7 @@ type record struct {
 // container is a running sandbox.
 type container struct {
 	record
+	stale bool // its network may not be what Policy says; the sandbox's lock guards it
 	pidfd *os.File
 	ended chan struct{} // closed when the first process is gone
 
@@ -97,16 +98,26 @@ func (l *Local) watch(id string, c *container) {
 		return
 	}
 	close(c.ended)
+	exit, told := l.cleanUp(id, c)
+	if told {
+		// Without the sandbox's lock: who hears of it may wait for that first.
+		l.deliver(exit)
+	}
+}
+
+// cleanUp frees what an ended container held, unless it was stopped, and returns
+// what is to be told of its end.
+func (l *Local) cleanUp(id string, c *container) (exit engine.Exit, told bool) {
 	unlock, err := l.lock(l.done, id)
 	if err != nil {
-		return // the next server finds it
+		return exit, false // the next server finds it
 	}
 	defer unlock()
 	l.mu.Lock()
 	mine := l.running[id] == c
 	l.mu.Unlock()
 	if !mine {
-		return // it was stopped
+		return exit, false // it was stopped
 	}
 	oom := c.memory.ranOut(l.cgroups.OOMKills(id))
 	l.mu.Lock()
@@ -118,7 +129,7 @@ func (l *Local) watch(id string, c *container) {
 	if err := l.release(ctx, id, c); err != nil {
 		l.log(id).Error("clean up after a sandbox that ended", "err", err)
 	}
-	l.deliver(engine.Exit{ID: id, OOMKilled: oom && !failed, PoolFailed: failed})
+	return engine.Exit{ID: id, OOMKilled: oom && !failed, PoolFailed: failed}, true
 }
 
 // wait returns true when the process is gone, false when the engine closes.
@@ -172,7 +183,7 @@ func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
 	c := l.running[id]
 	l.mu.Unlock()
 	if c == nil {
-		return nil
+		return l.clearStale(ctx, id)
 	}
 	if grace > 0 {
 		if err := c.signal(unix.SIGTERM); err != nil {
@@ -244,6 +255,9 @@ func (l *Local) clear(ctx context.Context, id string) error {
 	// are not the sandbox's, so it is not left to it to kill.
 	err := l.cgroups.Kill(id)
 	err = errors.Join(err, l.runtime.delete(ctx, id), l.replaceNames(id, nil), l.vacate(ctx, id))
+	if err != nil {
+		return err // what is in the directory tells the next attempt that there is something to clear
+	}
 	dir := l.sandboxDir(id)
 	entries, readErr := os.ReadDir(dir)
 	if readErr != nil && !errors.Is(readErr, os.ErrNotExist) {
@@ -261,7 +275,12 @@ func (l *Local) clear(ctx context.Context, id string) error {
 	return err
 }
 
-// recover goes on where an earlier server ended.
+// recoverPatience is how long cleaning up after one sandbox may take at a start.
+const recoverPatience = 5 * time.Second
+
+// recover goes on where an earlier server ended. A sandbox that resists, such as
+// one with a process that the kernel does not end, is left to its next start, to
+// its removal, or to the next server: it must not keep the others waiting.
 func (l *Local) recover(ctx context.Context) error {
 	entries, err := os.ReadDir(filepath.Join(l.dir, sandboxesDir))
 	if err != nil {
@@ -279,19 +298,14 @@ func (l *Local) recover(ctx context.Context) error {
 			}
 		}
 		l.Log.Debug("clean up after a sandbox that does not run", "sandbox", id)
-		if err := l.clear(ctx, id); err != nil {
-			return fmt.Errorf("clean up after sandbox %s: %w", id, err)
-		}
-		if !l.disks.Exists(id) {
-			if err := os.RemoveAll(l.sandboxDir(id)); err != nil {
-				return err
-			}
+		if err := l.sweep(ctx, id); err != nil {
+			l.log(id).Error("clean up after a sandbox that does not run", "err", err)
 		}
 	}
 	for _, id := range l.cgroups.List() {
 		if _, ok := alive[id]; !ok {
-			if err := l.vacate(ctx, id); err != nil {
-				return err
+			if err := l.sweepGroup(ctx, id); err != nil {
+				l.log(id).Error("remove the control group of a sandbox that does not run", "err", err)
 			}
 		}
 	}
@@ -302,24 +316,61 @@ func (l *Local) recover(ctx context.Context) error {
 		return err
 	}
 	for id, r := range alive {
-		if err := l.cgroups.Thaw(id); err != nil {
-			return err
-		}
-		err := l.resumeNames(id, &r)
-		if err == nil {
-			err = l.attach(id, r)
-		}
-		if errors.Is(err, errGone) { // just now
-			err = errors.Join(l.clear(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot, r.IPv6)))
-		}
-		if err != nil {
-			return fmt.Errorf("take over sandbox %s: %w", id, err)
+		if err := l.takeOver(ctx, id, r); err != nil {
+			l.log(id).Error("take over a running sandbox", "err", err)
 		}
 	}
 	if len(alive) > 0 {
 		l.Log.Info("took over running sandboxes", "count", len(alive))
 	}
 	return nil
+}
+
+// sweep removes every trace of a sandbox that does not run, and the record too
+// where it has no disk.
+func (l *Local) sweep(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverPatience)
+	defer cancel()
+	if err := l.clear(ctx, id); err != nil || l.disks.Exists(id) {
+		return err
+	}
+	return os.RemoveAll(l.sandboxDir(id))
+}
+
+func (l *Local) sweepGroup(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverPatience)
+	defer cancel()
+	return l.vacate(ctx, id)
+}
+
+// takeOver goes on with a sandbox that an earlier server started. It runs on
+// without names when these cannot be served: the next SetNetwork tries again.
+func (l *Local) takeOver(ctx context.Context, id string, r record) error {
+	thawed := l.cgroups.Thaw(id)
+	err := l.attach(id, r)
+	if errors.Is(err, errGone) { // just now
+		err = errors.Join(l.sweep(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot, r.IPv6)))
+		return errors.Join(thawed, err)
+	}
+	if err != nil {
+		return errors.Join(thawed, err)
+	}
+	unlock, err := l.lock(ctx, id)
+	if err != nil {
+		return errors.Join(thawed, err)
+	}
+	defer unlock()
+	l.mu.Lock()
+	c := l.running[id]
+	l.mu.Unlock()
+	if c == nil {
+		return thawed // it has just ended
+	}
+	named := l.resumeNames(id, &r)
+	l.mu.Lock()
+	c.Policy, c.stale = r.Policy, named != nil
+	l.mu.Unlock()
+	return errors.Join(thawed, named)
 }
 
 // startTicks is when a process started, in clock ticks after boot (proc(5),

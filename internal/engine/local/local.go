@@ -25,6 +25,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
 	"github.com/opendaytona/daytona/internal/engine/local/names"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
+	"github.com/opendaytona/daytona/internal/keylock"
 )
 
 // Local is the engine of this machine. It implements engine.Engine.
@@ -49,10 +50,10 @@ type Local struct {
 	stop   context.CancelFunc
 	work   sync.WaitGroup // watchers
 
-	pool sync.RWMutex // held by every sandbox's lock, and alone while the pool is brought back
+	locks keylock.Locks // of sandboxes and captures
+	pool  sync.RWMutex  // held by every sandbox's lock, and alone while the pool is brought back
 
 	mu      sync.Mutex
-	locks   map[string]*lock
 	running map[string]*container
 	failed  map[string]bool          // sandboxes that were ended because the pool failed, until somebody was told
 	names   map[string]*names.Server // of the sandboxes that need one
@@ -89,7 +90,6 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 		Options: o,
 		starts:  newTurns(3*runtime.NumCPU(), 2*runtime.NumCPU()),
 		exits:   make(chan engine.Exit, 64),
-		locks:   map[string]*lock{},
 		running: map[string]*container{},
 		names:   map[string]*names.Server{},
 		failed:  map[string]bool{},
@@ -267,6 +267,9 @@ func (l *Local) Close() error {
 		c.pidfd.Close()
 	}
 	l.mu.Unlock()
+	if l.cgroups != nil && len(l.cgroups.List()) > 0 {
+		idle = false // what could not be killed uses them
+	}
 	close(l.exits)
 
 	errs := []error{l.closeNames()}
@@ -302,6 +305,9 @@ func (l *Local) Purge(ctx context.Context) error {
 	var errs []error
 	for _, id := range ids {
 		errs = append(errs, l.Stop(ctx, id, 0))
+	}
+	for _, id := range l.cgroups.List() {
+		errs = append(errs, l.sweepGroup(ctx, id)) // of one that could not be cleaned up after
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -450,43 +456,20 @@ func (l *Local) Dial(ctx context.Context, id string) (net.Conn, error) {
 func (l *Local) Exits() <-chan engine.Exit { return l.exits }
 
 // lock serializes the calls for one sandbox. The wait ends with ctx.
-type lock struct {
-	held  chan struct{}
-	users int
-}
-
 func (l *Local) lock(ctx context.Context, id string) (unlock func(), err error) {
-	l.mu.Lock()
-	k := l.locks[id]
-	if k == nil {
-		k = &lock{held: make(chan struct{}, 1)}
-		l.locks[id] = k
+	free, err := l.locks.Lock(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("wait for sandbox %s: %w", id, err)
 	}
-	k.users++
-	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if k.users--; k.users == 0 {
-			delete(l.locks, id)
+	for !l.pool.TryRLock() { // it is being brought back
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			free()
+			return nil, fmt.Errorf("wait for the disk pool: %w", ctx.Err())
 		}
 	}
-	select {
-	case k.held <- struct{}{}:
-		for !l.pool.TryRLock() { // it is being brought back
-			select {
-			case <-time.After(20 * time.Millisecond):
-			case <-ctx.Done():
-				<-k.held
-				leave()
-				return nil, fmt.Errorf("wait for the disk pool: %w", ctx.Err())
-			}
-		}
-		return func() { l.pool.RUnlock(); <-k.held; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, fmt.Errorf("wait for sandbox %s: %w", id, ctx.Err())
-	}
+	return func() { l.pool.RUnlock(); free() }, nil
 }
 
 // deliver tells of an exit; nobody hears it after Close.

@@ -30,9 +30,10 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 	if named {
 		wanted.Names = c.Policy.Names
 	}
-	if reflect.DeepEqual(c.Policy, wanted) {
+	if !c.stale && reflect.DeepEqual(c.Policy, wanted) {
 		return nil
 	}
+	c.stale = true // until all of it is done
 	s := l.slots.Adopt(c.Slot, c.IPv6)
 	r := c.record
 	if r.Policy, err = l.surround(id, s, n); err == nil {
@@ -45,7 +46,7 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 		return fmt.Errorf("set network of sandbox %s: %w", id, err)
 	}
 	l.mu.Lock()
-	c.Policy = r.Policy
+	c.Policy, c.stale = r.Policy, false
 	l.mu.Unlock()
 	return nil
 }

@@ -161,7 +161,7 @@ type bundle struct {
 // setUp makes all that can be freed by name alone, the record first: a server
 // that starts after a crash finds it and clears what it names.
 func (l *Local) setUp(b *bundle, r *record) (err error) {
-	if err := l.clearStale(b); err != nil {
+	if err := l.clearStale(l.done, b.spec.ID); err != nil {
 		return err
 	}
 	view := filepath.Base(boot.View)
@@ -183,14 +183,14 @@ func (l *Local) setUp(b *bundle, r *record) (err error) {
 }
 
 // clearStale removes what an earlier start or stop could not.
-func (l *Local) clearStale(b *bundle) error {
-	entries, err := os.ReadDir(b.dir)
-	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != filepath.Base(l.recordFile(b.spec.ID)) }) {
+func (l *Local) clearStale(ctx context.Context, id string) error {
+	entries, err := os.ReadDir(l.sandboxDir(id))
+	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != filepath.Base(l.recordFile(id)) }) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(l.done, grace)
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	return errors.Join(err, l.clear(ctx, b.spec.ID))
+	return errors.Join(err, l.clear(ctx, id))
 }
 
 // launch runs the container and returns its first process.
