@@ -164,6 +164,9 @@ func (s *Store) share(ctx context.Context, fetcher remotes.Fetcher, host string,
 			if err != nil {
 				return nil, err
 			}
+			if err := img.checkUser(); err != nil {
+				return nil, err
+			}
 			return img, s.Hold(ctx, o.Owner, img.Digest)
 		case <-ctx.Done():
 			return nil, ctx.Err()

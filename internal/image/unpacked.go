@@ -107,7 +107,10 @@ func (s *Store) load(ctx context.Context, manifestDigest string) (_ *unpacked, e
 			return nil, err
 		}
 	}
-	u.img.DefaultUser, err = defaultUser(u.img.Config, u.img.Layers)
+	if u.img.Foreign, err = foreignOf(u.img.Layers); err != nil {
+		return nil, err
+	}
+	u.img.DefaultUser, err = u.img.defaultUser()
 	return u, err
 }
 
