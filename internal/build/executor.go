@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -20,6 +21,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/userid"
 )
 
 // executor runs BuildKit's steps on the engine. It implements
@@ -38,9 +40,10 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 	if meta.NetMode == pb.NetMode_HOST || meta.SecurityMode == pb.SecurityMode_INSECURE {
 		return nil, errors.New("this server runs build steps in sandboxes: --network=host and --security=insecure are not allowed")
 	}
+	var heard witness
 	step := local.Step{
 		ID: "build-" + uuid.NewString(), Hostname: "build", Args: meta.Args, Env: meta.Env, Cwd: meta.Cwd, Hosts: hosts(meta.ExtraHosts),
-		Stdin: reader(process.Stdin), Stdout: writer(process.Stdout), Stderr: writer(process.Stderr),
+		Stdin: reader(process.Stdin), Stdout: heard.beside(writer(process.Stdout)), Stderr: heard.beside(writer(process.Stderr)),
 		ReadOnly: meta.ReadonlyRootFS || root.Readonly, Resources: e.resources,
 		Network: engine.Network{BlockAll: meta.NetMode == pb.NetMode_NONE},
 	}
@@ -63,6 +66,12 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		// What is made only to be mounted upon must not become part of a layer.
 		clean := bkexecutor.MountStubsCleaner(context.WithoutCancel(ctx), rootPath, append(mounts, bkexecutor.Mount{Dest: boot.Dir}), meta.RemoveMountStubsRecursive)
 		uid, gid, groups, err := oci.GetUser(rootPath, meta.User)
+		if err == nil && slices.ContainsFunc(append([]uint32{uid, gid}, groups...), func(id uint32) bool { return !userid.Inside(id) }) {
+			err = errForeignID
+		}
+		if err != nil {
+			clean()
+		}
 		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
 	}
 	code, err := e.steps.RunStep(ctx, step)
@@ -73,7 +82,11 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		return nil, err
 	}
 	if code != 0 && !contains(meta.ValidExitCodes, code) {
-		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: fmt.Errorf("exit code: %d", code)}
+		err := fmt.Errorf("exit code: %d", code)
+		if clue := heard.clue(); clue != nil {
+			err = fmt.Errorf("%w: %w", err, clue)
+		}
+		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: err}
 	}
 	return nil, nil
 }

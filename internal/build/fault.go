@@ -78,6 +78,8 @@ func (e *Error) Message() string {
 		return at + ": the image does not exist for this machine (" + platforms.DefaultString() + ")."
 	case errors.Is(e.Err, image.ErrPlatform):
 		return at + ": what it makes is for other machines than this one (" + platforms.DefaultString() + "): leave --platform out."
+	case errors.Is(e.Err, image.ErrUser):
+		return at + ": " + strings.TrimPrefix(e.Err.Error(), "adopt image: ") + "."
 	case errors.Is(e.Err, space.ErrLow), strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
 		return "The server has no disk space left for this build: deactivate or delete snapshots."
 	case errors.As(e.Err, &exit):
@@ -98,7 +100,7 @@ var missing = regexp.MustCompile(`failed to calculate checksum of ref .*: "(.*)"
 // BuildKit's client are texts.
 func limit(err error) error {
 	text := err.Error()
-	for _, known := range []error{local.ErrStepDisk, local.ErrStepMemory, local.ErrStepPIDs, ErrForbiddenAddress, errGit} {
+	for _, known := range []error{local.ErrStepDisk, local.ErrStepMemory, local.ErrStepPIDs, ErrForbiddenAddress, errGit, errForeignID, errDevice} {
 		if strings.Contains(text, known.Error()) {
 			return known
 		}

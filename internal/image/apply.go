@@ -46,7 +46,15 @@ func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 	defer plain.Close()
 	digester := digest.Canonical.Digester()
 	counted := &countingReader{r: io.TeeReader(plain, digester.Hash())}
-	_, err = archive.Apply(ctx, dir, counted, archive.WithFilter(inside), archive.WithParents(parents), archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+	var foreign Foreign
+	filter := func(h *tar.Header) (bool, error) {
+		foreign.fold(h)
+		return inside(h)
+	}
+	_, err = archive.Apply(ctx, dir, counted, archive.WithFilter(filter), archive.WithParents(parents), archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+	if err == nil {
+		err = foreign.record(dir)
+	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, counted) // what follows the end of the archive is part of the digest
 	}

@@ -28,22 +28,22 @@ import (
 // write writes as an uncompressed OCI layer, unpacks it and holds it for owner.
 // Errors: ErrNotFound; write's.
 func (s *Store) Commit(ctx context.Context, owner, base string, write func(context.Context, io.Writer) error) (*Image, error) {
-	img, err := s.commitWithin(s.in(ctx), base, write)
+	img, err := s.commitWithin(s.in(ctx), owner, base, write)
 	if errdefs.IsNotFound(err) {
 		err = errors.Join(ErrNotFound, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("commit on image %s: %w", base, err)
 	}
-	return img, s.Hold(ctx, owner, img.Digest)
+	return img, nil
 }
 
 // commitWithin commits as long as there is space. Errors: space.ErrLow.
-func (s *Store) commitWithin(ctx context.Context, base string, write func(context.Context, io.Writer) error) (*Image, error) {
+func (s *Store) commitWithin(ctx context.Context, owner, base string, write func(context.Context, io.Writer) error) (*Image, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { space.Watch(ctx, s.Dir, s.Log, cancel) })
-	img, err := s.commit(ctx, base, write)
+	img, err := s.commit(ctx, owner, base, write)
 	cancel(nil)
 	watch.Wait()
 	if low := context.Cause(ctx); err != nil && errors.Is(low, space.ErrLow) {
@@ -53,7 +53,7 @@ func (s *Store) commitWithin(ctx context.Context, base string, write func(contex
 	return img, err
 }
 
-func (s *Store) commit(ctx context.Context, base string, write func(context.Context, io.Writer) error) (*Image, error) {
+func (s *Store) commit(ctx context.Context, owner, base string, write func(context.Context, io.Writer) error) (*Image, error) {
 	// What is written belongs to nobody until the owner holds it.
 	ctx, done, err := s.temporary(ctx)
 	if err != nil {
@@ -95,7 +95,11 @@ func (s *Store) commit(ctx context.Context, base string, write func(context.Cont
 	if err := s.unpackHere(ctx, desc); err != nil {
 		return nil, err
 	}
-	return s.Image(ctx, desc.Digest.String())
+	img, err := s.Image(ctx, desc.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	return img, s.Hold(ctx, owner, img.Digest)
 }
 
 // ociLayer is docker's media type as OCI has it, for a manifest must not mix

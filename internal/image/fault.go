@@ -31,6 +31,7 @@ const (
 	KindCanceled     Kind = "canceled"
 	KindCredentials  Kind = "credentials"
 	KindAway         Kind = "forbidden_address"
+	KindUser         Kind = "user"
 	KindOther        Kind = "other"
 )
 
@@ -92,6 +93,8 @@ func (e *PullError) Message() string {
 		return fmt.Sprintf("Image %s does not match its digest: the registry serves other bytes than it promises.", e.Reference)
 	case KindInvalid:
 		return fmt.Sprintf("Image %s cannot be unpacked: %v.", e.Reference, root(e.Err))
+	case KindUser:
+		return fmt.Sprintf("Image %s cannot be used: %v.", e.Reference, e.Err)
 	case KindNoSpace:
 		return fmt.Sprintf("The server has no disk space left for image %s: deactivate or delete snapshots.", e.Reference)
 	case KindAway:
@@ -151,6 +154,8 @@ func classify(err error) Kind {
 		return KindPlatform
 	case errors.Is(err, errInvalid):
 		return KindInvalid
+	case errors.Is(err, ErrUser):
+		return KindUser
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, space.ErrLow):
 		return KindNoSpace
 	case errors.As(err, &dns) && dns.IsNotFound:

@@ -2,7 +2,9 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -17,9 +19,6 @@ const ownerPrefix = "owner/"
 // holds one image; holding another lets go of the first. Errors: ErrNotFound.
 func (s *Store) Hold(ctx context.Context, owner, digest string) error {
 	ctx = s.in(ctx)
-	if _, err := s.Image(ctx, digest); err != nil {
-		return fmt.Errorf("hold for %s: %w", owner, err)
-	}
 	lease := leases.Lease{ID: ownerPrefix + owner}
 	if _, err := s.leases.Create(ctx, leases.WithID(lease.ID)); err != nil && !errdefs.IsAlreadyExists(err) {
 		return fmt.Errorf("hold image %s for %s: %w", digest, owner, err)
@@ -30,8 +29,13 @@ func (s *Store) Hold(ctx context.Context, owner, digest string) error {
 	}
 	// The manifest's labels hold its config and layers, and the config's label
 	// holds the snapshots.
-	if err := s.leases.AddResource(ctx, lease, leases.Resource{ID: digest, Type: "content"}); err != nil {
+	wanted := leases.Resource{ID: digest, Type: "content"}
+	if err := s.leases.AddResource(ctx, lease, wanted); err != nil {
 		return fmt.Errorf("hold image %s for %s: %w", digest, owner, err)
+	}
+	// Looked at before it is held, it could go in between.
+	if _, err := s.Image(ctx, digest); err != nil {
+		return errors.Join(fmt.Errorf("hold for %s: %w", owner, err), s.unhold(context.WithoutCancel(ctx), lease, wanted, held))
 	}
 	for _, r := range held {
 		if r.ID != digest {
@@ -40,6 +44,21 @@ func (s *Store) Hold(ctx context.Context, owner, digest string) error {
 			}
 			s.wantCollection()
 		}
+	}
+	return nil
+}
+
+// unhold leaves a lease as it was before it was to hold one thing more.
+func (s *Store) unhold(ctx context.Context, lease leases.Lease, r leases.Resource, held []leases.Resource) error {
+	defer s.wantCollection()
+	if len(held) == 0 {
+		return s.deleteLease(ctx, lease.ID)
+	}
+	if slices.Contains(held, r) {
+		return nil
+	}
+	if err := s.leases.DeleteResource(ctx, lease, r); err != nil {
+		return fmt.Errorf("let go of %s: %w", r.ID, err)
 	}
 	return nil
 }
@@ -97,9 +116,9 @@ func (s *Store) collectNow(ctx context.Context) (gc.Stats, error) {
 	if err != nil {
 		return nil, fmt.Errorf("collect images: %w", err)
 	}
-	s.known.Range(func(digest, _ any) bool {
-		if _, err := s.load(s.in(ctx), digest.(string)); err != nil {
-			s.known.Delete(digest)
+	s.known.Range(func(digest, known any) bool {
+		if s.check(s.in(ctx), known.(*unpacked)) != nil {
+			s.known.CompareAndDelete(digest, known)
 		}
 		return true
 	})

@@ -1,8 +1,10 @@
 package image
 
 import (
-	"os"
+	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Image is one OCI image for this machine's platform, unpacked and ready to
@@ -19,24 +21,48 @@ type Image struct {
 	// DefaultUser is who runs in a sandbox unless asked otherwise: the image's
 	// USER, else "daytona" where its passwd has one, else "root".
 	DefaultUser string
+
+	// Foreign are files that belonged to users that sandboxes do not have.
+	Foreign Foreign
 }
 
-// Has tells whether the image has a file at an absolute path. No link in a layer
-// leads out of it.
+// Has tells whether the image has something at an absolute path.
 func (i *Image) Has(path string) bool {
-	for _, layer := range i.Layers {
-		root, err := os.OpenRoot(layer)
-		if err != nil {
-			continue
-		}
-		st, err := root.Lstat(strings.TrimPrefix(path, "/"))
-		root.Close()
-		if err == nil {
-			// overlayfs' whiteout is a character device 0:0.
-			return st.Mode()&os.ModeCharDevice == 0
+	f, err := i.open(path, unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// HasProgram tells whether the first word of a command line names a program of
+// the image, found as a sandbox finds it.
+func (i *Image) HasProgram(name string) bool {
+	if strings.Contains(name, "/") {
+		return i.executable(path.Join("/", i.Config.WorkDir, name), name)
+	}
+	for dir := range strings.SplitSeq(i.Config.path(), ":") {
+		if i.executable(path.Join("/", dir, name), path.Join(dir, name)) {
+			return true
 		}
 	}
 	return false
+}
+
+// executable is for a name that is relative to the working directory unless it
+// is absolute.
+func (i *Image) executable(relative, name string) bool {
+	if path.IsAbs(name) {
+		relative = name
+	}
+	f, err := i.open(relative, unix.O_PATH)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
 // Config is the part of the OCI image configuration that running needs.
@@ -57,4 +83,14 @@ func (c Config) Command() []string {
 		return nil
 	}
 	return append(append([]string{}, c.Entrypoint...), c.Cmd...)
+}
+
+// path is where programs are searched for.
+func (c Config) path() string {
+	for _, variable := range c.Env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			return value
+		}
+	}
+	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }

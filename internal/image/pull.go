@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -114,50 +113,65 @@ func (s *Store) pullOnce(ctx context.Context, ref string, o PullOptions) (*Image
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	// One lease for each thing pulled, so that a second attempt finds what the
-	// first one fetched.
-	lease := leases.Lease{ID: "pull/" + desc.Digest.String()}
-	if _, err := s.leases.Create(ctx, leases.WithID(lease.ID), leases.WithExpiration(time.Hour)); err != nil && !errdefs.IsAlreadyExists(err) {
-		return nil, fmt.Errorf("lease: %w", err)
-	}
-	ctx = leases.WithLease(ctx, lease.ID)
 	host := hostedHost
 	if o.Resolver == nil {
 		if host, err = hostOf(ref); err != nil {
 			return nil, err
 		}
 	}
-	// Two pulls of one thing from one registry share the work; either may leave.
-	work := s.flight.DoChan(host+"@"+desc.Digest.String(), func() (any, error) {
-		return s.fetchWithin(ctx, fetcher, host, desc, o.Progress)
-	})
-	var result any
-	select {
-	case r := <-work:
-		if r.Shared && errors.Is(r.Err, context.Canceled) && ctx.Err() == nil {
-			return s.pullOnce(ctx, ref, o) // the other one left, with the work
-		}
-		if errors.Is(r.Err, space.ErrLow) { // what it left is the first to go
-			return nil, errors.Join(r.Err, s.abandon(context.WithoutCancel(ctx), lease))
-		}
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		result = r.Val
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	img, err := s.Image(ctx, result.(string))
+	under, end, err := s.beginPull(ctx, desc.Digest.String())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Hold(ctx, o.Owner, img.Digest); err != nil {
+	img, err := s.share(under, fetcher, host, desc, o)
+	// What a pull left that had no space is the first to go.
+	low := errors.Is(err, space.ErrLow)
+	err = errors.Join(err, end(err == nil || low))
+	if low {
+		err = errors.Join(err, s.Collect(context.WithoutCancel(ctx)))
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := s.leases.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
-		return nil, fmt.Errorf("delete lease: %w", err)
-	}
 	return img, nil
+}
+
+// share fetches an image and lets the pull's owner hold it. Pulls of one thing
+// from one registry share the work; any of them may leave.
+func (s *Store) share(ctx context.Context, fetcher remotes.Fetcher, host string, desc ocispec.Descriptor, o PullOptions) (*Image, error) {
+	for {
+		work := s.flight.DoChan(host+"@"+desc.Digest.String(), func() (any, error) {
+			// It may go on for a moment after those who wait for it have left.
+			ctx, end, err := s.beginPull(ctx, desc.Digest.String())
+			if err != nil {
+				return nil, err
+			}
+			digest, err := s.fetchWithin(ctx, fetcher, host, desc, o.Progress)
+			if err != nil && ctx.Err() != nil {
+				err = errors.Join(ctx.Err(), err)
+			}
+			return digest, errors.Join(err, end(false))
+		})
+		select {
+		case r := <-work:
+			if r.Shared && errors.Is(r.Err, context.Canceled) && ctx.Err() == nil {
+				continue // the other one left, with the work
+			}
+			if r.Err != nil {
+				return nil, r.Err
+			}
+			img, err := s.Image(ctx, r.Val.(string))
+			if err != nil {
+				return nil, err
+			}
+			if err := img.checkUser(); err != nil {
+				return nil, err
+			}
+			return img, s.Hold(ctx, o.Owner, img.Digest)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // fetchWithin fetches as long as there is space. Errors: space.ErrLow.
@@ -172,21 +186,6 @@ func (s *Store) fetchWithin(ctx context.Context, fetcher remotes.Fetcher, host s
 		return "", low
 	}
 	return digest, err
-}
-
-// abandon gives up what a pull has fetched, and returns when its space is free.
-func (s *Store) abandon(ctx context.Context, lease leases.Lease) error {
-	err := s.leases.Delete(ctx, lease)
-	if errdefs.IsNotFound(err) {
-		err = nil // another pull of the same did
-	}
-	if err == nil {
-		err = s.Collect(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("free what was fetched: %w", err)
-	}
-	return nil
 }
 
 // fetch downloads and unpacks what desc points to, for this platform, and

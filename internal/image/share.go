@@ -43,7 +43,7 @@ func (s *Store) Share() Shared {
 }
 
 // Adopt lets owner hold an image that a builder has made and unpacked. Errors:
-// ErrPlatform when it is for other machines.
+// ErrPlatform when it is for other machines; ErrUser.
 func (s *Store) Adopt(ctx context.Context, owner, manifestDigest string) (*Image, error) {
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(manifestDigest)}
 	if _, err := s.manifest(s.in(ctx), desc, platforms.Only(platforms.DefaultSpec())); err != nil {
@@ -51,6 +51,9 @@ func (s *Store) Adopt(ctx context.Context, owner, manifestDigest string) (*Image
 	}
 	img, err := s.Image(ctx, manifestDigest)
 	if err != nil {
+		return nil, fmt.Errorf("adopt image: %w", err)
+	}
+	if err := img.checkUser(); err != nil {
 		return nil, fmt.Errorf("adopt image: %w", err)
 	}
 	return img, s.Hold(ctx, owner, manifestDigest)

@@ -18,16 +18,12 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/errdefs"
-	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sync/singleflight"
@@ -72,7 +68,8 @@ type Store struct {
 	meta   *metadata.DB
 	leases leases.Manager
 	flight singleflight.Group
-	known  sync.Map // digest → *Image, of what is unpacked
+	known  sync.Map // digest → *unpacked
+	pulls  pullLeases
 
 	transport *http.Transport // to registries
 	ways      ways            // to where they send
@@ -150,7 +147,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.leases = metadata.NewLeaseManager(s.meta)
-	return nil
+	return s.keepBrokenPulls(s.in(ctx))
 }
 
 const metadataName = "metadata.db"
@@ -188,89 +185,6 @@ func (s *Store) content() content.Store { return s.meta.ContentStore() }
 
 // LayersDir is the directory that all layers are below.
 func (s *Store) LayersDir() string { return filepath.Join(s.Dir, "layers") }
-
-// Image returns an image that was pulled. Errors: ErrNotFound.
-func (s *Store) Image(ctx context.Context, digest string) (*Image, error) {
-	if img, ok := s.known.Load(digest); ok {
-		return img.(*Image), nil
-	}
-	img, err := s.load(s.in(ctx), digest)
-	if errdefs.IsNotFound(err) {
-		return nil, fmt.Errorf("image %s: %w", digest, ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", digest, err)
-	}
-	s.known.Store(digest, img)
-	return img, nil
-}
-
-// load reads an image from content and snapshotter.
-func (s *Store) load(ctx context.Context, manifestDigest string) (*Image, error) {
-	dgst, err := digest.Parse(manifestDigest)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
-	}
-	var manifest ocispec.Manifest
-	if err := s.readJSON(ctx, ocispec.Descriptor{Digest: dgst}, &manifest); err != nil {
-		return nil, err
-	}
-	var config ocispec.Image
-	if err := s.readJSON(ctx, manifest.Config, &config); err != nil {
-		return nil, err
-	}
-	img := &Image{Digest: manifestDigest, Config: configOf(config.Config)}
-	if len(config.RootFS.DiffIDs) > 0 {
-		if err := s.layers(ctx, img, identity.ChainID(config.RootFS.DiffIDs).String()); err != nil {
-			return nil, err
-		}
-	}
-	img.DefaultUser, err = defaultUser(img.Config, img.Layers)
-	return img, err
-}
-
-// layers finds the directories and the size of the chain of snapshots.
-func (s *Store) layers(ctx context.Context, img *Image, chain string) error {
-	sn := s.meta.Snapshotter(snapshotter)
-	for name := chain; name != ""; {
-		info, err := sn.Stat(ctx, name)
-		if err != nil {
-			return err
-		}
-		used, err := sn.Usage(ctx, name)
-		if err != nil {
-			return err
-		}
-		img.Size += used.Size
-		name = info.Parent
-	}
-	// A view tells the directories; they stay when it goes, as long as the
-	// chain does.
-	ctx, done, err := s.temporary(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	key := "view-" + uuid.NewString()
-	mounts, err := sn.View(ctx, key, chain)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err := sn.Remove(ctx, key); err != nil {
-			s.Log.Warn("remove view", "key", key, "err", err)
-		}
-	}()
-	img.Layers = viewLayers(mounts)
-	return nil
-}
-
-func viewLayers(mounts []mount.Mount) []string {
-	if len(mounts) != 1 {
-		return nil
-	}
-	return lowerDirs(mounts[0])
-}
 
 // temporary returns a context under whose lease nothing is collected until done
 // is called, or a day has passed.

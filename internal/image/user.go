@@ -1,64 +1,85 @@
 package image
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
+	"io"
+	"io/fs"
+	"slices"
 
+	"github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/userid"
 )
+
+// maxAccounts is how much is read of a file of users or groups.
+const maxAccounts = 4 << 20
+
+// accounts opens a file of users or groups; where there is none it is empty.
+func (i *Image) accounts(name string) (io.ReadCloser, error) {
+	f, err := i.open(name, unix.O_RDONLY|unix.O_NONBLOCK)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return io.NopCloser(eof{}), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(f, maxAccounts), f}, nil
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 // defaultUser decides who runs: the image's USER, else "daytona" where the
 // image has such a user, else root.
-func defaultUser(c Config, layers []string) (string, error) {
-	if c.User != "" {
-		return c.User, nil
+func (i *Image) defaultUser() (string, error) {
+	if i.Config.User != "" {
+		return i.Config.User, nil
 	}
-	f, err := openInLayers(layers, "etc/passwd")
-	if errors.Is(err, os.ErrNotExist) {
-		return "root", nil
-	}
+	passwd, err := i.accounts("/etc/passwd")
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "daytona:") {
-			return "daytona", nil
-		}
+	defer passwd.Close()
+	found, err := user.ParsePasswdFilter(passwd, func(u user.User) bool { return u.Name == "daytona" })
+	if err != nil || len(found) == 0 {
+		return "root", nil //nolint:nilerr // a file that nobody can read has no such user
 	}
-	return "root", lines.Err()
+	return "daytona", nil
 }
 
-// openInLayers opens a file as an overlay of the layers would show it, without
-// ever leaving a layer by a link.
-func openInLayers(layers []string, name string) (*os.File, error) {
-	for _, layer := range layers {
-		dir, err := unix.Open(layer, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open layer %s: %w", layer, err)
-		}
-		fd, err := unix.Openat2(dir, name, &unix.OpenHow{
-			Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-		})
-		_ = unix.Close(dir)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-			continue
-		}
-		if errors.Is(err, unix.ENXIO) { // a whiteout: a device that no driver has
-			return nil, os.ErrNotExist
-		}
-		if err != nil {
-			return nil, fmt.Errorf("open %s in layer %s: %w", name, layer, err)
-		}
-		f := os.NewFile(uintptr(fd), name)
-		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-			return nil, errors.Join(os.ErrNotExist, err, f.Close())
-		}
-		return f, nil
+// ErrUser is an image that runs as a user whom no sandbox has.
+var ErrUser = errors.New("the user that it runs as cannot run in a sandbox")
+
+// checkUser fails when the default user, or a group of it, is none that a
+// sandbox has. Errors: ErrUser.
+func (i *Image) checkUser() error {
+	passwd, err := i.accounts("/etc/passwd")
+	if err != nil {
+		return err
 	}
-	return nil, os.ErrNotExist
+	defer passwd.Close()
+	group, err := i.accounts("/etc/group")
+	if err != nil {
+		return err
+	}
+	defer group.Close()
+	u, err := user.GetExecUser(i.DefaultUser, nil, passwd, group)
+	if errors.Is(err, user.ErrRange) {
+		return fmt.Errorf("%w: its USER is %s, and %s", ErrUser, i.DefaultUser, userid.Advice)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // who is not there yet can be added, and sandboxes say so
+	}
+	for _, id := range slices.Concat([]int{u.Uid, u.Gid}, u.Sgids) {
+		if !userid.Inside(id) {
+			return fmt.Errorf("%w: its USER %s has the id %d, and %s", ErrUser, i.DefaultUser, id, userid.Advice)
+		}
+	}
+	return nil
 }

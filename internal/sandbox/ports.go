@@ -127,6 +127,7 @@ const (
 // Snapshots is what a sandbox needs of the snapshot service.
 type Snapshots interface {
 	Get(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
+	Default(ctx context.Context, organizationID, name string) (*snapshot.Snapshot, error)
 	Activate(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
 	Used(ctx context.Context, snap *snapshot.Snapshot) error
 	FreeImage(ctx context.Context, digest string) error

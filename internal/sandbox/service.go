@@ -248,7 +248,7 @@ func (s *Service) findSnapshot(ctx context.Context, sb *Sandbox, p CreateParams)
 	if p.Snapshot != "" {
 		return s.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
 	}
-	snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, s.DefaultSnapshot)
+	snap, err := s.Snapshots.Default(ctx, sb.OrganizationID, s.DefaultSnapshot)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil, fault.Invalid("snapshot", fmt.Sprintf("There is no default snapshot %q on this server yet: name a snapshot, or create one of that name.", s.DefaultSnapshot))
 	}

@@ -1,15 +1,18 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
+	"github.com/opendaytona/daytona/internal/userid"
 )
 
 // CreateParams is what somebody asks for. Nil fields take the defaults.
@@ -53,6 +56,8 @@ func (p CreateParams) validate() error {
 		return fault.Invalid("name", fmt.Sprintf("name is too long: %d characters, at most %d.", len(p.Name), maxNameLength))
 	case p.User != "" && !userPattern.MatchString(p.User):
 		return fault.Invalid("user", fmt.Sprintf("user %q is not a user name or id.", p.User))
+	case foreignUser(p.User):
+		return fault.Invalid("user", fmt.Sprintf("user %q cannot run in a sandbox: %s.", p.User, userid.Advice))
 	case p.Build != nil && p.Snapshot != "":
 		return fault.Invalid("buildInfo", "Give snapshot or buildInfo, not both.")
 	case p.Build == nil && (p.CPU != nil || p.Memory != nil || p.Disk != nil):
@@ -87,6 +92,17 @@ func (p CreateParams) validate() error {
 		}
 	}
 	return nil
+}
+
+// foreignUser reports whether a user or group is given by a number that sandboxes
+// do not have.
+func foreignUser(user string) bool {
+	for id := range strings.SplitSeq(user, ":") {
+		if n, err := strconv.ParseUint(id, 10, 32); err == nil && !userid.Inside(uint32(n)) || errors.Is(err, strconv.ErrRange) {
+			return true
+		}
+	}
+	return false
 }
 
 func validateLabels(labels map[string]string) error {

@@ -31,10 +31,27 @@ func advice(img *image.Image, r Resources) string {
 	return ""
 }
 
-// warn writes the advice into the snapshot's log. A sandbox's own build has the
+// warn writes what its maker should know into the snapshot's log. A sandbox's own build has the
 // resources that the sandbox asks for, which are not known here.
 func warn(log *buildlog.Writer, img *image.Image, s *Snapshot) {
-	if text := advice(img, s.Resources); text != "" && !s.Transient {
+	for _, text := range warnings(img, s) {
 		log.Line(text)
 	}
+}
+
+func warnings(img *image.Image, s *Snapshot) (all []string) {
+	if note := img.Foreign.Note(); note != "" {
+		all = append(all, note)
+	}
+	entrypoint := s.Entrypoint
+	if len(entrypoint) == 0 {
+		entrypoint = img.Config.Command()
+	}
+	if len(entrypoint) > 0 && !img.HasProgram(entrypoint[0]) {
+		all = append(all, fmt.Sprintf("Warning: this image has no program %s, which is what its sandboxes are to run (ENTRYPOINT, CMD, --entrypoint): they start without it", entrypoint[0]))
+	}
+	if text := advice(img, s.Resources); text != "" && !s.Transient {
+		all = append(all, text)
+	}
+	return all
 }

@@ -13,13 +13,18 @@ import (
 type Store interface {
 	// InsertSnapshot adds s if allow, given how many snapshots its
 	// organization has, permits it. Errors: allow's; fault.KindConflict when
-	// the organization has one of that name that is not being removed.
+	// the organization has one of that name that is not being removed, or there
+	// is a general one of that name and this is none.
 	InsertSnapshot(ctx context.Context, s *Snapshot, allow func(count int) error) error
 	// Snapshot finds by id.
 	Snapshot(ctx context.Context, id string) (*Snapshot, error)
 	// FindSnapshot finds by id or name what organizationID may see: its own
 	// first, then general ones.
 	FindSnapshot(ctx context.Context, organizationID, idOrName string) (*Snapshot, error)
+	// FindDefault finds by name, of what organizationID may see, what its
+	// sandboxes that name no snapshot are made of: one that has not failed, and
+	// a general one first.
+	FindDefault(ctx context.Context, organizationID, name string) (*Snapshot, error)
 	// ListSnapshots returns one page and the total of what matches.
 	ListSnapshots(ctx context.Context, f Filter) (page []*Snapshot, total int, err error)
 	// UpdateSnapshot reads the snapshot, lets change edit it and writes it

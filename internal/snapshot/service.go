@@ -126,6 +126,12 @@ func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Sn
 	return s.Store.FindSnapshot(ctx, organizationID, idOrName)
 }
 
+// Default finds by name what the organization's sandboxes are made of that name
+// no snapshot. Errors: fault of kind NotFound.
+func (s *Service) Default(ctx context.Context, organizationID, name string) (*Snapshot, error) {
+	return s.Store.FindDefault(ctx, organizationID, name)
+}
+
 // List returns one page and the total.
 func (s *Service) List(ctx context.Context, f Filter) ([]*Snapshot, int, error) {
 	return s.Store.ListSnapshots(ctx, f)

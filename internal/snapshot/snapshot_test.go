@@ -57,6 +57,8 @@ func TestNamesAreChecked(t *testing.T) {
 		"my-snapshot": true, "team/app:1.2": true, "registry.example:5000/team/app": true, "a.b_c-d": true,
 		"x@sha256:" + strings.Repeat("a", 64): true, strings.Repeat("n", maxNameLength): true,
 		"": false, "with space": false, "/leading": false, "trailing/": false, "a//b": false, "ümlaut": false, "nul\x00": false, "a\n": false,
+		".": false, "..": false, "a/..": false, "../a": false, "a/./b": false, "...": true, "a/.b": true, "..a": true,
+		"build-" + strings.Repeat("0", 40): false, "build-" + strings.Repeat("0", 39): true,
 		"x@sha256:" + strings.Repeat("a", 63): false, strings.Repeat("n", maxNameLength+1): false,
 	} {
 		err := validateName(name)

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/fault"
@@ -10,6 +11,9 @@ import (
 
 // namePattern is the published rule for names and image references.
 var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_.\-:]+(/[a-zA-Z0-9_.\-:]+)*(@sha256:[a-f0-9]{64})?$`)
+
+// buildPattern are the names of transient snapshots: see newBuild.
+var buildPattern = regexp.MustCompile(`^build-[0-9a-f]{40}$`)
 
 const maxNameLength = 255
 
@@ -54,7 +58,7 @@ func (b BuildParams) validate() error {
 }
 
 func (p CreateParams) validate(images Images) error {
-	if err := validateName(p.Name); err != nil {
+	if err := validateName(p.Name); err != nil && !p.transient {
 		return err
 	}
 	if err := p.validateSource(images); err != nil {
@@ -117,6 +121,10 @@ func validateName(name string) error {
 		return fault.Invalid("name", fmt.Sprintf("name is too long: %d characters, at most %d.", len(name), maxNameLength))
 	case !namePattern.MatchString(name):
 		return fault.Invalid("name", fmt.Sprintf("name %q is not valid: use letters, digits and _ . - : in parts separated by slashes.", name))
+	case slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return part == "." || part == ".." }):
+		return fault.Invalid("name", fmt.Sprintf("name %q is not valid: no part of it may be . or .., which URLs leave out.", name))
+	case buildPattern.MatchString(name):
+		return fault.Invalid("name", fmt.Sprintf("name %q is reserved for the builds of sandboxes: choose another name.", name))
 	}
 	return nil
 }

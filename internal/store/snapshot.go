@@ -135,12 +135,27 @@ func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, all
 		if err := s.mayGrow(); err != nil {
 			return err
 		}
+		if !snap.General && !snap.Transient {
+			if err := refuseShared(ctx, tx, snap.Name); err != nil {
+				return err
+			}
+		}
 		_, err = tx.NewInsert().Model(rowOfSnapshot(snap)).Exec(ctx)
 		if isDuplicate(err) {
 			return fault.Conflict("SNAPSHOT_EXISTS", fmt.Sprintf("A snapshot named %q exists already: choose another name, or delete it first.", snap.Name))
 		}
 		return err
 	})
+}
+
+// refuseShared fails when a snapshot of that name is shared by all organizations:
+// one's own would hide it, or be hidden by it.
+func refuseShared(ctx context.Context, tx bun.Tx, name string) error {
+	n, err := tx.NewSelect().Model((*snapshotRow)(nil)).Where("general AND name = ?", name).Where("state <> ?", snapshot.StateRemoving).Where("replaces = ''").Count(ctx)
+	if err != nil || n == 0 {
+		return err
+	}
+	return fault.Conflict("SNAPSHOT_RESERVED", fmt.Sprintf("The name %q is reserved for a snapshot that all organizations share: choose another name.", name))
 }
 
 // Snapshot is snapshot.Store.
@@ -172,6 +187,14 @@ func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName strin
 		q.Where("(organization_id = ? OR general)", organizationID).
 			Where("(id = ? OR name = ?)", idOrName, idOrName).Where("replaces = ''").
 			OrderExpr("organization_id = ? DESC, state = 'removing', id = ? DESC, created_at DESC", organizationID, idOrName)
+	})
+}
+
+// FindDefault is snapshot.Store.
+func (s *Store) FindDefault(ctx context.Context, organizationID, name string) (*snapshot.Snapshot, error) {
+	return s.readSnapshot(ctx, name, func(q *bun.SelectQuery) {
+		q.Where("(organization_id = ? OR general)", organizationID).Where("name = ?", name).Where("NOT transient AND replaces = ''").
+			OrderExpr("state = 'removing', state IN (?), general DESC, created_at DESC", bun.List([]snapshot.State{snapshot.StateError, snapshot.StateBuildFailed}))
 	})
 }
 

@@ -124,13 +124,77 @@ func TestASnapshotNameIsTakenOnceUntilItIsRemoved(t *testing.T) {
 	}
 }
 
+func TestTheNameOfASharedSnapshotIsReserved(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "db"))
+	general := newSnapshot("", "shared")
+	general.General = true
+	if err := s.InsertSnapshot(t.Context(), general, anySnapshots); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InsertSnapshot(t.Context(), newSnapshot("org", "shared"), anySnapshots); !fault.Is(err, fault.KindConflict) || !strings.Contains(err.Error(), "reserved") {
+		t.Errorf("one's own of that name: %v", err)
+	}
+	if _, err := s.UpdateSnapshot(t.Context(), general.ID, func(x *snapshot.Snapshot) error { x.State = snapshot.StateRemoving; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InsertSnapshot(t.Context(), newSnapshot("org", "shared"), anySnapshots); err != nil {
+		t.Errorf("while the shared one is being removed: %v", err)
+	}
+}
+
+// Whatever else has the name of the default snapshot, sandboxes get one that
+// works, and the shared one where it does.
+func TestTheDefaultSnapshotIsHiddenByNone(t *testing.T) {
+	for _, c := range []struct{ own, general, want snapshot.State }{
+		{snapshot.StateActive, snapshot.StateActive, "general"},
+		{snapshot.StateError, snapshot.StateActive, "general"},
+		{snapshot.StateActive, snapshot.StatePulling, "general"},
+		{snapshot.StateBuildFailed, snapshot.StateInactive, "general"},
+		{snapshot.StateActive, snapshot.StateError, "own"},
+		{snapshot.StateActive, snapshot.StateRemoving, "own"},
+		{snapshot.StateError, snapshot.StateError, "general"},
+		{snapshot.StateActive, "", "own"},
+		{"", snapshot.StateActive, "general"},
+	} {
+		s := open(t, filepath.Join(t.TempDir(), "db"))
+		byID := map[string]snapshot.State{}
+		for kind, state := range map[snapshot.State]snapshot.State{"own": c.own, "general": c.general} {
+			snap := newSnapshot("org", "default")
+			if snap.State = state; kind == "general" {
+				snap.OrganizationID, snap.General = "", true
+			}
+			byID[snap.ID] = kind
+			// As if it had been there before the other one.
+			if state != "" {
+				if _, err := s.write.NewInsert().Model(rowOfSnapshot(snap)).Exec(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for range 2 {
+			transient := newSnapshot("org", "default")
+			transient.ID, transient.Transient, transient.Replaces = uuid.NewString(), true, uuid.NewString()
+			if _, err := s.write.NewInsert().Model(rowOfSnapshot(transient)).Exec(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.FindDefault(t.Context(), "org", "default")
+		if err != nil || byID[got.ID] != c.want {
+			t.Errorf("own %q, general %q: found %+v, %v", c.own, c.general, got, err)
+		}
+		if _, err := s.FindDefault(t.Context(), "other", "default"); (err == nil) != (c.general != "") {
+			t.Errorf("of another organization: %v", err)
+		}
+	}
+}
+
 func TestOwnSnapshotsComeBeforeGeneralOnes(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "db"))
 	general := newSnapshot("", "both")
 	general.General = true
 	own := newSnapshot("org", "both")
 	foreign := newSnapshot("other", "foreign_100%")
-	for _, x := range []*snapshot.Snapshot{general, own, foreign} {
+	for _, x := range []*snapshot.Snapshot{own, general, foreign} {
 		if err := s.InsertSnapshot(t.Context(), x, anySnapshots); err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/identity"
 	"github.com/opendaytona/daytona/internal/toolbox/proc"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
+	"github.com/opendaytona/daytona/internal/userid"
 )
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,6 +55,11 @@ func (l *Launcher) User() (identity.User, error) {
 	u, err := l.IDs.Lookup(l.user)
 	if err != nil {
 		return u, wire.Bad("%v: add it, or make the sandbox with another user", err)
+	}
+	for _, id := range append([]uint32{u.UID, u.GID}, u.Groups...) {
+		if !userid.Inside(id) {
+			return u, wire.Bad("user %q has the id %d, or is in a group of it: %s", u.Name, id, userid.Advice)
+		}
 	}
 	return u, nil
 }

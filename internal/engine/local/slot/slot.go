@@ -2,7 +2,8 @@
 // namespace with an id range of its own, a network namespace that it owns, a
 // veth pair into it with an address, and the firewall's rules. Making one
 // takes the milliseconds that a create should not wait for, so a Pool keeps
-// some ready. It imports nothing of the house; package local takes slots.
+// some ready. It imports nothing of the house but package userid; package local
+// takes slots.
 //
 // Namespaces are held by descriptors only, and a veth pair ends with the
 // namespace of its inner end: whatever a killed server had prepared is freed
@@ -20,6 +21,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/userid"
 )
 
 // ErrNone says that all slots are taken.
@@ -29,7 +32,7 @@ var ErrNone = errors.New("all network slots are taken")
 const Slots = 1024
 
 // IDs in a slot's range: user and group ids 0…65535 inside.
-const IDs = 1 << 16
+const IDs = userid.Count
 
 // firstID is where the id ranges of the first instance begin: above what
 // distributions give to users and to subordinate ranges by default.
