@@ -231,8 +231,8 @@ func TestPurgeEndsWhatRuns(t *testing.T) {
 		s.Sandbox("box")
 	}
 	s.End(unix.SIGKILL) // purge comes with the end of the test
-	// A mount, a loop device, a directory; for each a link, a process, groups.
-	if now := len(serve.Traces(t)); now < before+3+3*3 {
+	// A mount, a loop device, a directory, a control group; for each a link and a process.
+	if now := len(serve.Traces(t)); now < before+4+3*2 {
 		t.Errorf("%d traces of running sandboxes, %d before: too few to tell what is left", now, before)
 	}
 }
