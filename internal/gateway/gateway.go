@@ -16,6 +16,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
@@ -31,6 +33,11 @@ type Authorizer interface {
 	// AuthorizeToolbox returns the id of the sandbox when the request's
 	// credential reaches it. Errors: faults.
 	AuthorizeToolbox(ctx context.Context, authorization, organization, sandboxIDOrName string) (id string, err error)
+}
+
+// Tokens decides the same by a token, which is no API key.
+type Tokens interface {
+	AdmitToolbox(ctx context.Context, sandboxID string, c preview.Credentials) (preview.Admitted, error)
 }
 
 // Dialer connects to the agent of a running sandbox.
@@ -46,6 +53,7 @@ type Inspector interface {
 // Config is what a Toolbox stands on.
 type Config struct {
 	Authorizer Authorizer
+	Tokens     Tokens
 	Dialer     Dialer
 	Inspector  Inspector
 	Touch      Touch
@@ -66,7 +74,7 @@ func New(c Config) *Toolbox {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			// The agent trusts whoever reaches its socket: it must not see what
 			// would let a sandbox act as the user.
-			for _, secret := range []string{"Authorization", "Cookie", "X-Daytona-Organization-Id", "X-Daytona-Preview-Token"} {
+			for _, secret := range []string{"Authorization", "Cookie", "X-Daytona-Organization-Id", tokenHeader} {
 				r.Out.Header.Del(secret)
 			}
 			r.SetXForwarded()
@@ -101,16 +109,33 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.refuse(w, r, fault.Invalid("", "The path is not valid: write it as /toolbox/SANDBOX/ROUTE."))
 		return
 	}
-	id, err := t.Authorizer.AuthorizeToolbox(r.Context(), r.Header.Get("Authorization"), r.Header.Get("X-Daytona-Organization-ID"), name)
+	id, err := t.authorize(r, name)
 	if err != nil {
 		t.refuse(w, r, err)
 		return
 	}
+	t.forward(w, r, id, "/"+path, "/"+route)
+}
+
+// authorize is for a key, or for a token where there is none: pages cannot give
+// their WebSockets headers. It takes the token out of the request.
+func (t *Toolbox) authorize(r *http.Request, name string) (id string, err error) {
+	tokens := []string{takeQuery(r.URL), r.Header.Get(tokenHeader)}
+	tokens = slices.DeleteFunc(tokens, func(token string) bool { return token == "" })
+	if authorization := r.Header.Get("Authorization"); authorization != "" || len(tokens) == 0 {
+		return t.Authorizer.AuthorizeToolbox(r.Context(), authorization, r.Header.Get("X-Daytona-Organization-ID"), name)
+	}
+	admitted, err := t.Tokens.AdmitToolbox(r.Context(), name, preview.Credentials{Tokens: tokens})
+	return admitted.SandboxID, err
+}
+
+// forward passes a request that may be made on to the agent's route.
+func (t *Toolbox) forward(w http.ResponseWriter, r *http.Request, id, path, escaped string) {
 	defer t.Touch.during(id)()
 	out, end := streamBothWays(w, r, t.Log)
 	defer end()
 	t.tellDisk(out, id, path)
-	out.URL = &url.URL{Scheme: "http", Host: id, Path: "/" + path, RawPath: "/" + route, RawQuery: r.URL.RawQuery}
+	out.URL = &url.URL{Scheme: "http", Host: id, Path: path, RawPath: escaped, RawQuery: r.URL.RawQuery}
 	t.proxy.ServeHTTP(w, out)
 }
 
@@ -119,7 +144,7 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *Toolbox) tellDisk(out *http.Request, id, path string) {
 	out.Header.Del(boot.DiskLimit)
 	out.Header.Del(boot.DiskUsed)
-	if path != "system/metrics" {
+	if path != "/system/metrics" {
 		return
 	}
 	st, err := t.Inspector.Inspect(out.Context(), id)

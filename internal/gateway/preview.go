@@ -28,6 +28,7 @@ type Admission interface {
 type PreviewConfig struct {
 	Admission Admission
 	Domain    preview.Domain
+	Toolbox   *Toolbox // at the previews of preview.ToolboxPort
 	Dialer    Dialer
 	Touch     Touch
 	// Origin is where the client of a request reaches the server.
@@ -110,7 +111,8 @@ func (p *Preview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	credentials, byQuery := takeCredentials(r)
 	admitted, err := p.Admission.Admit(r.Context(), name, credentials)
-	r = p.readers.remember(r, admitted.ByCookie)
+	// The toolbox is for trusted pages only, as it is at its other address.
+	r = p.readers.remember(r, admitted.ByCookie || name.Port == preview.ToolboxPort)
 	if err != nil {
 		if granted := reading(r); isPreflight(r) && len(granted) > 0 {
 			addTo(w.Header(), granted)
@@ -118,6 +120,15 @@ func (p *Preview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		p.refuse(w, r, err)
+		return
+	}
+	if name.Port == preview.ToolboxPort {
+		addTo(w.Header(), reading(r))
+		if isPreflight(r) && len(reading(r)) > 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		p.Toolbox.forward(w, r, admitted.SandboxID, r.URL.Path, r.URL.EscapedPath())
 		return
 	}
 	if admitted.OurKey {

@@ -72,12 +72,12 @@ func newServer(t *testing.T) *testServer {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := snapshots.Run(ctx); err != nil {
+		if err := snapshots.Run(ctx); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 	})
 	wg.Go(func() {
-		if err := sandboxes.Run(ctx); err != nil {
+		if err := sandboxes.Run(ctx); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 	})

@@ -27,9 +27,13 @@ type expirePreview struct {
 
 func (a *API) registerPreview() {
 	const tag, path = "preview", "/sandbox/{sandboxIdOrName}/ports/{port}"
-	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(api.UsePreviews), tag: tag, summary: "Tell where a port of a sandbox is on the web, and the token that opens it"},
+	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(api.UsePreviews), sometimes: []Sometimes{{"the port is 2280, the toolbox's", api.UseToolbox}}, tag: tag, summary: "Tell where a port of a sandbox is on the web, and the token that opens it"},
 		func(ctx context.Context, in *SandboxPort) (*body[api.PortPreviewURL], error) {
-			name, token, err := a.Previews.Link(ctx, caller(ctx).OrganizationID, in.ID, in.Port)
+			toolbox := caller(ctx).Need(api.UseToolbox)
+			if in.Port == preview.ToolboxPort && toolbox != nil {
+				return nil, toolbox
+			}
+			name, token, err := a.Previews.Link(ctx, caller(ctx).OrganizationID, in.ID, in.Port, toolbox == nil)
 			if err != nil {
 				return nil, err
 			}

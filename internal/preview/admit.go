@@ -5,10 +5,21 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/sandbox"
 )
+
+// ToolboxPort is the one at whose preview the toolbox of a sandbox is, whatever
+// listens there.
+const ToolboxPort = 2280
+
+// guarded are the ports that a public sandbox does not open: those of the
+// toolbox, and as published of a terminal and of recordings of the desktop.
+var guarded = []int{ToolboxPort, 22222, 33333}
 
 // Credentials are what a request brings besides its host.
 type Credentials struct {
@@ -36,6 +47,12 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 	if err != nil {
 		return Admitted{}, err
 	}
+	if n.Port == ToolboxPort {
+		if n.Token != "" {
+			return Admitted{}, fault.Unauthorized("No signed preview URL opens a toolbox: use the preview link of port 2280, or an API key.")
+		}
+		return s.AdmitToolbox(ctx, n.Sandbox, c)
+	}
 	if n.Token != "" {
 		id, err := s.signed(ctx, n)
 		return Admitted{SandboxID: id, OurKey: key.valid}, err
@@ -45,16 +62,20 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 		return Admitted{}, err
 	}
 	admitted := Admitted{SandboxID: sb.ID, OurKey: key.valid}
-	ours := key.valid && key.organization == sb.OrganizationID
-	if sb.Public || ours && key.need == nil {
+	if sb.Public && !slices.Contains(guarded, n.Port) {
 		return admitted, nil
 	}
-	token := s.token(sb)
-	if admitted.ByCookie = !oneIs(token, c.Tokens); !admitted.ByCookie || oneIs(token, c.Cookies) {
+	need := key.may(sb, api.UsePreviews)
+	tokens := []string{s.token(sb), s.toolboxToken(sb)}
+	if need == nil || oneOf(tokens, c.Tokens) {
 		return admitted, nil
 	}
-	if ours {
-		return Admitted{}, key.need
+	if oneOf(tokens, c.Cookies) {
+		admitted.ByCookie = true
+		return admitted, nil
+	}
+	if !errors.Is(need, errNotOurs) {
+		return Admitted{}, need
 	}
 	if len(c.Tokens)+len(c.Cookies) > 0 {
 		return Admitted{}, fault.Unauthorized("The preview token is not valid: it ends when the sandbox stops; get a new preview link.")
@@ -62,11 +83,38 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 	return Admitted{}, fault.Unauthorized("This preview is private: send the token of its link as X-Daytona-Preview-Token or an API key as Authorization: Bearer KEY, or open a signed preview URL.")
 }
 
-// oneIs reports whether a token is among those.
-func oneIs(token string, among []string) bool {
-	for _, t := range among {
-		if subtle.ConstantTimeCompare([]byte(t), []byte(token)) == 1 {
-			return true
+// AdmitToolbox decides the same for a request that brings its credentials for the
+// toolbox of a sandbox: by the token of a link to it, or an API key that may use
+// it. Cookies count for nothing, and neither does it that the sandbox is public.
+func (s *Service) AdmitToolbox(ctx context.Context, sandboxID string, c Credentials) (Admitted, error) {
+	key, err := s.keyOf(ctx, c.Bearer)
+	if err != nil {
+		return Admitted{}, err
+	}
+	sb, err := s.Sandboxes.Find(ctx, sandboxID)
+	if err != nil {
+		return Admitted{}, err
+	}
+	if oneOf([]string{s.toolboxToken(sb)}, c.Tokens) {
+		return Admitted{SandboxID: sb.ID, OurKey: key.valid}, nil
+	}
+	err = key.may(sb, api.UseToolbox)
+	if errors.Is(err, errNotOurs) {
+		err = fault.Unauthorized("The toolbox is private: send the token of the preview link of port 2280 as X-Daytona-Preview-Token, or an API key as Authorization: Bearer KEY.")
+	}
+	if err != nil {
+		return Admitted{}, err
+	}
+	return Admitted{SandboxID: sb.ID, OurKey: true}, nil
+}
+
+// oneOf reports whether one of the right tokens is among those.
+func oneOf(right, among []string) bool {
+	for _, r := range right {
+		for _, t := range among {
+			if subtle.ConstantTimeCompare([]byte(t), []byte(r)) == 1 {
+				return true
+			}
 		}
 	}
 	return false
@@ -88,9 +136,20 @@ func (s *Service) signed(ctx context.Context, n Name) (string, error) {
 }
 
 type apiKey struct {
-	valid        bool
-	organization string
-	need         error // what it lacks to open previews
+	valid bool
+	account.Principal
+}
+
+// errNotOurs is a key of another organization, or none.
+var errNotOurs = errors.New("the key is not of the sandbox's organization")
+
+// may tells what the key lacks to do something with a sandbox. Errors:
+// errNotOurs; fault of kind Forbidden.
+func (k apiKey) may(sb *sandbox.Sandbox, what api.Permission) error {
+	if !k.valid || k.OrganizationID != sb.OrganizationID {
+		return errNotOurs
+	}
+	return k.Need(what)
 }
 
 // keyOf tells what API key a bearer token is. Applications have such tokens of
@@ -107,5 +166,5 @@ func (s *Service) keyOf(ctx context.Context, bearer string) (apiKey, error) {
 	if err != nil {
 		return apiKey{}, fmt.Errorf("look at the bearer token of a preview's request: %w", err)
 	}
-	return apiKey{true, p.OrganizationID, p.Need(api.UsePreviews)}, nil
+	return apiKey{true, p}, nil
 }

@@ -23,14 +23,24 @@ const (
 	maxSigned   = 1000
 )
 
+// anyPort is the one that clients ask for when all they want is a token for the
+// toolbox.
+const anyPort = 1
+
 // Link names a port of a sandbox, and the token that opens all ports of it until
-// it stops. Errors: fault of kind Invalid for the port; NotFound.
-func (s *Service) Link(ctx context.Context, organizationID, idOrName string, port int) (Name, string, error) {
+// it stops. That of ToolboxPort, and of anyPort where toolbox says that the caller
+// may use it, opens the toolbox as well. Errors: fault of kind Invalid for the
+// port; NotFound.
+func (s *Service) Link(ctx context.Context, organizationID, idOrName string, port int, toolbox bool) (Name, string, error) {
 	sb, err := s.find(ctx, organizationID, idOrName, port)
 	if err != nil {
 		return Name{}, "", err
 	}
-	return Name{Port: port, Sandbox: sb.ID}, s.token(sb), nil
+	token := s.token(sb)
+	if toolbox && (port == ToolboxPort || port == anyPort) {
+		token = s.toolboxToken(sb)
+	}
+	return Name{Port: port, Sandbox: sb.ID}, token, nil
 }
 
 // Sign makes a name of a port of a sandbox that needs no token besides, for the
@@ -39,6 +49,9 @@ func (s *Service) Link(ctx context.Context, organizationID, idOrName string, por
 func (s *Service) Sign(ctx context.Context, organizationID, idOrName string, port int, life time.Duration) (Name, *sandbox.Sandbox, error) {
 	if life < time.Second || life > MaxLife {
 		return Name{}, nil, fault.Invalid("expiresInSeconds", fmt.Sprintf("expiresInSeconds must be from 1 to %d.", MaxLife/time.Second))
+	}
+	if port == ToolboxPort {
+		return Name{}, nil, fault.Invalid("port", "port 2280 is the toolbox, which no signed URL opens: use its preview link.")
 	}
 	sb, err := s.find(ctx, organizationID, idOrName, port)
 	if err != nil {
@@ -75,9 +88,15 @@ func (s *Service) find(ctx context.Context, organizationID, idOrName string, por
 	return s.Sandboxes.Get(ctx, organizationID, idOrName)
 }
 
-// token is the one of a sandbox until it stops.
-func (s *Service) token(sb *sandbox.Sandbox) string {
-	return base64.RawURLEncoding.EncodeToString(s.Secret.MAC("preview", sb.ID+":"+strconv.Itoa(sb.Stops)))
+// token is the one of a sandbox's ports until it stops.
+func (s *Service) token(sb *sandbox.Sandbox) string { return s.derive("preview", sb) }
+
+// toolboxToken is another one, so that who is given a page to look at does not
+// run commands.
+func (s *Service) toolboxToken(sb *sandbox.Sandbox) string { return s.derive("toolbox", sb) }
+
+func (s *Service) derive(what string, sb *sandbox.Sandbox) string {
+	return base64.RawURLEncoding.EncodeToString(s.Secret.MAC(what, sb.ID+":"+strconv.Itoa(sb.Stops)))
 }
 
 // hash is what is kept of a signed URL's token. It has 128 random bits: nothing

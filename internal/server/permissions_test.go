@@ -202,7 +202,7 @@ func TestANewKeyHasTheAdditionalPermissionsThatGoWithItsOwn(t *testing.T) {
 type doorRow struct{ door, needs string }
 
 var doorTable = []doorRow{
-	{"`/toolbox/{sandbox}/…`: files, processes and all else inside a sandbox", string(api.UseToolbox)},
+	{"`/toolbox/{sandbox}/…`, and the preview of port 2280: files, processes and all else inside a sandbox", string(api.UseToolbox)},
 	{"a private preview, by an API key", string(api.UsePreviews)},
 	{"`/metrics`, with an API key; programs on the server's machine need none", string(api.ReadMetrics)},
 	{"`/api/socket.io/`: events of the organization; values of variables are hidden without `read:env`", ""},

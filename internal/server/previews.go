@@ -60,9 +60,9 @@ func (s *server) toolboxURL(origin string) string {
 	return origin + httpapi.ToolboxPath
 }
 
-func (s *server) previewProxy() previewHosts {
+func (s *server) previewProxy(toolbox *gateway.Toolbox) previewHosts {
 	return exceptOwnHost{s.ownHost(), gateway.NewPreview(gateway.PreviewConfig{
-		Admission: s.previews, Domain: s.previews.Domain, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log, CrossOrigin: gateway.CrossOrigin{Origins: s.CORSOrigins},
+		Admission: s.previews, Domain: s.previews.Domain, Toolbox: toolbox, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log, CrossOrigin: gateway.CrossOrigin{Origins: s.CORSOrigins},
 		Origin: func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
 	})}
 }

@@ -300,11 +300,11 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		ToolboxURL: s.toolboxURL, Operation: setOperation,
 	})
-	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
+	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Tokens: s.previews, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
 	var requests context.Context
 	requests, s.cutOff = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: &recorder{next: refuseTooMany(s.newWeb(control, toolbox, s.previewProxy())), metrics: s.metrics, log: s.log, active: &s.active},
+		Handler: &recorder{next: refuseTooMany(s.newWeb(control, toolbox, s.previewProxy(toolbox))), metrics: s.metrics, log: s.log, active: &s.active},
 		// No limit on a whole request or answer: streams may take days. Bodies
 		// have their times by timeBody.
 		ReadHeaderTimeout: 15 * time.Second,

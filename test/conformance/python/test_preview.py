@@ -100,6 +100,16 @@ def test_the_token_ends_with_the_sandboxes_stop(daytona: Daytona, sandbox: Sandb
     assert fetch(old.url, X_Daytona_Preview_Token=old.token)[0] == 401
 
 
+def test_port_2280_is_the_toolbox(served: Sandbox):
+    """One of the official SDKs opens its streams there."""
+    link = served.get_preview_link(2280)
+    assert fetch(f"{link.url}/version")[0] == 401
+    status, text = fetch(f"{link.url}/version", X_Daytona_Preview_Token=link.token)
+    assert status == 200 and "version" in text
+    other = served.get_preview_link(PORT)
+    assert fetch(f"{link.url}/version", X_Daytona_Preview_Token=other.token)[0] == 401
+
+
 async def test_the_async_client(async_daytona: AsyncDaytona, served: Sandbox):
     sandbox = await async_daytona.get(served.id)
     link = await sandbox.get_preview_link(PORT)
