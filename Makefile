@@ -9,7 +9,7 @@ AGENT   := internal/engine/local/agent/bin/toolbox
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # What the server needs of the distribution, and what the tests need beside it.
-PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring mmdebstrap runc util-linux
+PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-myhostname mmdebstrap runc util-linux
 # The race detector is C.
 TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev procps python3 python3-venv unzip
 # What builds runc beside it, and the other OCI runtime.

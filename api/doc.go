@@ -4,6 +4,11 @@
 // published API; fields without omitempty are always there.
 package api
 
+import (
+	"encoding/json"
+	"strings"
+)
+
 // Error is the body of every response that is not a success.
 type Error struct {
 	StatusCode int    `json:"statusCode" doc:"HTTP status"`
@@ -16,6 +21,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// MarshalJSON writes the message without quotation marks: clients that print the
+// body as it is would show each with a backslash.
+func (e Error) MarshalJSON() ([]byte, error) {
+	type plain Error // without this method
+	e.Message = strings.ReplaceAll(e.Message, `"`, "'")
+	return json.Marshal(plain(e))
+}
 
 // The services that an Error may come from.
 const (

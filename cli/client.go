@@ -33,6 +33,8 @@ func (a *app) addFlags(f *pflag.FlagSet) {
 type credentials struct {
 	APIURL string `json:"apiUrl" yaml:"api-url"`
 	APIKey string `json:"apiKey" yaml:"api-key"`
+
+	source string // where they are from, for people
 }
 
 // errNoServer says that no server is known.
@@ -50,6 +52,11 @@ func (a *app) credentials() (credentials, error) {
 			return asked, nil
 		}
 	}
+	return a.complete(asked)
+}
+
+// complete adds to what was asked for what is remembered.
+func (a *app) complete(asked credentials) (credentials, error) {
 	known, err := a.remembered()
 	if err != nil {
 		return known, err
@@ -57,7 +64,8 @@ func (a *app) credentials() (credentials, error) {
 	if asked.APIKey == "" && asked.APIURL != "" && strings.TrimRight(asked.APIURL, "/") != known.APIURL {
 		return known, &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: fmt.Sprintf("No key is known for %s: give --api-key or DAYTONA_API_KEY, or log in to it by daytona login.", asked.APIURL)}
 	}
-	return credentials{APIURL: first(asked.APIURL, known.APIURL), APIKey: first(asked.APIKey, known.APIKey)}, nil
+	known.APIURL, known.APIKey = first(asked.APIURL, known.APIURL), first(asked.APIKey, known.APIKey)
+	return known, nil
 }
 
 // remembered is the profile that was asked for, or the current one, or the
@@ -67,7 +75,9 @@ func (a *app) remembered() (credentials, error) {
 	if err != nil {
 		return credentials{}, err
 	}
-	if p, ok := profiles.Profiles[first(a.profile, profiles.Current)]; ok {
+	name := first(a.profile, profiles.Current)
+	if p, ok := profiles.Profiles[name]; ok {
+		p.source = "profile " + name
 		return p, nil
 	}
 	if a.profile != "" {
@@ -95,6 +105,7 @@ func localServer() (c credentials, err error) {
 	if err != nil {
 		return c, fmt.Errorf("read %s: %w", path, err)
 	}
+	c.source = "the server on this machine, " + path
 	return c, nil
 }
 

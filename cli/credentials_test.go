@@ -35,7 +35,7 @@ func TestFlagsWinOverTheEnvironmentOverTheProfileOverThisMachine(t *testing.T) {
 	if r := run(t, "list"); r.code != exitPermission || !strings.Contains(r.err, "daytona login") {
 		t.Errorf("nothing known: %+v", r)
 	}
-	local, err := json.Marshal(credentials{url, "local"})
+	local, err := json.Marshal(credentials{APIURL: url, APIKey: "local"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +116,46 @@ func TestLoginTriesTheKeyAndKeepsItForItsOwnerOnly(t *testing.T) {
 	}
 	if out := must(t, "env"); out != fmt.Sprintf("export DAYTONA_API_URL=%s\nexport DAYTONA_API_KEY=%s\n", s.APIURL, s.Key) {
 		t.Errorf("env printed %q", out)
+	}
+}
+
+func TestEnvPrintsWhatIsRememberedWhateverTheVariablesAreAndSaysWhich(t *testing.T) {
+	bare(t)
+	t.Setenv("DAYTONA_API_URL", "https://other.example.com/api")
+	t.Setenv("DAYTONA_API_KEY", "other")
+	if r := run(t, "env"); r.code != exitPermission || r.out != "" {
+		t.Errorf("nothing known: %+v", r)
+	}
+	file := filepath.Join(os.Getenv("DAYTONA_DATA_DIR"), "credentials.json")
+	if err := os.WriteFile(file, []byte(`{"apiUrl":"http://127.0.0.1:3986/api","apiKey":"local"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(url, key, source string, args ...string) {
+		t.Helper()
+		r := run(t, append([]string{"env"}, args...)...)
+		if want := fmt.Sprintf("export DAYTONA_API_URL=%s\nexport DAYTONA_API_KEY=%s\n", url, key); r.code != 0 || r.out != want {
+			t.Errorf("%+v, want %q", r, want)
+		}
+		if !strings.Contains(r.err, url) || !strings.Contains(r.err, source) {
+			t.Errorf("it says %q, want %s of it", r.err, source)
+		}
+	}
+	expect("http://127.0.0.1:3986/api", "local", file)
+	url, _ := echoing(t)
+	must(t, "login", "--api-url", url, "--api-key", "mine", "--profile", "work")
+	expect(url, "mine", "profile work")
+	expect("http://h/api", "k", "flags", "--api-url", "http://h/api", "--api-key", "k")
+	if r := run(t, "env", "--api-url", "http://h/api"); r.code != exitPermission || r.out != "" {
+		t.Errorf("a key goes to another server: %+v", r)
+	}
+}
+
+func TestHelpShowsSwitchesAsEverywhereElse(t *testing.T) {
+	bare(t)
+	for _, args := range [][]string{{"--help"}, {"create", "--help"}, {"snapshot", "create", "--help"}} {
+		if out := must(t, args...); strings.Contains(out, "true|false") || !strings.Contains(out, "-h, --help ") {
+			t.Errorf("%v: %s", args, out)
+		}
 	}
 }
 

@@ -176,12 +176,18 @@ func (a *app) profileCommand() *cobra.Command {
 func (a *app) envCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "env", Short: "Print the server and the key as shell variables", Args: none,
+		Long:    "Print the server and the key as shell variables: those of the current profile or,\nwithout one, of the server on this machine, whatever the variables are now.\nStandard error tells which.",
 		Example: `  eval "$(daytona env)"`,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := a.credentials()
-			if err != nil {
-				return err
+			// Not from the variables that this is to set: they may be another server's.
+			c := credentials{APIURL: a.apiURL, APIKey: a.apiKey, source: "the flags"}
+			if c.APIURL == "" || c.APIKey == "" {
+				var err error
+				if c, err = a.complete(c); err != nil {
+					return err
+				}
 			}
+			fmt.Fprintf(a.program.Err, "%s (%s)\n", c.APIURL, c.source)
 			fmt.Fprintf(a.program.Out, "export DAYTONA_API_URL=%s\nexport DAYTONA_API_KEY=%s\n", quote(c.APIURL), quote(c.APIKey))
 			return nil
 		},

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,6 +62,8 @@ what it ran.`,
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
+	cobra.AddTemplateFunc("plainSwitches", plainSwitches)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages | ", ".FlagUsages | plainSwitches | "))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	a.addFlags(root.PersistentFlags())
 	root.AddCommand(p.Commands...)
@@ -70,4 +73,11 @@ what it ran.`,
 		a.startCommand(), a.stopCommand(), a.deleteCommand(),
 	)
 	return root
+}
+
+// plainSwitches writes a switch in the list of flags as it is used, without the
+// values that it could be given.
+func plainSwitches(usages string) string {
+	const values = "[=true|false]"
+	return strings.ReplaceAll(usages, values, strings.Repeat(" ", len(values)))
 }

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -174,10 +176,22 @@ func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
 		t.Log.Warn("toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
 		err = fault.NoAnswer("TOOLBOX_DISTRUSTED", "The sandbox gave an answer that its toolbox never gives, such as a redirect: a program in it has taken the toolbox's place. Do not trust it, and delete it.")
 	default:
-		t.Log.Error("toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
+		t.Log.Log(r.Context(), seriousness(err), "toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
 		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")
 	}
 	t.refuse(w, r, err)
+}
+
+// seriousness is the level at which the log has an agent that could not be
+// reached: one whose sandbox ends, or that was killed in it, breaks off, which is
+// no failure of the server's.
+func seriousness(err error) slog.Level {
+	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE, unix.ECONNREFUSED} {
+		if errors.Is(err, broken) {
+			return slog.LevelInfo
+		}
+	}
+	return slog.LevelError
 }
 
 // streamBothWays makes of r the request to pass on, whose answer may begin before

@@ -200,7 +200,7 @@ func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &closed):
 		err = fault.NoAnswer("PORT_CLOSED", fmt.Sprintf("Nothing answers on port %s of the sandbox: start a server on it, then try again.", port))
 	case errors.Is(err, errAgent):
-		p.Log.Error("preview of a sandbox", "sandbox", id, "port", port, "err", err)
+		p.Log.Log(r.Context(), seriousness(err), "preview of a sandbox", "sandbox", id, "port", port, "err", err)
 		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")
 	case errors.Is(err, os.ErrDeadlineExceeded): // agents and applications have none
 		err = errSlowBody

@@ -102,6 +102,7 @@ func TestKillsDuringPullsLeaveNoSnapshotBehind(t *testing.T) {
 	serve.LeavesNothing(t)
 	s := serve.New(t)
 	random := seeded(t)
+	written := 0
 	for i := range 4 {
 		s.Registry.Faults.Set(fixtures.Fault{BytesPerS: 16 << 20})
 		name := fmt.Sprintf("big-%d", i)
@@ -121,12 +122,16 @@ func TestKillsDuringPullsLeaveNoSnapshotBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		written++
 		if snap.State != api.SnapshotActive {
 			t.Errorf("snapshot %s is %s: %v", name, snap.State, snap.ErrorReason)
 		}
 		if err := s.Client.Snapshot.Delete(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if written < 2 {
+		t.Errorf("%d of 4 pulls had begun when the server was killed: too few to tell what becomes of them", written)
 	}
 }
 
@@ -139,6 +144,7 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 	check := counting(s, witness)
 	check()
 	kept := map[string]string{} // sandboxes whose creation was answered, and what their disks hold
+	answered, marked := 0, 0
 	for round := range 15 {
 		client := s.Client
 		victim := "" // of a deletion that may or may not be done
@@ -159,8 +165,10 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 				mark := strconv.Itoa(round)
 				answer, err := b.Process.ExecuteCommand(ctx, "echo "+mark+" >/mark && sync && echo written", daytona.ExecuteOptions{})
 				mu.Lock()
+				answered++
 				kept[b.ID] = ""
 				if err == nil && answer.Result == "written\n" {
+					marked++
 					kept[b.ID] = mark
 				}
 				mu.Unlock()
@@ -194,6 +202,9 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 				t.Fatalf("round %d: sandbox %s lost its file: %q, want %q", round, id, got, mark)
 			}
 		}
+	}
+	if answered < 8 || marked < 3 {
+		t.Errorf("%d of 60 creations were answered, %d files written before the kills: too few to tell what is lost", answered, marked)
 	}
 	for b, err := range s.Client.List(t.Context(), daytona.ListParams{}) {
 		if err != nil {

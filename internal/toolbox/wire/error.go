@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -76,13 +77,14 @@ func NewEnvelope(r *http.Request, err error) Envelope {
 	e := From(err)
 	return Envelope{
 		StatusCode: e.Status,
-		Message:    e.Message,
-		Error:      http.StatusText(e.Status),
-		Code:       e.Code,
-		Source:     Source,
-		Path:       r.URL.Path,
-		Method:     r.Method,
-		Timestamp:  time.Now().UTC().Format(time.RFC3339Nano),
+		// Clients that print the body as it is show a quotation mark with a backslash.
+		Message:   strings.ReplaceAll(e.Message, `"`, "'"),
+		Error:     http.StatusText(e.Status),
+		Code:      e.Code,
+		Source:    Source,
+		Path:      r.URL.Path,
+		Method:    r.Method,
+		Timestamp: time.Now().UTC().Format(time.RFC3339Nano),
 	}
 }
 
