@@ -114,7 +114,7 @@ func serveBusybox(t *testing.T) (url string) {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	for tag, architecture := range map[string]string{"1": runtime.GOARCH, "s390x": "s390x"} {
+	for tag, architecture := range map[string]string{"1": runtime.GOARCH, "s390x": "s390x", "unnamed": ""} {
 		config.Architecture, config.OS, config.Config.Env = architecture, "linux", []string{"PATH=/bin"}
 		if img, err = mutate.ConfigFile(img, config); err != nil {
 			t.Fatal(err)
@@ -335,6 +335,35 @@ func TestACancelledBuildEndsSoon(t *testing.T) {
 	_, err := f.Build(ctx, Request{ID: "long", Owner: "test/long", Dockerfile: "FROM busybox:1\nRUN sleep 1000\n", Log: &log})
 	if !errors.Is(err, context.Canceled) || time.Since(began) > 10*time.Second {
 		t.Errorf("it ended after %s: %v\n%s", time.Since(began), err, log.String())
+	}
+}
+
+// As in docker build: lines may end as Windows ends them, but for what a heredoc
+// holds, which is taken as it is.
+func TestADockerfileOfWindowsIsBuilt(t *testing.T) {
+	f := open(t, nil)
+	img, log, err := f.make("windows", strings.ReplaceAll("FROM busybox:1\nENV word=two\nRUN echo -n one >/one && \\\n    echo -n $word >/two\nCOPY file /file\nCOPY <<END /three\nthree\nlines\nEND\nUSER user\n", "\n", "\r\n"), map[string]string{"file": "a\r\nb"})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	for path, want := range map[string]string{"one": "one", "two": "two", "file": "a\r\nb", "three": "three\r\nlines"} {
+		if got := read(t, img, path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	if img.DefaultUser != "user" {
+		t.Errorf("it runs as %q", img.DefaultUser)
+	}
+}
+
+func TestAnImageThatNamesNoArchitectureIsBuiltUpon(t *testing.T) {
+	f := open(t, nil)
+	img, log, err := f.make("unnamed", "FROM busybox:unnamed\nRUN echo -n here >/said\n", nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if got := read(t, img, "said"); got != "here" {
+		t.Errorf("the step says %q", got)
 	}
 }
 

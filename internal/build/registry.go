@@ -3,13 +3,16 @@ package build
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -143,7 +146,35 @@ func (g *gate) ResolveImageConfig(ctx context.Context, ref string, o sourceresol
 		return "", "", nil, err
 	}
 	_, dgst, config, err := g.Client.ResolveImageConfig(ctx, pinned, o)
+	if err == nil {
+		config, err = withArchitecture(config)
+	}
 	return ref, dgst, config, err
+}
+
+// withArchitecture completes the config of an image that does not say for which
+// architecture it is. BuildKit would build upon it, and then not export what it
+// has built.
+func withArchitecture(config []byte) ([]byte, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(config, &all); err != nil {
+		return nil, fmt.Errorf("read image config: %w", err)
+	}
+	var said string
+	if text, ok := all["architecture"]; ok {
+		if err := json.Unmarshal(text, &said); err != nil {
+			return nil, fmt.Errorf("read architecture in image config: %w", err)
+		}
+	}
+	if said != "" {
+		return config, nil
+	}
+	own, err := json.Marshal(platforms.DefaultSpec().Architecture)
+	if err != nil {
+		return nil, err
+	}
+	all["architecture"] = own
+	return json.Marshal(all)
 }
 
 // hosts is where BuildKit looks for a registry's images.

@@ -24,6 +24,7 @@ import (
 type authenticated struct {
 	store       *Store
 	name        string // of the registry in references
+	mirrors     string // the registry in whose place this one is asked; "" for none
 	scheme      string
 	host        string // that is asked
 	path        string // of its API
@@ -51,7 +52,7 @@ func (a *authenticated) repository(u *url.URL) (r Repository, ok bool) {
 func (a *authenticated) RoundTrip(r *http.Request) (*http.Response, error) {
 	repository, ok := a.repository(r.URL)
 	if !ok {
-		res, err := a.follow(r, fromPrivate(origin(r)))
+		res, err := a.follow(r, redirected, fromPrivate(origin(r)))
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +108,16 @@ func (a *authenticated) try(t *tokens, r *http.Request) (*http.Response, error) 
 		a.store.forget(t) // it would remember the error
 		return nil, &tokenError{err}
 	}
-	return a.next.RoundTrip(r)
+	res, err := a.next.RoundTrip(r)
+	return a.store.tell(a.asked(), r, res, err)
+}
+
+// asked is the host as it is told of.
+func (a *authenticated) asked() asked {
+	if a.mirrors != "" {
+		return asked{a.host, a.mirrors, mirror}
+	}
+	return asked{a.host, a.name, itself}
 }
 
 // settled takes the challenge off an answer: it was met, as far as it is to be.
@@ -168,7 +178,7 @@ func (g guardedRealm) RoundTrip(r *http.Request) (*http.Response, error) {
 	if g.registry.scheme == "https" && r.URL.Scheme != "https" {
 		return nil, realmError(r.URL.Host)
 	}
-	return g.registry.follow(r, g.tokens.fromPrivate.Load())
+	return g.registry.follow(r, realm, g.tokens.fromPrivate.Load())
 }
 
 // realmError is the host of a token server that is not asked.
@@ -205,9 +215,9 @@ func (s *Store) Hosts(c Credentials) docker.RegistryHosts {
 	next := stallGuard{s.transport, s.Stall}
 	return func(name string) ([]docker.RegistryHost, error) {
 		var out []docker.RegistryHost
-		add := func(name, scheme, host, path string) {
+		add := func(name, mirrors, scheme, host, path string) {
 			client := &http.Client{Transport: selfContained{&authenticated{
-				store: s, name: name, scheme: scheme, host: host, path: path, configured: s.configured(scheme, host), credentials: c, next: next,
+				store: s, name: name, mirrors: mirrors, scheme: scheme, host: host, path: path, configured: s.configured(scheme, host), credentials: c, next: next,
 			}}}
 			out = append(out, docker.RegistryHost{
 				Client: client, Host: host, Scheme: scheme, Path: path, Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
@@ -218,10 +228,10 @@ func (s *Store) Hosts(c Credentials) docker.RegistryHosts {
 			if err != nil || u.Host == "" {
 				return nil, fmt.Errorf("mirror %q of %s is not a URL", m.URL, name)
 			}
-			add(u.Host, u.Scheme, u.Host, u.Path+"/v2")
+			add(u.Host, name, u.Scheme, u.Host, u.Path+"/v2")
 		}
 		scheme, host := s.address(name)
-		add(name, scheme, host, "/v2")
+		add(name, "", scheme, host, "/v2")
 		return out, nil
 	}
 }

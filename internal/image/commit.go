@@ -15,7 +15,6 @@ import (
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/google/uuid"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -156,7 +155,7 @@ func (s *Store) writeJSON(ctx context.Context, mediaType string, v any, labels m
 // unpackHere unpacks an image whose blobs are all here.
 func (s *Store) unpackHere(ctx context.Context, desc ocispec.Descriptor) error {
 	store := s.content()
-	u, err := unpack.NewUnpacker(ctx, store, s.unpackOption(platforms.Only(platforms.DefaultSpec())))
+	u, err := unpack.NewUnpacker(ctx, store, s.unpackOption(thisMachine()))
 	if err != nil {
 		return err
 	}

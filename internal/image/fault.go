@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -24,6 +25,7 @@ const (
 	KindUnauthorized Kind = "unauthorized"
 	KindNoSuchHost   Kind = "no_such_host"
 	KindUnreachable  Kind = "unreachable"
+	KindUntrusted    Kind = "untrusted_host"
 	KindPlatform     Kind = "wrong_architecture"
 	KindCorrupt      Kind = "corrupt"
 	KindInvalid      Kind = "invalid_image"
@@ -83,10 +85,8 @@ func (e *PullError) Message() string {
 			return fmt.Sprintf("The registry refused access to image %s, and no credentials are known for %s: check the image's name, and if it is private add them by daytona registry add.", e.Reference, e.Repository)
 		}
 		return fmt.Sprintf("The registry refused access to image %s with the credentials of registry %q: check the image's name and what its user may see, or give a new password by daytona registry update.", e.Reference, e.Entry)
-	case KindNoSuchHost:
-		return fmt.Sprintf("The registry of image %s does not exist: check the host name in the reference.", e.Reference)
-	case KindUnreachable:
-		return fmt.Sprintf("The registry of image %s cannot be reached: check the server's network, proxy and trusted certificates (%v).", e.Reference, root(e.Err))
+	case KindNoSuchHost, KindUnreachable, KindUntrusted:
+		return fmt.Sprintf("Image %s was not pulled: %s.", e.Reference, unanswered(e.Err))
 	case KindPlatform:
 		return fmt.Sprintf("Image %s does not exist for this machine: %v.", e.Reference, root(e.Err))
 	case KindCorrupt:
@@ -109,6 +109,25 @@ func (e *PullError) Message() string {
 
 // Cause is the innermost error, which says what went wrong but not where.
 func (e *PullError) Cause() error { return root(e.Err) }
+
+// Unanswered says which host did not answer, why, and what to do.
+func (e *PullError) Unanswered() string { return unanswered(e.Err) }
+
+func unanswered(err error) string {
+	var host *hostError
+	var status remoteerrors.ErrUnexpectedStatus
+	switch {
+	case errors.As(err, &host):
+		return host.Error()
+	case errors.As(err, &status):
+		at := "the registry"
+		if u, parseErr := url.Parse(status.RequestURL); parseErr == nil && u.Host != "" {
+			at = u.Host
+		}
+		return fmt.Sprintf("%s answered %s: try again later", at, status.Status)
+	}
+	return root(err).Error()
+}
 
 // root is the innermost error, which names the cause without the path to it.
 func root(err error) error {
@@ -137,6 +156,7 @@ func classify(err error) Kind {
 	var token *tokenError
 	var credentials *credentialsError
 	var away awayError
+	var host *hostError
 	if errors.As(err, &away) {
 		return KindAway
 	}
@@ -158,6 +178,8 @@ func classify(err error) Kind {
 		return KindUser
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, space.ErrLow):
 		return KindNoSpace
+	case errors.As(err, &host) && host.untrusted():
+		return KindUntrusted
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return KindNoSuchHost
 	case errors.Is(err, docker.ErrInvalidAuthorization):

@@ -14,7 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -73,7 +72,7 @@ func (s *Store) Prove(ctx context.Context, ref string, c Credentials) error {
 			}
 			return fetch(ctx, d)
 		})
-		platform := platforms.Only(platforms.DefaultSpec())
+		platform := thisMachine()
 		children := images.LimitManifests(images.FilterPlatforms(images.ChildrenHandler(s.content()), platform), platform, 1)
 		err = images.Dispatch(ctx, images.Handlers(here, s.layersProven(fetch), children), semaphore.NewWeighted(int64(s.Parallel)), desc)
 		return s.orPlatform(ctx, desc, platform, err)

@@ -80,7 +80,7 @@ func (s *Store) persist(ctx context.Context, ref string, c Credentials, progress
 			return newPullError(ctx, kind, ref, c, err)
 		}
 		s.Log.Warn("pull failed, trying again", "image", ref, "attempt", attempt, "err", err)
-		progress(fmt.Sprintf("Attempt %d of %d failed, trying again: %v", attempt, attempts, root(err)))
+		progress(fmt.Sprintf("Attempt %d of %d failed, trying again: %v", attempt, attempts, unanswered(err)))
 		select {
 		case <-time.After(time.Duration(attempt) * retryAfter):
 		case <-ctx.Done():
@@ -191,7 +191,7 @@ func (s *Store) fetchWithin(ctx context.Context, fetcher remotes.Fetcher, host s
 // fetch downloads and unpacks what desc points to, for this platform, and
 // returns the digest of its manifest.
 func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, host string, desc ocispec.Descriptor, progress func(string)) (string, error) {
-	platform := platforms.Only(platforms.DefaultSpec())
+	platform := thisMachine()
 	store := s.content()
 	children := images.SetChildrenMappedLabels(store, images.ChildrenHandler(store), images.ChildGCLabels)
 	children = images.LimitManifests(images.FilterPlatforms(children, platform), platform, 1)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -292,6 +293,42 @@ func TestFailuresSayWhy(t *testing.T) {
 	}
 	if owners, err := s.Owners(t.Context()); err != nil || len(owners) != 0 {
 		t.Errorf("failed pulls hold %v, %v", owners, err)
+	}
+}
+
+func TestAnImageThatNamesNoArchitectureIsTakenForThisMachines(t *testing.T) {
+	h := newHub(t)
+	img := imageOf(t, v1.Config{WorkingDir: "/old"}, layerOf(t, file("a", "a")))
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, t.TempDir(), h)
+	defer closeStore(t, s)
+	for _, os := range []string{"linux", ""} {
+		config.Architecture, config.OS = "", os
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			t.Fatal(err)
+		}
+		h.push(t, "library/old:1", img)
+		got, err := s.Pull(t.Context(), "old:1", PullOptions{Owner: "old"})
+		if err != nil || got.Config.WorkDir != "/old" || len(got.Layers) != 1 {
+			t.Errorf("os %q: %+v, %v", os, got, err)
+		}
+	}
+	other := imageOf(t, v1.Config{WorkingDir: "/named"}, layerOf(t, file("b", "b")))
+	index := mutate.AppendManifests(empty.Index,
+		mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux"}}},
+		mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: runtime.GOARCH}}})
+	ref, err := name.ParseReference(strings.TrimPrefix(h.URL, "http://")+"/library/both:1", name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, index); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Pull(t.Context(), "both:1", PullOptions{Owner: "both"}); err != nil || got.Config.WorkDir != "/named" {
+		t.Errorf("of two in an index: %+v, %v", got, err)
 	}
 }
 

@@ -76,9 +76,14 @@ func (s *Store) configured(scheme, host string) bool {
 }
 
 // follow sends a request to where the registry has sent it.
-func (a *authenticated) follow(r *http.Request, fromPrivate bool) (*http.Response, error) {
-	if a.configured || r.URL.Scheme == a.scheme && r.URL.Host == a.host {
-		return a.next.RoundTrip(r)
+func (a *authenticated) follow(r *http.Request, as role, fromPrivate bool) (*http.Response, error) {
+	there := asked{r.URL.Host, a.asked().registry, as}
+	if r.URL.Scheme == a.scheme && r.URL.Host == a.host {
+		there = a.asked()
+	}
+	if a.configured || there.role == a.asked().role {
+		res, err := a.next.RoundTrip(r)
+		return a.store.tell(there, r, res, err)
 	}
 	way := a.store.ways.public
 	if fromPrivate {
@@ -88,7 +93,7 @@ func (a *authenticated) follow(r *http.Request, fromPrivate bool) (*http.Respons
 	if errors.Is(err, errForbiddenAddress) {
 		return nil, awayError{a.name, r.URL.Host}
 	}
-	return res, err
+	return a.store.tell(there, r, res, err)
 }
 
 // awayError is of a registry that sends to a host to which it may not. It tells

@@ -11,7 +11,6 @@ import (
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
-	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -46,7 +45,7 @@ func (s *Store) Share() Shared {
 // ErrPlatform when it is for other machines; ErrUser.
 func (s *Store) Adopt(ctx context.Context, owner, manifestDigest string) (*Image, error) {
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(manifestDigest)}
-	if _, err := s.manifest(s.in(ctx), desc, platforms.Only(platforms.DefaultSpec())); err != nil {
+	if _, err := s.manifest(s.in(ctx), desc, thisMachine()); err != nil {
 		return nil, fmt.Errorf("adopt image: %w", err)
 	}
 	img, err := s.Image(ctx, manifestDigest)

@@ -75,8 +75,6 @@ func (t registryTester) Test(ctx context.Context, host string, c registry.Creden
 		return fmt.Sprintf("%s refuses the user %s with this password: check both.", host, c.Username)
 	case image.KindNotFound:
 		return fmt.Sprintf("%s does not answer like a registry: check the URL.", host)
-	case image.KindNoSuchHost:
-		return fmt.Sprintf("The host %s does not exist: check the URL.", host)
 	}
-	return fmt.Sprintf("%s could not be asked whether it knows the credentials (%v): if the server reaches it, check the URL and the trusted certificates.", host, e.Cause())
+	return fmt.Sprintf("%s could not be asked whether it knows the credentials: %s.", host, e.Unanswered())
 }

@@ -140,8 +140,8 @@ func TestRegistriesThatFailFailBuildsClearlyAndDoNotStick(t *testing.T) {
 		from  string
 		want  string
 	}{
-		{"down", fixtures.Fault{Down: true}, "fixtures/zstd:1", "cannot be reached"},
-		{"broken", fixtures.Fault{Status: 500}, "fixtures/zstd:1", "cannot be reached"},
+		{"down", fixtures.Fault{Down: true}, "fixtures/zstd:1", "closed the connection"},
+		{"broken", fixtures.Fault{Status: 500}, "fixtures/zstd:1", "answered 500"},
 		{"refused", fixtures.Fault{Status: 401}, "fixtures/zstd:1", "refused access"},
 		{"wrong-bytes", fixtures.Fault{}, "fixtures/wrongdigest:1", "does not match its digest"},
 		{"other-machine", fixtures.Fault{}, "fixtures/wrong-arch:1", "does not exist for this machine"},
