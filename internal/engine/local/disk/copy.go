@@ -12,6 +12,8 @@ import (
 
 	continuity "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // A snapshot writes what the disk has in memory, and its sandbox stands still
@@ -100,7 +102,7 @@ func (p *btrfs) settle(tmp, to string, limit int64) error {
 	if err := setLimit(path, limit); err != nil {
 		return err
 	}
-	return os.Rename(path, p.Path(to))
+	return durable.Rename(path, p.Path(to))
 }
 
 // renewWork empties overlayfs' work directory: what is there belongs to a mount
@@ -136,7 +138,10 @@ func (p *plain) Copy(ctx context.Context, from, to string, _ int64, hold func() 
 		err = errors.Join(renewWork(tmp), ctx.Err())
 	}
 	if err == nil {
-		err = os.Rename(tmp, p.Path(to))
+		err = durable.SyncFilesystem(tmp)
+	}
+	if err == nil {
+		err = durable.Rename(tmp, p.Path(to))
 	}
 	if errors.Is(err, unix.ENOSPC) {
 		err = errors.Join(ErrFull, err)

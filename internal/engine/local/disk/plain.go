@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // plain keeps each disk in a directory. Nothing limits it.
@@ -62,7 +64,10 @@ func (p *plain) Create(id string, _ int64) error {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(tmp, name), 0o755))
 	}
 	if err == nil {
-		err = os.Rename(tmp, p.Path(id))
+		err = durable.SyncDir(tmp)
+	}
+	if err == nil {
+		err = durable.Rename(tmp, p.Path(id))
 	}
 	if err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
@@ -98,7 +103,7 @@ func (p *plain) DeleteAside(id string) error { return p.remove(p.aside, id) }
 
 func (p *plain) remove(room, id string) error {
 	gone := filepath.Join(p.disks, ".gone-"+id)
-	err := os.Rename(filepath.Join(room, id), gone)
+	err := durable.Rename(filepath.Join(room, id), gone)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
