@@ -153,7 +153,7 @@ func (p *btrfs) Create(id string, limit int64) error {
 	defer dir.Close()
 	defer p.lockPromises()()
 	if p.Exists(id) {
-		return setLimit(p.Path(id), limit)
+		return p.giveLimit(id, limit)
 	}
 	if err := p.promise(id, limit); err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
