@@ -16,6 +16,15 @@ import (
 // WriteFile replaces a file as a whole: a crash leaves the old one or the new
 // one.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
+	if err := ReplaceFile(path, content, mode); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// ReplaceFile is WriteFile for a caller who syncs the directory later: until
+// then, it is open which of the two files a crash leaves.
+func ReplaceFile(path string, content []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // made with 0600
 	if err != nil {
 		return err
@@ -28,14 +37,12 @@ func WriteFile(path string, content []byte, mode fs.FileMode) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = Rename(f.Name(), path)
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) { // it has its name already
-			err = errors.Join(err, gone)
-		}
+		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return err
+	return nil
 }
 
 // Rename gives a file or directory another name. What is in it is its caller's

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/api"
@@ -249,8 +250,26 @@ func newLoad(s *serve.Server) *load {
 // kinds of work, each of which goes on alone.
 func (l *load) kinds() map[string]func(ctx context.Context, i int) error {
 	return map[string]func(context.Context, int) error{
-		"sandbox": l.sandbox, "sandbox-beside": l.sandbox, "fork": l.fork, "key": l.key, "registry": l.registry, "upload": l.upload, "push": l.push, "snapshot": l.snapshot,
+		"sandbox": l.sandbox, "sandbox beside": l.sandbox, "fork": l.fork, "key": l.key, "registry": l.registry, "upload": l.upload, "push": l.push, "snapshot": l.snapshot,
 	}
+}
+
+// last is the number of a thing that is made alone, and stays.
+const last = 12_000
+
+// once makes one of each kind, and returns when all are acknowledged: nothing
+// that comes later syncs them too.
+func (l *load) once(ctx context.Context) error {
+	var work errgroup.Group
+	for kind, one := range l.kinds() {
+		work.Go(func() error {
+			if err := one(ctx, last); err != nil {
+				return fmt.Errorf("%s: %w", kind, err)
+			}
+			return nil
+		})
+	}
+	return work.Wait()
 }
 
 // pace leaves the machine some time for the other kinds.
@@ -260,10 +279,10 @@ func (l *load) run(ctx context.Context) error {
 	var work sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
-	for kind, once := range l.kinds() {
+	for kind, one := range l.kinds() {
 		work.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				if err := once(ctx, i); err != nil && ctx.Err() == nil {
+				if err := one(ctx, i); err != nil && ctx.Err() == nil {
 					mu.Lock()
 					errs = append(errs, fmt.Errorf("%s: %w", kind, err))
 					mu.Unlock()
@@ -307,8 +326,11 @@ func (l *load) sandbox(ctx context.Context, i int) error {
 		return err
 	}
 	l.made(entry("sandbox", b.ID), holdsFile(b.ID, ""))
+	if i == last {
+		return nil
+	}
 	mark := "mark " + b.ID
-	answer, err := b.Process.ExecuteCommand(ctx, "echo "+mark+" >/root/mark && sync && echo synced", daytona.ExecuteOptions{})
+	answer, err := b.Process.ExecuteCommand(ctx, "echo "+mark+" >/root/mark && sync /root/mark && echo synced", daytona.ExecuteOptions{})
 	if err != nil {
 		return err
 	}
@@ -425,11 +447,15 @@ func (l *load) upload(ctx context.Context, i int) error {
 }
 
 func (l *load) push(ctx context.Context, i int) error {
-	if i == len(l.images) {
-		<-ctx.Done()
-		return nil
+	image := l.images[len(l.images)-1]
+	if i != last {
+		if i == len(l.images)-1 {
+			<-ctx.Done()
+			return nil
+		}
+		image = l.images[i]
 	}
-	snap, err := l.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: fmt.Sprintf("pushed-%d", i), Image: l.images[i]}, daytona.PushOptions{})
+	snap, err := l.client.Snapshot.Push(ctx, daytona.PushSnapshotParams{Name: fmt.Sprintf("pushed-%d", i), Image: image}, daytona.PushOptions{})
 	if err != nil {
 		return err
 	}
@@ -467,12 +493,12 @@ func (l *load) snapshot(ctx context.Context, i int) error {
 		return err
 	}
 	l.made(entry("snapshot", snapName), func(s *serve.Server) error { return starts(s, snapName, "cat /root/mark", "parent\n") })
-	removed := func() {}
-	if i%3 != 0 {
-		removed = l.removing(entry("snapshot", snapName))
-		if err := l.client.Snapshot.Delete(ctx, snapName); err != nil {
-			return err
-		}
+	if i%3 == 0 {
+		return nil
+	}
+	removed := l.removing(entry("snapshot", snapName))
+	if err := l.client.Snapshot.Delete(ctx, snapName); err != nil {
+		return err
 	}
 	removed()
 	return nil
@@ -518,7 +544,6 @@ func (l *ledger) verify(s *serve.Server) {
 
 func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 	serve.LeavesNothing(t)
-	const cuts = 3
 	d := newDrive(t, 6<<30)
 	s := serve.NewAt(t, d.at, "--disk-size", "2GiB")
 	s.Snapshot("box", box)
@@ -538,25 +563,33 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 		}
 		return nil
 	})
-	acknowledged := make([]*ledger, cuts)
+	var acknowledged []*ledger
 	unsynced := bytes.Repeat([]byte("never synced"), 1000)
-	for i := range cuts {
-		time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
+	cut := func() {
+		t.Helper()
 		if err := os.WriteFile(filepath.Join(d.at, "unsynced"), unsynced, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		acknowledged[i] = l.copy()
-		if err := d.cut(fmt.Sprint(i)); err != nil {
+		acknowledged = append(acknowledged, l.copy())
+		if err := d.cut(fmt.Sprint(len(acknowledged) - 1)); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Remove(filepath.Join(d.at, "unsynced")); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for range 2 {
+		time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
+		cut()
+	}
 	stop()
 	if err := <-loaded; err != nil {
 		t.Fatal(err)
 	}
+	if err := l.once(serve.Within(t, 30*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	cut()
 
 	for i, l := range acknowledged {
 		// The machine goes down, with all that is not on the disk.

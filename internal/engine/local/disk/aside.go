@@ -100,10 +100,23 @@ func (r rooms) SetRecord(id string, record []byte) error {
 	if was, err := os.ReadFile(r.recordFile(id)); err == nil && string(was) == string(record) {
 		return nil
 	}
-	if err := durable.WriteFile(r.recordFile(id), record, 0o600); err != nil {
+	err := durable.ReplaceFile(r.recordFile(id), record, 0o600)
+	if err == nil && r.Exists(id) { // otherwise enter does it
+		err = durable.SyncDir(r.records)
+	}
+	if err != nil {
 		return fmt.Errorf("record disk %s: %w", id, err)
 	}
 	return nil
+}
+
+// enter gives a disk that is whole its name, and returns when it would be there
+// after a loss of power, with its record.
+func (r rooms) enter(path, id string) error {
+	if err := durable.Rename(path, r.Path(id)); err != nil {
+		return err
+	}
+	return durable.SyncDir(r.records)
 }
 
 // Record is Pool's.

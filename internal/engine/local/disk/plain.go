@@ -67,7 +67,7 @@ func (p *plain) Create(id string, _ int64) error {
 		err = durable.SyncDir(tmp)
 	}
 	if err == nil {
-		err = durable.Rename(tmp, p.Path(id))
+		err = p.enter(tmp, id)
 	}
 	if err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
