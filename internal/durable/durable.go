@@ -16,15 +16,6 @@ import (
 // WriteFile replaces a file as a whole: a crash leaves the old one or the new
 // one.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
-	if err := ReplaceFile(path, content, mode); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(path))
-}
-
-// ReplaceFile is WriteFile for a caller who syncs the directory later: until
-// then, it is open which of the two files a crash leaves.
-func ReplaceFile(path string, content []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // made with 0600
 	if err != nil {
 		return err
@@ -42,7 +33,7 @@ func ReplaceFile(path string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return SyncDir(filepath.Dir(path))
 }
 
 // Rename gives a file or directory another name. What is in it is its caller's

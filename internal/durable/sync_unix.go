@@ -7,12 +7,17 @@ import (
 	"os"
 )
 
+// SyncFile makes what a file holds last.
+func SyncFile(path string) error { return sync(path) }
+
 // SyncDir makes the names in a directory last: what was made, renamed and
 // removed there.
-func SyncDir(path string) error {
-	dir, err := os.Open(path)
+func SyncDir(path string) error { return sync(path) }
+
+func sync(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -586,6 +586,7 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 	if err := <-loaded; err != nil {
 		t.Fatal(err)
 	}
+	settled(s) // what was given up goes on
 	if err := l.once(serve.Within(t, 30*time.Second)); err != nil {
 		t.Fatal(err)
 	}

@@ -100,9 +100,11 @@ func (r rooms) SetRecord(id string, record []byte) error {
 	if was, err := os.ReadFile(r.recordFile(id)); err == nil && string(was) == string(record) {
 		return nil
 	}
-	err := durable.ReplaceFile(r.recordFile(id), record, 0o600)
-	if err == nil && r.Exists(id) { // otherwise enter does it
-		err = durable.SyncDir(r.records)
+	var err error
+	if r.Exists(id) {
+		err = durable.WriteFile(r.recordFile(id), record, 0o600)
+	} else { // Sync follows, or the record goes
+		err = os.WriteFile(r.recordFile(id), record, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("record disk %s: %w", id, err)
@@ -110,13 +112,18 @@ func (r rooms) SetRecord(id string, record []byte) error {
 	return nil
 }
 
-// enter gives a disk that is whole its name, and returns when it would be there
-// after a loss of power, with its record.
-func (r rooms) enter(path, id string) error {
-	if err := durable.Rename(path, r.Path(id)); err != nil {
-		return err
+// Sync is Pool's. The directory of the disks is first: to btrfs, that of a new
+// subvolume is one with all of its filesystem, and leaves the others nothing to
+// do.
+func (r rooms) Sync(id string) error {
+	err := errors.Join(durable.SyncDir(r.disks), durable.SyncDir(r.Path(id)))
+	if exists(r.recordFile(id)) {
+		err = errors.Join(err, durable.SyncFile(r.recordFile(id)), durable.SyncDir(r.records))
 	}
-	return durable.SyncDir(r.records)
+	if err != nil {
+		return fmt.Errorf("sync disk %s: %w", id, err)
+	}
+	return nil
 }
 
 // Record is Pool's.

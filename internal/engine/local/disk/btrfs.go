@@ -192,7 +192,7 @@ func (p *btrfs) fill(tmp, id string, limit int64) error {
 	if err := setLimit(path, limit); err != nil {
 		return err
 	}
-	return p.enter(path, id)
+	return os.Rename(path, p.Path(id))
 }
 
 func (p *btrfs) Used(id string) (int64, error) {

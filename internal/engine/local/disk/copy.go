@@ -102,7 +102,7 @@ func (p *btrfs) settle(tmp, to string, limit int64) error {
 	if err := setLimit(path, limit); err != nil {
 		return err
 	}
-	return p.enter(path, to)
+	return os.Rename(path, p.Path(to))
 }
 
 // renewWork empties overlayfs' work directory: what is there belongs to a mount
@@ -141,7 +141,7 @@ func (p *plain) Copy(ctx context.Context, from, to string, _ int64, hold func() 
 		err = durable.SyncFilesystem(tmp)
 	}
 	if err == nil {
-		err = p.enter(tmp, to)
+		err = os.Rename(tmp, p.Path(to))
 	}
 	if errors.Is(err, unix.ENOSPC) {
 		err = errors.Join(ErrFull, err)

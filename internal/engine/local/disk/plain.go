@@ -64,10 +64,7 @@ func (p *plain) Create(id string, _ int64) error {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(tmp, name), 0o755))
 	}
 	if err == nil {
-		err = durable.SyncDir(tmp)
-	}
-	if err == nil {
-		err = p.enter(tmp, id)
+		err = os.Rename(tmp, p.Path(id))
 	}
 	if err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
