@@ -13,6 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	daytona "github.com/opendaytona/daytona/sdk"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // profiles is the file of servers that the user has logged in to.
@@ -64,16 +66,7 @@ func (p profiles) write() error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("write profiles: %w", err)
 	}
-	next, err := os.CreateTemp(filepath.Dir(path), ".config-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write profiles: %w", err)
-	}
-	defer os.Remove(next.Name()) // when it was not renamed
-	_, err = next.Write(b)
-	if err = errors.Join(err, next.Close()); err == nil {
-		err = os.Rename(next.Name(), path)
-	}
-	if err != nil {
+	if err := durable.WriteFile(path, b, 0o600); err != nil {
 		return fmt.Errorf("write profiles: %w", err)
 	}
 	return nil

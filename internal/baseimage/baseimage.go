@@ -27,6 +27,7 @@ import (
 
 	"github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/baseimage/debian"
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // Config of Build.
@@ -123,7 +124,10 @@ func build(ctx context.Context, c Config, work, done string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return os.Rename(made, done)
+	if err := durable.SyncFilesystem(made); err != nil {
+		return err
+	}
+	return durable.Rename(made, done)
 }
 
 func config(img v1.Image) *v1.ConfigFile {

@@ -22,7 +22,8 @@ import (
 type Engine interface {
 	// Create makes the sandbox's disk: an empty one, or with spec.From a copy of
 	// another sandbox's as it is at one moment, which a running sandbox does not
-	// notice but by standing still for some milliseconds. Errors: ErrNoSpace,
+	// notice but by standing still for some milliseconds. When Start has returned,
+	// the disk would be there after a loss of power. Errors: ErrNoSpace,
 	// ErrImageMissing, ErrNotFound when there is no disk to copy.
 	Create(ctx context.Context, spec Spec) error
 

@@ -1,7 +1,7 @@
 // Package grant seals what somebody may do into tokens that carry it
 // themselves: nothing of them is stored, and nobody without the key can make or
 // change one. The contexts' store and the registry of pushed images give theirs
-// out this way. It imports nothing of the house.
+// out this way. It imports only package durable of the house.
 package grant
 
 import (
@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // ErrInvalid says that a token was not sealed with this key for this purpose.
@@ -35,11 +37,7 @@ func LoadKey(path string) (Key, error) {
 	}
 	key = make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails (crypto/rand)
-	next := path + ".new"
-	if err := os.WriteFile(next, key, 0o600); err != nil {
-		return nil, err
-	}
-	return key, os.Rename(next, path)
+	return key, durable.WriteFile(path, key, 0o600)
 }
 
 // MAC is the code of a text; other purposes have others.

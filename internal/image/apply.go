@@ -18,6 +18,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // applier unpacks one layer straight into the directory of its snapshot, with
@@ -62,6 +64,10 @@ func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 		if !ofMachine(err) {
 			err = fmt.Errorf("%w: %w", errInvalid, err)
 		}
+		return ocispec.Descriptor{}, fmt.Errorf("unpack layer %s: %w", desc.Digest, err)
+	}
+	// Before the layer is recorded as whole: nobody would look at it again.
+	if err := durable.SyncFilesystem(dir); err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("unpack layer %s: %w", desc.Digest, err)
 	}
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: counted.n, Digest: digester.Digest()}, nil

@@ -27,6 +27,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // ErrNotFound says that an image is not on this machine.
@@ -110,10 +112,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 func (s *Store) open(ctx context.Context) (err error) {
 	// Sandboxes reach the layers through an idmapped mount of this directory,
 	// as other users than root.
-	if err := os.MkdirAll(s.Dir, 0o711); err != nil {
+	if err := durable.MkdirAll(s.Dir, 0o711); err != nil {
 		return err
 	}
 	content := filepath.Join(s.Dir, "content")
+	// The store syncs what it puts there.
+	if err := durable.MkdirAll(filepath.Join(content, "blobs", "sha256"), 0o755); err != nil {
+		return err
+	}
 	blobs, err := local.NewStore(content)
 	if err != nil {
 		return err
@@ -147,6 +153,12 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.leases = metadata.NewLeaseManager(s.meta)
+	// The databases sync their transactions, and not that there are databases.
+	for _, dir := range []string{s.Dir, s.LayersDir()} {
+		if err := durable.SyncDir(dir); err != nil {
+			return err
+		}
+	}
 	return s.keepBrokenPulls(s.in(ctx))
 }
 

@@ -20,7 +20,8 @@ func (s *Store) newProxy() *httputil.ReverseProxy {
 			r.Out.URL = &url.URL{Scheme: "http", Host: r.In.Host, Path: r.In.URL.Path, RawPath: r.In.URL.RawPath, RawQuery: r.In.URL.RawQuery}
 			r.Out.Host = r.In.Host
 		},
-		Transport: &http.Transport{DialContext: s.endpoint.dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true, ExpectContinueTimeout: time.Second},
+		Transport:      &http.Transport{DialContext: s.endpoint.dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true, ExpectContinueTimeout: time.Second},
+		ModifyResponse: s.keep,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if errors.As(err, new(*http.MaxBytesError)) {
 				refuseTooLarge(w)

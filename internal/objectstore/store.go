@@ -4,8 +4,8 @@
 // of them is stored. Requests are read by a grammar (request.go), and the library
 // runs in a process that has nothing but the archives (process.go, confine.go),
 // so a program that opens a Store calls RunEndpoint first. It imports only
-// package grant of the house; package server mounts the handler and gives the
-// archives to the builder. Look next at handler.go.
+// packages grant, durable and space of the house; package server mounts the handler and
+// gives the archives to the builder. Look next at handler.go.
 package objectstore
 
 import (
@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/grant"
 )
 
@@ -84,7 +85,7 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	if err := os.MkdirAll(s.bucketDir(), 0o700); err != nil {
+	if err := durable.MkdirAll(s.bucketDir(), 0o700); err != nil {
 		return err
 	}
 	if err := handOver(s.objectsDir()); err != nil {

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // Kind is what an entry is about.
@@ -153,33 +155,17 @@ func readJSON(path string, into any) error {
 	return nil
 }
 
-// write replaces a file as a whole, and is there after a loss of power.
+// write replaces a file as a whole.
 func (x Index) write(path string, content any) error {
-	if err := os.MkdirAll(x.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(x.Dir, 0o700); err != nil {
 		return err
 	}
 	b, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(x.Dir, ".*")
-	if err != nil {
-		return err
+	if err := durable.WriteFile(path, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	dir, err := os.Open(x.Dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return nil
 }

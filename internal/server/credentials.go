@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/httpapi"
 )
@@ -40,7 +41,7 @@ func readCredentials(path string) (c credentials, err error) {
 func (c credentials) write(path string) error {
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err == nil {
-		err = writeFile(path, append(text, '\n'))
+		err = durable.WriteFile(path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write credentials: %w", err)

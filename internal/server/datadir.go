@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // The files of the data directory that other rooms do not name.
@@ -78,25 +80,5 @@ func createDatabaseFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
-	return f.Close()
-}
-
-// writeFile replaces a file as a whole, so that a crash leaves the old one or
-// the new one. Only its owner may read it.
-func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // made with 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return errors.Join(f.Close(), durable.SyncDir(filepath.Dir(path)))
 }

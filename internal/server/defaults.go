@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -72,7 +73,7 @@ func (s *server) recordDefaults(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	if err := writeFile(mark, []byte("The default snapshots were recorded; without this file the next start records those that are missing.\n")); err != nil {
+	if err := durable.WriteFile(mark, []byte("The default snapshots were recorded; without this file the next start records those that are missing.\n"), 0o600); err != nil {
 		return fmt.Errorf("remember the default snapshots: %w", err)
 	}
 	return nil

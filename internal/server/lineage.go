@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 )
 
@@ -105,7 +106,7 @@ func (s *server) remember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(s.below(lineageName), append(b, '\n'))
+	return durable.WriteFile(s.below(lineageName), append(b, '\n'), 0o600)
 }
 
 // countOn does it now and then.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
 
@@ -57,5 +58,5 @@ func (s *server) tryMachine(ctx context.Context) error {
 		return nil
 	}
 	s.log.Info("a sandbox and a build step were started and removed to try this machine: they work")
-	return writeFile(path, []byte(now))
+	return durable.WriteFile(path, []byte(now), 0o600)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/registry"
@@ -23,7 +24,7 @@ func (s *server) encryptionKey() (*seal.Key, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		text = []byte(seal.NewKeyText() + "\n")
-		err = writeFile(path, text)
+		err = durable.WriteFile(path, text, 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encryption key: %w", err)

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/events"
 	"github.com/opendaytona/daytona/internal/gateway"
@@ -111,7 +111,7 @@ func newServer(ctx context.Context, c Config, version string, m machine, log *sl
 
 func (s *server) open(ctx context.Context) error {
 	// Others may pass through: the ids of sandboxes are not root's.
-	if err := os.MkdirAll(s.DataDir, 0o711); err != nil {
+	if err := durable.MkdirAll(s.DataDir, 0o711); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
 	dir, err := claimDataDir(s.DataDir)

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // authority signs certificates for this server's own addresses, so that clients
@@ -77,7 +79,7 @@ func (a *authority) read(dir string) error {
 }
 
 func (a *authority) create(dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -110,10 +112,11 @@ func (a *authority) create(dir string) (err error) {
 		return err
 	}
 	// The certificate last: a pair that lacks it is made anew.
-	return errors.Join(
-		os.WriteFile(filepath.Join(dir, caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600),
-		os.WriteFile(filepath.Join(dir, caFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
-	)
+	err = durable.WriteFile(filepath.Join(dir, caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(dir, caFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	}
+	return err
 }
 
 // pem is the certificate as files have it.

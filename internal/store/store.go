@@ -65,12 +65,12 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// connect opens a pool of connections. With WAL, synchronous=NORMAL loses
-// nothing when the process dies and at most the last commits when the machine
-// loses power; it never damages the database.
+// connect opens a pool of connections. With synchronous=FULL a commit returns
+// when it is on the disk, and readers see it only then: nobody is told what a
+// loss of power takes back. NORMAL would sync at checkpoints only.
 func connect(path string, connections int) (*bun.DB, error) {
 	q := url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "foreign_keys(ON)", "temp_store(MEMORY)",
+		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(ON)", "temp_store(MEMORY)",
 	}, "_txlock": {"immediate"}, "_time_format": {"sqlite"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
 	if err != nil {

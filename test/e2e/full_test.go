@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/minio/minio-go/v7"
@@ -31,27 +29,12 @@ func smallFilesystem(t *testing.T, size int64) string {
 	t.Helper()
 	dir := t.TempDir()
 	file, at := filepath.Join(dir, "image"), filepath.Join(dir, "at")
-	run := func(args ...string) error {
-		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("%v: %w: %s", args, err, out)
-		}
-		return err
-	}
 	err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size), os.Mkdir(at, 0o711),
 		run("mkfs.ext4", "-q", "-m", "0", file), run("mount", "-o", "loop", file, at))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		var err error
-		for end := time.Now().Add(serve.Slow(10 * time.Second)); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-			if err = run("umount", at); err == nil {
-				return
-			}
-		}
-		t.Error(err)
-	})
+	t.Cleanup(func() { unmount(t, at) })
 	return at
 }
 
@@ -95,33 +78,47 @@ func hog(t *testing.T, dir string, leave int64) (remove func()) {
 // call makes a request with the administrator's key.
 func call(s *serve.Server, method, path string) (status int, text string) {
 	s.T.Helper()
+	status, answer, err := request(s.T.Context(), s, method, path, nil)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return status, string(answer)
+}
+
+func request(ctx context.Context, s *serve.Server, method, path string, body any) (status int, answer []byte, err error) {
 	b, err := os.ReadFile(filepath.Join(s.Data, "credentials.json"))
 	var c struct{ APIURL, APIKey string }
 	if err == nil {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
-		s.T.Fatal(err)
+		return 0, nil, err
 	}
-	r, err := http.NewRequestWithContext(s.T.Context(), method, c.APIURL+path, nil)
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return 0, nil, err
+		}
+		content = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.APIURL+path, content)
 	if err != nil {
-		s.T.Fatal(err)
+		return 0, nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+c.APIKey)
+	r.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		s.T.Fatal(err)
+		return 0, nil, err
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	return res.StatusCode, string(answer)
+	answer, err = io.ReadAll(res.Body)
+	return res.StatusCode, answer, err
 }
 
-// upload puts an object of that many bytes where build contexts go.
-func upload(ctx context.Context, s *serve.Server, key string, size int) error {
+// contexts is where build contexts are uploaded.
+func contexts(s *serve.Server) (*minio.Client, api.StorageAccess) {
 	s.T.Helper()
 	_, text := call(s, "GET", "/object-storage/push-access")
 	var access api.StorageAccess
@@ -139,7 +136,14 @@ func upload(ctx context.Context, s *serve.Server, key string, size int) error {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	_, err = c.PutObject(ctx, access.Bucket, access.OrganizationID+"/"+key, bytes.NewReader(make([]byte, size)), int64(size), minio.PutObjectOptions{DisableMultipart: true})
+	return c, access
+}
+
+// upload puts an object of that many bytes where build contexts go.
+func upload(ctx context.Context, s *serve.Server, key string, size int) error {
+	s.T.Helper()
+	c, access := contexts(s)
+	_, err := c.PutObject(ctx, access.Bucket, access.OrganizationID+"/"+key, bytes.NewReader(make([]byte, size)), int64(size), minio.PutObjectOptions{DisableMultipart: true})
 	return err
 }
 

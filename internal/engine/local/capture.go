@@ -94,6 +94,9 @@ func (l *Local) Capture(ctx context.Context, id, name string) error {
 	}
 	defer unlock()
 	err = l.copyDisk(ctx, id, capturePrefix+name, 0)
+	if err == nil {
+		err = l.disks.Sync(capturePrefix + name)
+	}
 	if errors.Is(err, disk.ErrFull) {
 		err = fmt.Errorf("%w: %w", engine.ErrNoSpace, err)
 	}

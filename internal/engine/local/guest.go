@@ -42,11 +42,14 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 		return err
 	}
 	name := b.spec.Hostname
-	if !pristine && (len(before) == 0 || string(before) == name) {
+	// Nothing syncs what is written here: a loss of power may have taken it from
+	// the files.
+	whole := len(g.read("/etc/hosts")) > 0 && len(g.read("/etc/hostname")) > 0
+	if !pristine && whole && (len(before) == 0 || string(before) == name) {
 		return nil
 	}
 	hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + name + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	if !pristine { // the disk is a copy of another sandbox's
+	if !pristine && whole { // the disk is a copy of another sandbox's
 		hosts = strings.ReplaceAll(string(g.read("/etc/hosts")), "127.0.1.1\t"+string(before)+"\n", "127.0.1.1\t"+name+"\n")
 	}
 	if err := g.write("/etc/hosts", hosts); err != nil {

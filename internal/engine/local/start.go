@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +86,10 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	if !l.disks.Exists(spec.ID) {
 		return engine.ErrNotFound
 	}
+	// Whoever is told of the start may count on the disk. The rest goes on beside
+	// it.
+	synced := l.syncDisk(spec.ID)
+	defer func() { _ = synced() }() // the lock is held meanwhile
 	img, err := l.image(ctx, spec.Image)
 	if err != nil {
 		return err
@@ -119,6 +124,9 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	if err := errors.Join(err, giveBack()); err != nil {
 		return err
 	}
+	if err := synced(); err != nil {
+		return err
+	}
 	if r.Ticks, err = startTicks(r.PID); err != nil {
 		return err
 	}
@@ -126,6 +134,13 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 		return err
 	}
 	return l.attach(spec.ID, r)
+}
+
+// syncDisk begins to sync a disk, and returns how to wait for it.
+func (l *Local) syncDisk(id string) (wait func() error) {
+	done := make(chan error, 1)
+	go func() { done <- l.disks.Sync(id) }()
+	return sync.OnceValue(func() error { return <-done })
 }
 
 // takeSlot takes a slot, for a sandbox that is started again the one it had:

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -13,6 +14,7 @@ import (
 	continuity "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
 
@@ -73,6 +75,14 @@ func fillVolume(g guest, target, path string) error {
 	if err := shiftOwners(next, g.owner); err != nil {
 		return err
 	}
+	// With its name, the files must have what they hold: nobody copies them again.
+	if empty, err := isEmpty(next); err != nil {
+		return err
+	} else if !empty {
+		if err := durable.SyncFilesystem(next); err != nil {
+			return err
+		}
+	}
 	return os.Rename(next, target)
 }
 
@@ -103,4 +113,17 @@ func shiftOwners(dir string, base int) error {
 		}
 		return nil
 	})
+}
+
+func isEmpty(dir string) (bool, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	_, err = f.Readdirnames(1)
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
 }

@@ -10,10 +10,12 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/distribution/distribution/v3/registry/api/errcode"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/space"
 )
 
@@ -44,6 +46,9 @@ func (r *Registry) receive(p *project, w http.ResponseWriter, q *http.Request) {
 		}
 		r.refuseQuota(w, p)
 	}}
+	if q.Method == http.MethodPut && strings.Contains(q.URL.Path, "/manifests/") {
+		a.keep = func() error { return r.keep(p) }
+	}
 	p.app.ServeHTTP(a, q)
 	if body.over != nil {
 		// The registry never asks for what is left of it, and neither will the
@@ -56,6 +61,17 @@ func (r *Registry) receive(p *project, w http.ResponseWriter, q *http.Request) {
 		}
 		drain(w, body.ReadCloser)
 	}
+}
+
+// keep syncs what was pushed, a whole image: its manifest is what a push sends
+// last. The library syncs files, but not the names that it gives to blobs and to
+// the directories above them.
+func (r *Registry) keep(p *project) error {
+	err := durable.SyncFilesystem(p.root)
+	if err != nil {
+		r.Log.Error("keep a pushed image", "project", p.organizationID, "err", err)
+	}
+	return err
 }
 
 // room reports whether n more bytes fit. What is counted while it comes may be
@@ -134,11 +150,13 @@ func (m *meter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// answer replaces what the registry says of a body that was ended by the reason.
+// answer replaces what the registry says of a body that was ended by the reason,
+// or that could not be kept.
 type answer struct {
 	http.ResponseWriter
 	body     *meter
 	refuse   func(reason error)
+	keep     func() error // before the answer says that it was stored; nil for what may be lost
 	replaced bool
 }
 
@@ -152,6 +170,9 @@ func (a *answer) WriteHeader(status int) {
 	case a.body.over != nil:
 		a.replaced = true
 		a.refuse(a.body.over)
+	case a.keep != nil && status < http.StatusMultipleChoices && a.keep() != nil:
+		a.replaced = true
+		refuse(a.ResponseWriter, errcode.ErrorCodeUnavailable.WithMessage("the image could not be stored; the server's log tells why"))
 	default:
 		a.ResponseWriter.WriteHeader(status)
 	}

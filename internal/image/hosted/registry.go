@@ -3,7 +3,7 @@
 // on its way to a snapshot or belongs to one; what is neither is collected
 // (collect.go). Each organization has one project, a registry of its own
 // (distribution's, in a directory of its own): nothing that its clients ask can
-// lead into another's. It imports only package grant of the house; package
+// lead into another's. It imports only grant, durable and space of the house; package
 // server mounts the handler and gives its images to pulls. Look next at
 // handler.go.
 package hosted
@@ -27,6 +27,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/grant"
 )
 
@@ -59,7 +60,7 @@ type Registry struct {
 // Open opens the registry in o.Dir, creating it where there is none.
 func Open(o Options) (*Registry, error) {
 	r := &Registry{Options: o, wake: make(chan struct{}, 1), projects: make(map[string]*project)}
-	err := os.MkdirAll(r.projectsDir(), 0o700)
+	err := durable.MkdirAll(r.projectsDir(), 0o700)
 	if err == nil {
 		r.key, err = grant.LoadKey(filepath.Join(r.Dir, "key"))
 	}

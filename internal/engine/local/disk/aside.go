@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // The rooms of a pool's directory, side by side on one filesystem, so that a
@@ -25,7 +27,7 @@ type rooms struct {
 func makeRooms(dir string) (rooms, error) {
 	r := rooms{disks: filepath.Join(dir, disksRoom), aside: filepath.Join(dir, asideRoom), records: filepath.Join(dir, recordsRoom)}
 	for _, room := range []string{r.disks, r.aside, r.records} {
-		if err := os.MkdirAll(room, 0o700); err != nil {
+		if err := durable.MkdirAll(room, 0o700); err != nil {
 			return r, err
 		}
 	}
@@ -88,7 +90,7 @@ func move(from, to string) error {
 		}
 		return nil
 	}
-	return os.Rename(from, to)
+	return durable.Rename(from, to)
 }
 
 func (r rooms) recordFile(id string) string { return filepath.Join(r.records, id) }
@@ -98,13 +100,28 @@ func (r rooms) SetRecord(id string, record []byte) error {
 	if was, err := os.ReadFile(r.recordFile(id)); err == nil && string(was) == string(record) {
 		return nil
 	}
-	next := filepath.Join(r.records, "."+id)
-	err := os.WriteFile(next, record, 0o600)
-	if err == nil {
-		err = os.Rename(next, r.recordFile(id))
+	var err error
+	if r.Exists(id) {
+		err = durable.WriteFile(r.recordFile(id), record, 0o600)
+	} else { // Sync follows, or the record goes
+		err = os.WriteFile(r.recordFile(id), record, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("record disk %s: %w", id, err)
+	}
+	return nil
+}
+
+// Sync is Pool's. The directory of the disks is first: to btrfs, that of a new
+// subvolume is one with all of its filesystem, and leaves the others nothing to
+// do.
+func (r rooms) Sync(id string) error {
+	err := errors.Join(durable.SyncDir(r.disks), durable.SyncDir(r.Path(id)))
+	if exists(r.recordFile(id)) {
+		err = errors.Join(err, durable.SyncFile(r.recordFile(id)), durable.SyncDir(r.records))
+	}
+	if err != nil {
+		return fmt.Errorf("sync disk %s: %w", id, err)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // errNoBtrfs says that this machine cannot have a btrfs pool.
@@ -21,7 +23,9 @@ var errNoBtrfs = errors.New("no btrfs here")
 //
 // A subvolume is made and removed under a name that begins with a dot and
 // renamed when it is whole, so that a crash never leaves half a disk that
-// looks like one.
+// looks like one. Syncing the directory that subvolumes are in commits the
+// filesystem's transaction, with their limits and all that is in them but for
+// the bytes of files that were not synced.
 type btrfs struct {
 	rooms
 	config Config
@@ -35,7 +39,7 @@ type btrfs struct {
 }
 
 func openBtrfs(ctx context.Context, c Config) (Pool, error) {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
 	p := &btrfs{config: c}
@@ -149,7 +153,7 @@ func (p *btrfs) Create(id string, limit int64) error {
 	defer dir.Close()
 	defer p.lockPromises()()
 	if p.Exists(id) {
-		return setLimit(p.Path(id), limit)
+		return p.giveLimit(id, limit)
 	}
 	if err := p.promise(id, limit); err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
@@ -262,6 +266,9 @@ func (p *btrfs) removeSubvolume(room, id string) error {
 		return err
 	}
 	if err := destroySubvolume(dir, gone); err != nil {
+		return err
+	}
+	if err := dir.Sync(); err != nil {
 		return err
 	}
 	p.mu.Lock()

@@ -12,6 +12,8 @@ import (
 
 	continuity "github.com/containerd/continuity/fs"
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // A snapshot writes what the disk has in memory, and its sandbox stands still
@@ -134,6 +136,9 @@ func (p *plain) Copy(ctx context.Context, from, to string, _ int64, hold func() 
 	}
 	if err == nil {
 		err = errors.Join(renewWork(tmp), ctx.Err())
+	}
+	if err == nil {
+		err = durable.SyncFilesystem(tmp)
 	}
 	if err == nil {
 		err = os.Rename(tmp, p.Path(to))

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // loopMount is a btrfs filesystem in a file whose space is allocated. The loop
@@ -29,7 +31,7 @@ const minimum = 512 << 20
 func mountLoop(ctx context.Context, c Config) (*loopMount, error) {
 	file := filepath.Join(c.Dir, "pool.btrfs")
 	m := &loopMount{file: file, target: filepath.Join(c.Dir, mountName)}
-	if err := os.MkdirAll(m.target, 0o700); err != nil {
+	if err := durable.MkdirAll(m.target, 0o700); err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
 	if err := format(ctx, c, file); err != nil {
@@ -218,7 +220,10 @@ func format(ctx context.Context, c Config, file string) error {
 	if err != nil {
 		return fmt.Errorf("make disk pool: mkfs.btrfs: %w: %s", err, strings.TrimSpace(string(out)))
 	}
-	return os.Rename(tmp, file)
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("make disk pool: %w", err)
+	}
+	return durable.Rename(tmp, file)
 }
 
 // growFile makes the file larger when a larger pool was asked for, as far as
@@ -247,7 +252,8 @@ func growFile(file string, c Config) (bool, error) {
 	if err := allocate(f, size); err != nil && !errors.Is(err, errUnbacked) {
 		return false, err
 	}
-	return true, f.Truncate(size)
+	// Synced before the filesystem in it counts on it.
+	return true, errors.Join(f.Truncate(size), f.Sync())
 }
 
 // readOnly reports whether the filesystem at path has become read-only.

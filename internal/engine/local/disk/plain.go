@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/durable"
 )
 
 // plain keeps each disk in a directory. Nothing limits it.
@@ -98,7 +100,7 @@ func (p *plain) DeleteAside(id string) error { return p.remove(p.aside, id) }
 
 func (p *plain) remove(room, id string) error {
 	gone := filepath.Join(p.disks, ".gone-"+id)
-	err := os.Rename(filepath.Join(room, id), gone)
+	err := durable.Rename(filepath.Join(room, id), gone)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

@@ -29,6 +29,10 @@ type Pool interface {
 	// soon after it: they bracket what must not change meanwhile. The kind of
 	// pool decides how long that is. Errors: ErrFull, fs.ErrNotExist.
 	Copy(ctx context.Context, from, to string, limit int64, hold func() (release func(), err error)) error
+	// Sync returns when a disk would be there after a loss of power, with its limit
+	// and its record: Create and Copy do not wait for that. What was written to
+	// it is its user's to sync.
+	Sync(id string) error
 	// Path is where the disk of that id is, whether it exists or not.
 	Path(id string) string
 	// Exists tells whether the disk is there.
@@ -37,7 +41,7 @@ type Pool interface {
 	Used(id string) (int64, error)
 	// Limit is what it may take; 0 where nothing limits it.
 	Limit(id string) (int64, error)
-	// Delete removes the disk; a missing one is fine. Space comes back a
+	// Delete removes the disk for good; a missing one is fine. Space comes back a
 	// little later.
 	Delete(id string) error
 	// List names all disks, but for those set aside.

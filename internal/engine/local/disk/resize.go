@@ -27,12 +27,7 @@ func (p *btrfs) Resize(id string, limit int64) error {
 		return fmt.Errorf("resize disk %s: %w", id, &TooSmall{Used: used})
 	}
 	defer p.lockPromises()()
-	if was, err := p.Limit(id); err == nil && limit > was {
-		if err := p.promise(id, limit); err != nil {
-			return fmt.Errorf("resize disk %s: %w", id, err)
-		}
-	}
-	if err := setLimit(p.Path(id), limit); err != nil {
+	if err := p.giveLimit(id, limit); err != nil {
 		return fmt.Errorf("resize disk %s: %w", id, err)
 	}
 	return nil
@@ -63,6 +58,16 @@ func (p *plain) Lend(id string, _ int64) (giveBack func() error, err error) {
 		return nil, fmt.Errorf("lend room to disk %s: %w", id, fs.ErrNotExist)
 	}
 	return func() error { return nil }, nil
+}
+
+// giveLimit sets the limit of a disk that is there. The caller keeps lockPromises.
+func (p *btrfs) giveLimit(id string, limit int64) error {
+	if was, err := p.Limit(id); err == nil && limit > was {
+		if err := p.promise(id, limit); err != nil {
+			return err
+		}
+	}
+	return setLimit(p.Path(id), limit)
 }
 
 func (p *plain) Resize(id string, _ int64) error {
