@@ -1,10 +1,13 @@
 package objectstore
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
 	"io"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +78,62 @@ func TestTheOfficialCommandUploads(t *testing.T) {
 	// A directory is nothing else than empty.
 	if _, err := m.PutObject(t.Context(), Bucket, dir+"/", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err == nil {
 		t.Error("a directory with content is taken")
+	}
+}
+
+// The archive of the official command lacks its end, and the padding of its last
+// file: it is read before it is complete.
+func TestTheOfficialCommandsArchiveIsRead(t *testing.T) {
+	s, at := open(t)
+	m := client(t, at, s.credentials(organization))
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, h := range []tar.Header{{Name: ".", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "app", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "app/main.py", Typeflag: tar.TypeReg, Mode: 0o644, Size: 5}} {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if archive.Len()%512 == 0 {
+		t.Fatal("the archive is complete")
+	}
+	if _, err := m.PutObject(t.Context(), Bucket, organization+"/h/"+archiveName, &archive, int64(archive.Len()), minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Context(t.Context(), organization, "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	dir := t.TempDir()
+	if err := Extract(t.Context(), r, dir, Limits{Bytes: 1 << 20, Entries: 10}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "app", "main.py")); err != nil || string(b) != "hello" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// The SDK for Java uses Amazon's without checksums of its own.
+func TestAmazonsClientUploadsWithoutChecksums(t *testing.T) {
+	s, at := open(t)
+	c := s.credentials(organization)
+	m := s3.New(s3.Options{
+		Region: Region, BaseEndpoint: &at, UsePathStyle: true, Credentials: awscredentials.NewStaticCredentialsProvider(c.AccessKey, c.Secret, c.SessionToken),
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
+	})
+	key := aws.String(organization + "/0cc175b9c0f1b6a831c399e269772661/" + archiveName)
+	_, err := m.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(Bucket), Key: key})
+	if answer := smithy.APIError(nil); !errors.As(err, &answer) || answer.ErrorCode() != "NotFound" {
+		t.Errorf("before the upload: %v", err)
+	}
+	if _, err := m.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(Bucket), Key: key, Body: strings.NewReader("archive"), ContentType: aws.String("application/x-tar")}); err != nil {
+		t.Fatal(err)
+	}
+	if there, err := m.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(Bucket), Key: key}); err != nil || *there.ContentLength != 7 {
+		t.Errorf("after it: %v", err)
 	}
 }
 
