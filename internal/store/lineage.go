@@ -54,7 +54,9 @@ func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 		_, err := tx.NewDelete().Model((*departedRow)(nil)).Where("(id = ? OR root_id = ?)", root, root).Exec(ctx)
 		return err
 	}
-	text, _ := json.Marshal(r.sandbox()) // of plain fields, which never fails
+	was := r.sandbox()
+	was.Env = nil // secrets, mostly; nobody needs them any more
+	text, _ := json.Marshal(was) // of plain fields, which never fails
 	_, err = tx.NewInsert().Model(&departedRow{ID: r.ID, OrganizationID: r.OrganizationID, ParentID: r.ParentID, RootID: root, Sandbox: string(text)}).Exec(ctx)
 	return err
 }
