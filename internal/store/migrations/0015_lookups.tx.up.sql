@@ -4,7 +4,7 @@ UPDATE departed_sandboxes SET sandbox = json_remove(sandbox, '$.Env');
 --bun:split
 
 -- What waits in pools, as a claim looks for it, which each create does.
-CREATE INDEX sandboxes_waiting ON sandboxes (organization_id, snapshot_id, created_at, id) WHERE warm_pool_id <> '';
+CREATE INDEX sandboxes_waiting ON sandboxes (organization_id, state, cpu, memory, disk, snapshot_id, created_at, id) WHERE warm_pool_id <> '';
 
 --bun:split
 
