@@ -55,7 +55,7 @@ func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 		return err
 	}
 	was := r.sandbox()
-	was.Env = nil // secrets, mostly; nobody needs them any more
+	was.Env = nil                // secrets, mostly; nobody needs them any more
 	text, _ := json.Marshal(was) // of plain fields, which never fails
 	_, err = tx.NewInsert().Model(&departedRow{ID: r.ID, OrganizationID: r.OrganizationID, ParentID: r.ParentID, RootID: root, Sandbox: string(text)}).Exec(ctx)
 	return err
