@@ -393,7 +393,7 @@ func (s *Sandbox) await(ctx context.Context, seen func() (there, never bool)) er
 		if err := sleep(ctx, pause); err != nil {
 			return fmt.Errorf("wait for sandbox %s, which is %s: %w", first(s.Name, s.ID), s.State, err)
 		}
-		if err := s.RefreshData(ctx); err != nil {
+		if err := outlast(ctx, func() error { return s.RefreshData(ctx) }); err != nil {
 			return err
 		}
 	}

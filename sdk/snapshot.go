@@ -147,11 +147,16 @@ func (s *SnapshotService) settle(ctx context.Context, snapshot *api.Snapshot) (*
 		if err := sleep(ctx, pause); err != nil {
 			return snapshot, fmt.Errorf("wait for snapshot %s, which is %s: %w", snapshot.Name, snapshot.State, err)
 		}
-		now, err := s.Get(ctx, snapshot.ID)
+		err := outlast(ctx, func() error {
+			now, err := s.Get(ctx, snapshot.ID)
+			if err == nil {
+				snapshot = now
+			}
+			return err
+		})
 		if err != nil {
 			return snapshot, err
 		}
-		snapshot = now
 	}
 }
 

@@ -193,9 +193,14 @@ func BearerToken(header string) string {
 	return strings.TrimSpace(token)
 }
 
-// caller is who makes the request; authenticate has put it there.
+// caller is who makes the request; authenticate has put it there. An operation
+// that asks for it and is registered as public must fail: nobody is the
+// organization of what all share.
 func caller(ctx context.Context) account.Principal {
-	p, _ := account.FromContext(ctx)
+	p, ok := account.FromContext(ctx)
+	if !ok {
+		panic("an operation without authentication asks who calls it")
+	}
 	return p
 }
 

@@ -46,7 +46,7 @@ func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 		return err
 	}
 	root := rootOf(r)
-	alive, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("(id = ? OR root_id = ?)", root, root).Exists(ctx)
+	alive, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("(id = ? OR root_id = ? AND root_id <> '')", root, root).Exists(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,9 @@ func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 		_, err := tx.NewDelete().Model((*departedRow)(nil)).Where("(id = ? OR root_id = ?)", root, root).Exec(ctx)
 		return err
 	}
-	text, _ := json.Marshal(r.sandbox()) // of plain fields, which never fails
+	was := r.sandbox()
+	was.Env = nil                // secrets, mostly; nobody needs them any more
+	text, _ := json.Marshal(was) // of plain fields, which never fails
 	_, err = tx.NewInsert().Model(&departedRow{ID: r.ID, OrganizationID: r.OrganizationID, ParentID: r.ParentID, RootID: root, Sandbox: string(text)}).Exec(ctx)
 	return err
 }
@@ -76,7 +78,7 @@ func (s *Store) Kin(ctx context.Context, organizationID, id string) (*sandbox.Sa
 // Forks is sandbox.Store.
 func (s *Store) Forks(ctx context.Context, organizationID, id string, destroyed bool) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
-	q := s.read.NewSelect().Model(&rows).Where("parent_id = ?", id).Where("organization_id = ?", organizationID)
+	q := s.read.NewSelect().Model(&rows).Where("parent_id = ?", id).Where("parent_id <> ''").Where("organization_id = ?", organizationID)
 	if !destroyed {
 		q.Where("desired <> ?", sandbox.DesiredDestroyed)
 	}

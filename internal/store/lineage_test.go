@@ -18,6 +18,7 @@ func TestALineOfForksIsRememberedUntilTheLastOfItIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := newSandbox("org", "root", snap)
+	root.Env = map[string]string{"TOKEN": "secret"}
 	if err := s.InsertSandbox(t.Context(), root, anyUsage); err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +37,9 @@ func TestALineOfForksIsRememberedUntilTheLastOfItIsGone(t *testing.T) {
 		if err := s.DeleteSandbox(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if was, err := s.Kin(t.Context(), "org", root.ID); err != nil || was.Env != nil || was.Name != "root" {
+		t.Errorf("of the destroyed root is kept %+v, %v; want nothing secret", was, err)
 	}
 	gone, err := s.Kin(t.Context(), "org", child.ID)
 	if err != nil || gone.State != sandbox.StateDestroyed || gone.ParentID != root.ID || gone.Name != "child" {

@@ -219,7 +219,7 @@ func selectPage(q *bun.SelectQuery, f snapshot.Filter) *bun.SelectQuery {
 		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
 	}
 	if f.SourceSandbox != "" {
-		q.Where("source_sandbox_id = ?", f.SourceSandbox)
+		q.Where("source_sandbox_id = ?", f.SourceSandbox).Where("source_sandbox_id <> ''")
 	}
 	q.OrderExpr("general")
 	switch {
@@ -333,7 +333,7 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) (all 
 // BuiltSnapshot is snapshot.Store.
 func (s *Store) BuiltSnapshot(ctx context.Context, ref string, transient bool) (*snapshot.Snapshot, error) {
 	return s.readSnapshot(ctx, ref, func(q *bun.SelectQuery) {
-		q.Where("build_ref = ?", ref).OrderExpr("created_at")
+		q.Where("build_ref = ?", ref).Where("build_ref <> ''").OrderExpr("created_at")
 		if transient {
 			q.Where("transient").Where("state <> ?", snapshot.StateRemoving)
 		} else {

@@ -98,7 +98,7 @@ func (s *Store) DeleteWarmPool(ctx context.Context, id string) error {
 // WarmSandboxes is sandbox.Store.
 func (s *Store) WarmSandboxes(ctx context.Context, poolID string) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
-	err := s.read.NewSelect().Model(&rows).Where("warm_pool_id = ?", poolID).OrderExpr("created_at, id").Scan(ctx)
+	err := s.read.NewSelect().Model(&rows).Where("warm_pool_id = ?", poolID).Where("warm_pool_id <> ''").OrderExpr("created_at, id").Scan(ctx)
 	return sandboxes(rows), err
 }
 

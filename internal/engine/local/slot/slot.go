@@ -281,9 +281,10 @@ func (p *Pool) wantSlots() {
 func (p *Pool) refill(ctx context.Context) {
 	defer p.done.Done()
 	const (
-		calm  = 80 * time.Millisecond // the start that took a slot, and its first command, need the processors now
-		pause = time.Second           // after a failure
+		calm     = 80 * time.Millisecond // the start that took a slot, and its first command, need the processors now
+		maxPause = time.Minute
 	)
+	pause := time.Second // after a failure, doubled with each
 	for first := true; ; first = false {
 		select {
 		case <-p.want:
@@ -300,13 +301,15 @@ func (p *Pool) refill(ctx context.Context) {
 		for ctx.Err() == nil && p.lacks() {
 			s, err := p.make()
 			if err != nil {
-				p.Log.Warn("prepare a network slot", "err", err)
+				p.Log.Warn("prepare a network slot", "err", err, "again in", pause)
 				select {
 				case <-time.After(pause):
 				case <-ctx.Done():
 				}
-				break
+				pause = min(2*pause, maxPause)
+				continue
 			}
+			pause = time.Second
 			p.mu.Lock()
 			late := p.six.Load() && !s.Guest6.IsValid() // the machine has IPv6 since just now
 			if !late {

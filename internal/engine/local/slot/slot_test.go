@@ -386,3 +386,38 @@ func TestASubnetInUseIsRefused(t *testing.T) {
 	}
 	t.Fatal("this machine has no network")
 }
+
+func TestAPoolFillsItselfAfterAFailure(t *testing.T) {
+	p := open(t, 2)
+	ready := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.ready)
+	}
+	soon := func(n int) bool {
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if ready() == n {
+				return true
+			}
+		}
+		return false
+	}
+	if !soon(2) {
+		t.Fatal("the pool is not filled")
+	}
+	p.mu.Lock()
+	before := p.used
+	for i := range p.used {
+		p.used[i] = true // none can be made
+	}
+	p.mu.Unlock()
+	take(t, p)
+	take(t, p)
+	time.Sleep(300 * time.Millisecond) // in which it has failed
+	p.mu.Lock()
+	p.used = before
+	p.mu.Unlock()
+	if !soon(2) {
+		t.Errorf("%d slots are ready, nobody took one since the failure", ready())
+	}
+}
