@@ -40,7 +40,7 @@ func TestARegistryWithACertificateOfOnesOwnIsTrustedWhenAskedTo(t *testing.T) {
 			got = s.call("GET", "/api/snapshots/snap", "", 200)
 			return got["state"] == "active" || got["state"] == "error"
 		})
-		if got["state"] != want || want == "error" && !strings.Contains(fmt.Sprint(got["errorReason"]), "trusted certificates") {
+		if got["state"] != want || want == "error" && !strings.Contains(fmt.Sprint(got["errorReason"]), "--extra-ca") {
 			t.Errorf("with %q: %v: %v", setting, got["state"], got["errorReason"])
 		}
 		s.stop()
