@@ -54,6 +54,11 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	procs := proc.New(true)
 	l := launch.New(cfg, group, identity.New("/etc"), procs)
 	l.After = shown.done
+	if cfg.Profile != "" {
+		if err := l.KeepProfile(cfg.Profile); err != nil {
+			slog.Warn("login shells do not learn of changed variables", "error", err)
+		}
+	}
 	dir, err := stateDir(inMemory)
 	if err != nil {
 		return err

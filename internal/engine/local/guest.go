@@ -41,6 +41,11 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 	if err := g.write("/etc/resolv.conf", l.resolver().text); err != nil {
 		return err
 	}
+	if pristine {
+		if err := g.writeProfile(); err != nil {
+			return err
+		}
+	}
 	name := b.spec.Hostname
 	if !pristine && (len(before) == 0 || string(before) == name) {
 		return nil
@@ -81,6 +86,20 @@ func (l *Local) trust(b *bundle, g guest, pristine bool) error {
 		return err
 	}
 	return nil
+}
+
+// profileScript gives login shells the variables that the agent writes down.
+const profileScript = "# Login shells have the PATH and the variables that the sandbox gives to commands.\n" +
+	"if [ -r " + boot.Profile + " ]; then . " + boot.Profile + "; fi\n"
+
+// writeProfile adds to the scripts of /etc/profile in images that have such.
+func (g guest) writeProfile() error {
+	dir, err := g.open(filepath.Dir(boot.ProfileScript), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil //nolint:nilerr // there are none, or what is there is no directory
+	}
+	dir.Close()
+	return g.write(boot.ProfileScript, profileScript)
 }
 
 // guest is a sandbox's root filesystem as the host sees it. Paths in it are the
