@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,13 +12,6 @@ import (
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
-
-// caVariables are what programs read for the place of the trusted certificates:
-// OpenSSL and Go, requests, pip, Node, curl, git.
-var caVariables = []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
-
-// bundles are where distributions keep the trusted certificates.
-var bundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem"}
 
 // fillGuest writes what depends on this machine into the mounted root: name
 // servers at every start, names once.
@@ -61,31 +53,6 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 		return err
 	}
 	return os.WriteFile(once, []byte(name), 0o600)
-}
-
-// trust gives the sandbox the certificates that its image trusts, or else this
-// machine does, and the added ones. Sandboxes of an image share the file, which
-// is made of what a pristine root has: a used one holds what its owner likes.
-func (l *Local) trust(b *bundle, g guest, pristine bool) error {
-	shared := filepath.Join(l.dir, trustDir, strings.ReplaceAll(b.image.Digest, ":", "-"))
-	target := filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle))
-	if err := os.Link(shared, target); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	own := g.read(bundles...)
-	if own == nil {
-		own = readFirst(bundles)
-	}
-	if err := os.WriteFile(target, append(append(bytes.TrimRight(own, "\n"), '\n'), l.ExtraCA...), 0o644); err != nil {
-		return err
-	}
-	if !pristine {
-		return nil
-	}
-	if err := os.Link(target, shared); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return nil
 }
 
 // profileScript gives login shells the variables that the agent writes down.
