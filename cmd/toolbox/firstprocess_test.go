@@ -62,6 +62,12 @@ func startSandbox(t *testing.T, cfg boot.Config) *sandbox {
 // startSandboxOn uses a directory as /run.
 func startSandboxOn(t *testing.T, cfg boot.Config, run string) *sandbox {
 	t.Helper()
+	return startSandboxAfter(t, cfg, run, ":")
+}
+
+// startSandboxAfter runs a shell command in the sandbox's mount namespace first.
+func startSandboxAfter(t *testing.T, cfg boot.Config, run, first string) *sandbox {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test makes a pid namespace and must run as root")
 	}
@@ -102,8 +108,8 @@ func startSandboxOn(t *testing.T, cfg boot.Config, run string) *sandbox {
 		t.Fatal(err)
 	}
 	defer config.Close()
-	const prepare = `mount --make-rprivate / && mount -t proc proc /proc && mount --bind "$0" /run && exec "$1"`
-	s.cmd = exec.Command("/bin/sh", "-c", prepare, run, bin+"/toolbox")
+	const prepare = `mount --make-rprivate / && mount -t proc proc /proc && mount --bind "$0" /run && eval "$2" && exec "$1"`
+	s.cmd = exec.Command("/bin/sh", "-c", prepare, run, bin+"/toolbox", first)
 	s.cmd.ExtraFiles = []*os.File{socket, config}
 	s.cmd.Stderr = os.Stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
@@ -373,7 +379,8 @@ func TestBadInputIsExplained(t *testing.T) {
 		"negative timeout":        {"/process/execute", map[string]any{"command": "true", "timeout": -1}, "timeout"},
 		"bad variable":            {"/process/execute", map[string]any{"command": "true", "envs": map[string]string{"A=B": "c"}}, `"A=B"`},
 		"missing directory":       {"/process/execute", map[string]any{"command": "true", "cwd": "/none"}, `"/none" does not exist`},
-		"too long a command":      {"/process/execute", map[string]any{"command": strings.Repeat("x", 200_000)}, "too long"},
+		"blank command":           {"/process/execute", map[string]any{"command": " \n"}, "command is missing"},
+		"too long a variable":     {"/process/execute", map[string]any{"command": "true", "envs": map[string]string{"A": strings.Repeat("x", 200_000)}}, "too long"},
 		"unknown language":        {"/process/code-run", map[string]any{"code": "1", "language": "cobol"}, "python, javascript, typescript"},
 		"NUL in a session's name": {"/process/session", map[string]any{"sessionId": "a\x00"}, "NUL byte"},
 	} {
@@ -384,7 +391,7 @@ func TestBadInputIsExplained(t *testing.T) {
 }
 
 func TestAnImageWithoutShellAndInterpretersSaysSo(t *testing.T) {
-	s := startSandbox(t, boot.Config{Env: map[string]string{"PATH": "/nothing"}})
+	s := startSandboxAfter(t, boot.Config{Env: map[string]string{"PATH": "/nothing"}}, t.TempDir(), "mount -t tmpfs none /usr")
 	if a := s.execute("true"); a.status != 400 || !strings.Contains(a.Message, "no shell") {
 		t.Errorf("%+v", a)
 	}

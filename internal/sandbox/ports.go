@@ -130,6 +130,9 @@ type Snapshots interface {
 	Default(ctx context.Context, organizationID, name string) (*snapshot.Snapshot, error)
 	Activate(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
 	Used(ctx context.Context, snap *snapshot.Snapshot) error
+	// CheckUser fails with fault.KindInvalid when the image of an active one has
+	// no such user[:group].
+	CheckUser(ctx context.Context, snap *snapshot.Snapshot, user string) error
 	FreeImage(ctx context.Context, digest string) error
 	ForBuild(ctx context.Context, organizationID, regionID string, b snapshot.BuildParams) (*snapshot.Snapshot, error)
 	Take(ctx context.Context, organizationID string, p snapshot.TakeParams) (*snapshot.Snapshot, error)

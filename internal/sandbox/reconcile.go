@@ -193,10 +193,19 @@ func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return err
 	}
+	var wrongUser error
+	if snap != nil && snap.State == snapshot.StateActive && sb.User != "" {
+		wrongUser = s.Snapshots.CheckUser(ctx, snap, sb.User)
+		if wrongUser != nil && !fault.Is(wrongUser, fault.KindInvalid) {
+			return wrongUser
+		}
+	}
 	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
 		switch {
 		case snap == nil:
 			return now.enter(StateError, fmt.Sprintf("Snapshot %q was deleted before the sandbox started.", now.Snapshot), s.Clock.Now())
+		case wrongUser != nil:
+			return now.enter(StateError, wrongUser.Error(), s.Clock.Now())
 		case snap.State == snapshot.StateActive:
 			now.standOn(snap)
 			return now.enter(StateCreating, "", s.Clock.Now())

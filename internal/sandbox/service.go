@@ -206,6 +206,11 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 		sb.Resources = p.resources(sb.Resources)
 	}
 	if snap.State == snapshot.StateActive {
+		if p.User != "" {
+			if err := s.Snapshots.CheckUser(ctx, snap, p.User); err != nil {
+				return err
+			}
+		}
 		sb.State = StateCreating
 		sb.standOn(snap)
 	} else if p.Build != nil {

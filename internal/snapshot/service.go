@@ -14,6 +14,7 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/keylock"
 	"github.com/opendaytona/daytona/internal/reconcile"
 )
@@ -130,6 +131,27 @@ func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Sn
 // no snapshot. Errors: fault of kind NotFound.
 func (s *Service) Default(ctx context.Context, organizationID, name string) (*Snapshot, error) {
 	return s.Store.FindDefault(ctx, organizationID, name)
+}
+
+// CheckUser fails with fault.KindInvalid when the image of an active snapshot has
+// no such user[:group], with which no command of a sandbox could be run.
+func (s *Service) CheckUser(ctx context.Context, snap *Snapshot, user string) error {
+	img, err := s.Images.Image(ctx, snap.ImageDigest)
+	if errors.Is(err, image.ErrNotFound) {
+		return nil // it is active no more, which the caller finds out
+	}
+	if err != nil {
+		return fmt.Errorf("look for user %q: %w", user, err)
+	}
+	missing, err := img.Lacks(user)
+	if err != nil {
+		return fmt.Errorf("look for user %q: %w", user, err)
+	}
+	if missing != "" {
+		return fault.Invalid("user", fmt.Sprintf(
+			"The image of snapshot %q has no %s: name one of its /etc/passwd and /etc/group, or a number, or add it to the image.", snap.Name, missing))
+	}
+	return nil
 }
 
 // List returns one page and the total.

@@ -203,7 +203,7 @@ func (s *Store) Sandbox(ctx context.Context, id string) (*sandbox.Sandbox, error
 func (s *Store) FindSandbox(ctx context.Context, organizationID, idOrName string) (*sandbox.Sandbox, error) {
 	var r sandboxRow
 	err := s.read.NewSelect().Model(&r).Where("organization_id = ?", organizationID).Where("(id = ? OR name = ?)", idOrName, idOrName).Where("warm_pool_id = ''").
-		OrderExpr("id = ? DESC", idOrName).Limit(1).Scan(ctx)
+		OrderExpr("id = ? DESC, desired = ?, created_at DESC", idOrName, sandbox.DesiredDestroyed).Limit(1).Scan(ctx)
 	if err != nil {
 		return nil, sandboxMissing(err, idOrName)
 	}

@@ -213,6 +213,39 @@ func TestOwnSnapshotsComeBeforeGeneralOnes(t *testing.T) {
 	}
 }
 
+func TestASandboxNameIsTakenOnceUntilItIsToBeDestroyed(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "db"))
+	snap := newSnapshot("org", "snap")
+	snap.State = snapshot.StateActive
+	if err := s.InsertSnapshot(t.Context(), snap, anySnapshots); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(name string) (*sandbox.Sandbox, error) {
+		sb := newSandbox("org", name, snap)
+		return sb, s.InsertSandbox(t.Context(), sb, anyUsage)
+	}
+	var last *sandbox.Sandbox
+	for range 3 {
+		sb, err := insert("box")
+		if err != nil {
+			t.Fatalf("while those before are being destroyed: %v", err)
+		}
+		last = sb
+		if _, err := insert("box"); !fault.Is(err, fault.KindConflict) {
+			t.Errorf("second of the name: %v", err)
+		}
+		if got, err := s.FindSandbox(t.Context(), "org", "box"); err != nil || got.ID != sb.ID {
+			t.Errorf("found %+v, %v", got, err)
+		}
+		if _, err := s.UpdateSandbox(t.Context(), sb.ID, func(x *sandbox.Sandbox) error { x.Desired = sandbox.DesiredDestroyed; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.FindSandbox(t.Context(), "org", "box"); err != nil || got.ID != last.ID {
+		t.Errorf("the last that is being destroyed is still found: %+v, %v", got, err)
+	}
+}
+
 func TestASandboxNeedsItsSnapshotActive(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "db"))
 	snap := newSnapshot("org", "snap")

@@ -53,7 +53,12 @@ func Run(cfg boot.Config, listener net.Listener) error {
 
 	procs := proc.New(true)
 	l := launch.New(cfg, group, identity.New("/etc"), procs)
-	l.After = shown
+	l.After = shown.done
+	if cfg.Profile != "" {
+		if err := l.KeepProfile(cfg.Profile); err != nil {
+			slog.Warn("login shells do not learn of changed variables", "error", err)
+		}
+	}
 	dir, err := stateDir(inMemory)
 	if err != nil {
 		return err
@@ -71,7 +76,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	if err := l.MakeWorkDir(); err != nil {
 		slog.Error("working directory is missing", "error", err)
 	}
-	srv := &http.Server{Handler: Handler(cfg, l, sessions, group)}
+	srv := &http.Server{Handler: Handler(cfg, l, sessions, group, shown)}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(listener) }()
 
@@ -98,22 +103,38 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	return nil
 }
 
+// size is the view of the sandbox's size that programs have.
+type size struct {
+	done chan struct{} // closed when they have it, or when that is impossible
+	view *view.View    // valid then; nil when there is none
+}
+
 // showSize lets programs see the size of the sandbox in place of the machine's.
-// The channel is closed when they do, or when that is impossible. The mounts
-// take longer than all else that the agent does before it serves.
-func showSize(group *cgroup.Group) <-chan struct{} {
+// The mounts take longer than all else that the agent does before it serves.
+func showSize(group *cgroup.Group) *size {
+	s := &size{done: make(chan struct{})}
 	if os.Getpid() != 1 {
-		return nil
+		close(s.done)
+		return s
 	}
-	shown := make(chan struct{})
 	start := time.Now()
 	go func() {
-		defer close(shown)
-		if err := view.Mount(group, start); err != nil {
+		defer close(s.done)
+		var err error
+		if s.view, err = view.Mount(group, start); err != nil {
 			slog.Warn("programs see the machine's size", "error", err)
 		}
 	}()
-	return shown
+	return s
+}
+
+// Text is fs.Served.
+func (s *size) Text(fd int) (string, bool) {
+	<-s.done
+	if s.view == nil {
+		return "", false
+	}
+	return s.view.Text(fd)
 }
 
 // removeStalePIDs removes what says who runs: at the start nobody does. A sandbox

@@ -17,9 +17,9 @@ import (
 )
 
 // Handler is the whole toolbox API.
-func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, group *cgroup.Group) http.Handler {
+func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, group *cgroup.Group, served fs.Served) http.Handler {
 	mux := http.NewServeMux()
-	fs.New(l).Register(mux)
+	fs.New(l, served).Register(mux)
 	process.New(l).Register(mux)
 	sessions.Register(mux)
 	port.Register(mux)

@@ -22,7 +22,7 @@ var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 
 // A client takes 404 for a file or session that is not there.
 func TestEachPublishedRouteIsServedOrSaysThatItIsNot(t *testing.T) {
-	handler := Handler(boot.Config{}, nil, nil, nil).(routes)
+	handler := Handler(boot.Config{}, nil, nil, nil, nil).(routes)
 	ask := func(method, path string) (int, wire.Envelope) {
 		t.Helper()
 		r := httptest.NewRequestWithContext(t.Context(), method, path, nil)

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,13 +12,6 @@ import (
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
-
-// caVariables are what programs read for the place of the trusted certificates:
-// OpenSSL and Go, requests, pip, Node, curl, git.
-var caVariables = []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
-
-// bundles are where distributions keep the trusted certificates.
-var bundles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem"}
 
 // fillGuest writes what depends on this machine into the mounted root: name
 // servers at every start, names once.
@@ -41,6 +33,11 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 	if err := g.write("/etc/resolv.conf", l.resolver().text); err != nil {
 		return err
 	}
+	if pristine {
+		if err := g.writeProfile(); err != nil {
+			return err
+		}
+	}
 	name := b.spec.Hostname
 	// Nothing syncs what is written here: a loss of power may have taken it from
 	// the files.
@@ -61,29 +58,18 @@ func (l *Local) fillGuest(b *bundle, rootPath string) error {
 	return os.WriteFile(once, []byte(name), 0o600)
 }
 
-// trust gives the sandbox the certificates that its image trusts, or else this
-// machine does, and the added ones. Sandboxes of an image share the file, which
-// is made of what a pristine root has: a used one holds what its owner likes.
-func (l *Local) trust(b *bundle, g guest, pristine bool) error {
-	shared := filepath.Join(l.dir, trustDir, strings.ReplaceAll(b.image.Digest, ":", "-"))
-	target := filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle))
-	if err := os.Link(shared, target); !errors.Is(err, os.ErrNotExist) {
-		return err
+// profileScript gives login shells the variables that the agent writes down.
+const profileScript = "# Login shells have the PATH and the variables that the sandbox gives to commands.\n" +
+	"if [ -r " + boot.Profile + " ]; then . " + boot.Profile + "; fi\n"
+
+// writeProfile adds to the scripts of /etc/profile in images that have such.
+func (g guest) writeProfile() error {
+	dir, err := g.open(filepath.Dir(boot.ProfileScript), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil //nolint:nilerr // there are none, or what is there is no directory
 	}
-	own := g.read(bundles...)
-	if own == nil {
-		own = readFirst(bundles)
-	}
-	if err := os.WriteFile(target, append(append(bytes.TrimRight(own, "\n"), '\n'), l.ExtraCA...), 0o644); err != nil {
-		return err
-	}
-	if !pristine {
-		return nil
-	}
-	if err := os.Link(target, shared); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return nil
+	dir.Close()
+	return g.write(boot.ProfileScript, profileScript)
 }
 
 // guest is a sandbox's root filesystem as the host sees it. Paths in it are the

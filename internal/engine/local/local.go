@@ -50,6 +50,8 @@ type Local struct {
 	stop   context.CancelFunc
 	work   sync.WaitGroup // watchers
 
+	trusts trusts
+
 	locks keylock.Locks // of sandboxes and captures
 	pool  sync.RWMutex  // held by every sandbox's lock, and alone while the pool is brought back
 

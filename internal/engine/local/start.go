@@ -319,7 +319,7 @@ func (l *Local) bootConfig(b *bundle) (*os.File, error) {
 	}
 	config := boot.Config{
 		SandboxID: b.spec.ID, User: b.spec.User, WorkDir: b.image.Config.WorkDir,
-		Env: env, Entrypoint: b.spec.Entrypoint, Version: l.Version,
+		Env: env, Entrypoint: b.spec.Entrypoint, Version: l.Version, Profile: boot.Profile,
 	}
 	if l.agentLimits {
 		config.OpenFiles = l.openFiles()

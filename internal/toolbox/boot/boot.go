@@ -31,6 +31,14 @@ const (
 	State = "/.daytona/state"
 )
 
+// Profile is the file that gives login shells the sandbox's variables. It is in
+// memory, so no copy of the disk has them. The engine makes ProfileScript, which
+// reads it, the first of those that /etc/profile runs: others may add to PATH.
+const (
+	Profile       = "/dev/.daytona/profile"
+	ProfileScript = "/etc/profile.d/00-daytona.sh"
+)
+
 // The headers in which the server tells the agent, in requests for its metrics,
 // how many bytes the sandbox's disk may and does take: inside, nobody can see
 // the filesystem's quota.
@@ -47,6 +55,7 @@ type Config struct {
 	Env        map[string]string `json:"env"`        // of every process: the image's, overridden by the sandbox's
 	Entrypoint []string          `json:"entrypoint"` // supervised; its end does not end the agent
 	Version    string            `json:"version"`    // of the server that started it
+	Profile    string            `json:"profile"`    // file for login shells' variables, in memory; "" for none
 	OpenFiles  uint64            `json:"openFiles"`  // limit of a process that does not raise it; 0 where the engine has set it
 }
 

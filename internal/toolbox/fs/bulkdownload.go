@@ -47,13 +47,13 @@ func (s *Service) sendPart(form *multipart.Writer, r *http.Request, asked string
 	if err != nil {
 		return sendError(form, r, asked, err)
 	}
-	f, info, err := open(path)
+	f, err := s.openWhole(path)
 	if err != nil {
 		return sendError(form, r, asked, err)
 	}
 	defer f.Close()
 	header := partHeader("file", asked, "application/octet-stream")
-	if info.Size() == 0 { // empty, or of /proc
+	if f.size == unknown {
 		part, err := form.CreatePart(header)
 		if err != nil {
 			return err
@@ -61,12 +61,12 @@ func (s *Service) sendPart(form *multipart.Writer, r *http.Request, asked string
 		_, err = io.Copy(part, f)
 		return err
 	}
-	header.Set("Content-Length", strconv.FormatInt(info.Size(), 10))
+	header.Set("Content-Length", strconv.FormatInt(f.size, 10))
 	part, err := form.CreatePart(header)
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyN(part, f, info.Size())
+	_, err = io.CopyN(part, f, f.size)
 	return err
 }
 

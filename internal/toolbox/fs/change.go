@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"golang.org/x/sys/unix"
+
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -25,15 +26,20 @@ func (s *Service) folder(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, err := s.launcher.User()
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := launch.MkdirAll(path, perm, u); err != nil {
+	switch err := os.Mkdir(path, perm.Perm()); {
+	case err == nil:
+		if err := os.Chmod(path, perm); err != nil { // past the umask
+			return err
+		}
+	case !errors.Is(err, os.ErrExist):
 		return err
-	}
-	if err := os.Chmod(path, perm); err != nil { // past the umask, and for one that exists
-		return err
+	default: // one that exists stays as it is
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			return wire.Bad("%s already exists and is not a directory: delete it first or choose another path", path)
+		}
 	}
 	w.WriteHeader(http.StatusCreated)
 	return nil
@@ -49,6 +55,9 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 		if recursive, err = strconv.ParseBool(text); err != nil {
 			return wire.Bad("recursive must be true or false, not %q", text)
 		}
+	}
+	if err := s.removable(path); err != nil {
+		return err
 	}
 	info, err := os.Lstat(path)
 	switch {
@@ -72,6 +81,7 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 
 // move renames, and copies where the kernel cannot rename: to another file
 // system, or a directory that is still in a lower layer of the root's overlay.
+// What exists at the destination stays: the API has 409 for it.
 func (s *Service) move(w http.ResponseWriter, r *http.Request) error {
 	from, err := s.path(r, "source")
 	if err != nil {
@@ -81,17 +91,26 @@ func (s *Service) move(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for _, path := range []string{from, to} {
+		if err := s.removable(path); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Lstat(from); err != nil {
 		return err
 	}
+	occupied := wire.Errorf(http.StatusConflict, wire.Conflict, "%s already exists: delete it first or choose another destination", to)
 	if _, err := os.Lstat(to); err == nil {
-		return wire.Errorf(http.StatusConflict, wire.Conflict, "%s already exists: delete it first or choose another destination", to)
+		return occupied
 	}
 	if _, err := os.Stat(filepath.Dir(to)); err != nil {
 		return err
 	}
-	err = os.Rename(from, to)
-	if errors.Is(err, syscall.EXDEV) {
+	err = rename(from, to)
+	switch {
+	case errors.Is(err, os.ErrExist): // made meanwhile
+		return occupied
+	case errors.Is(err, syscall.EXDEV):
 		if err = copyTree(r.Context(), from, to); err != nil {
 			_ = os.RemoveAll(to) // the source is whole
 		} else {
@@ -105,9 +124,24 @@ func (s *Service) move(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// rename replaces nothing.
+func rename(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) { // not every file system can do that
+		return os.Rename(from, to)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
 func (s *Service) permissions(w http.ResponseWriter, r *http.Request) error {
 	path, err := s.path(r, "path")
 	if err != nil {
+		return err
+	}
+	if err := s.changeable(path); err != nil {
 		return err
 	}
 	if _, err := os.Stat(path); err != nil {

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,8 @@ import (
 )
 
 // copyTree copies from to to with owners, modes, times, extended attributes and
-// special files. Hard links become files of their own.
+// special files. Hard links become files of their own. As with mv, what the user
+// may not give away becomes the user's own, and then runs as nobody else.
 func copyTree(ctx context.Context, from, to string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -44,11 +46,15 @@ func copyTree(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
+	mode := info.Mode()
+	switch err := os.Lchown(to, int(st.Uid), int(st.Gid)); {
+	case errors.Is(err, os.ErrPermission):
+		mode &^= os.ModeSetuid | os.ModeSetgid
+	case err != nil:
 		return err
 	}
-	if info.Mode().Type() != os.ModeSymlink {
-		if err := os.Chmod(to, info.Mode()); err != nil {
+	if mode.Type() != os.ModeSymlink {
+		if err := os.Chmod(to, mode); err != nil {
 			return err
 		}
 		copyAttributes(from, to)

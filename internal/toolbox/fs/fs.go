@@ -1,6 +1,5 @@
 // Package fs answers /files: it reads and changes the sandbox's files with the
-// rights of its root, and gives what it makes to the sandbox's user. Relative
-// paths start in the working directory.
+// rights of the sandbox's user. Relative paths start in the working directory.
 package fs
 
 import (
@@ -11,35 +10,64 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"github.com/opendaytona/daytona/internal/toolbox/rights"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 // Service answers the file routes.
 type Service struct {
 	launcher *launch.Launcher
+	served   Served
 }
 
-// New makes the service.
-func New(l *launch.Launcher) *Service { return &Service{launcher: l} }
+// Served are files that the agent itself serves to the kernel (package view). It
+// must not ask the kernel for them: a thread would wait for another of its
+// process, and not even a kill ends such a wait.
+type Served interface {
+	// Text is what the file behind an O_PATH descriptor says, if it is served.
+	Text(fd int) (text string, ok bool)
+}
 
-// Register adds the service's routes.
+// New makes the service; served may be nil.
+func New(l *launch.Launcher, served Served) *Service { return &Service{launcher: l, served: served} }
+
+// Register adds the service's routes. Those that copy content have the user's
+// rights only when they open files: a thread with rights of its own is bound to
+// its request, and a client may be slow.
 func (s *Service) Register(mux *http.ServeMux) {
-	mux.Handle("GET /files", wire.Handler(s.list))
-	mux.Handle("GET /files/{$}", wire.Handler(s.list))
-	mux.Handle("DELETE /files", wire.Handler(s.remove))
-	mux.Handle("DELETE /files/{$}", wire.Handler(s.remove))
-	mux.Handle("GET /files/info", wire.Handler(s.info))
-	mux.Handle("POST /files/folder", wire.Handler(s.folder))
-	mux.Handle("POST /files/move", wire.Handler(s.move))
-	mux.Handle("POST /files/permissions", wire.Handler(s.permissions))
-	mux.Handle("GET /files/find", wire.Handler(s.find))
-	mux.Handle("GET /files/search", wire.Handler(s.search))
+	mux.Handle("GET /files", s.asUser(s.list))
+	mux.Handle("GET /files/{$}", s.asUser(s.list))
+	mux.Handle("DELETE /files", s.asUser(s.remove))
+	mux.Handle("DELETE /files/{$}", s.asUser(s.remove))
+	mux.Handle("GET /files/info", s.asUser(s.info))
+	mux.Handle("POST /files/folder", s.asUser(s.folder))
+	mux.Handle("POST /files/move", s.asUser(s.move))
+	mux.Handle("POST /files/permissions", s.asUser(s.permissions))
+	mux.Handle("GET /files/find", s.asUser(s.find))
+	mux.Handle("GET /files/search", s.asUser(s.search))
 	mux.Handle("POST /files/replace", wire.Handler(s.replace))
 	mux.Handle("GET /files/download", wire.Handler(s.download))
 	mux.Handle("POST /files/bulk-download", wire.Handler(s.bulkDownload))
 	mux.Handle("POST /files/upload", wire.Handler(s.upload))
 	mux.Handle("POST /files/upload-v2", wire.Handler(s.upload))
 	mux.Handle("POST /files/bulk-upload", wire.Handler(s.bulkUpload))
+}
+
+// as runs f with the rights of the sandbox's user; see rights.As. It must not be
+// called within itself.
+func (s *Service) as(f func() error) error {
+	u, err := s.launcher.User()
+	if err != nil {
+		return err
+	}
+	return rights.As(u, f)
+}
+
+// asUser answers a route with the rights of the sandbox's user.
+func (s *Service) asUser(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return wire.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		return s.as(func() error { return h(w, r) })
+	})
 }
 
 // path makes the path in a query parameter absolute.

@@ -32,24 +32,62 @@ const ownerID = 4242
 // service works in a new directory, for a user without an entry.
 func service(t *testing.T) (http.Handler, string) {
 	t.Helper()
+	return serviceOf(t, fmt.Sprint(ownerID, ":", ownerID))
+}
+
+func serviceOf(t *testing.T, user string) (http.Handler, string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("these tests change owners and must run as root")
 	}
 	dir := t.TempDir()
-	l := launch.New(boot.Config{User: fmt.Sprint(ownerID, ":", ownerID), WorkDir: dir}, nil, identity.New("/etc"), nil)
+	give(t, dir)
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l := launcherWith(t, dir, "/etc", user)
 	mux := http.NewServeMux()
-	New(l).Register(mux)
+	New(l, nil).Register(mux)
 	return mux, dir
+}
+
+func launcherOf(t *testing.T, dir string) *launch.Launcher {
+	t.Helper()
+	return launcherWith(t, dir, "/etc", fmt.Sprint(ownerID, ":", ownerID))
+}
+
+func launcherWith(t *testing.T, dir, etc, user string) *launch.Launcher {
+	t.Helper()
+	return launch.New(boot.Config{User: user, WorkDir: dir}, nil, identity.New(etc), nil)
+}
+
+// give makes the user the owner.
+func give(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Lchown(path, ownerID, ownerID); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func put(t *testing.T, path, text string) {
 	t.Helper()
+	var made []string
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil {
+			break
+		}
+		made = append(made, dir)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
+	}
+	for _, dir := range made {
+		give(t, dir)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	give(t, path)
 }
 
 func content(t *testing.T, path string) string {
@@ -103,6 +141,7 @@ func TestErrors(t *testing.T) {
 	if err := syscall.Mkfifo(dir+"/fifo", 0o600); err != nil {
 		t.Fatal(err)
 	}
+	give(t, dir+"/fifo")
 	long := strings.Repeat("n", 300)
 	for _, c := range []struct {
 		method, path string
@@ -207,7 +246,7 @@ func TestListGoesAsDeepAsAsked(t *testing.T) {
 }
 
 func TestMoveKeepsAFileAcrossFileSystems(t *testing.T) {
-	h, dir := service(t)
+	h, dir := serviceOf(t, "root")
 	shm, err := os.MkdirTemp("/dev/shm", "move-")
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +280,7 @@ func TestMoveKeepsAFileAcrossFileSystems(t *testing.T) {
 }
 
 func TestPermissions(t *testing.T) {
-	h, dir := service(t)
+	h, dir := serviceOf(t, "root")
 	put(t, dir+"/f", "")
 	w := call(h, "POST", "/files/permissions", q("path", "f", "mode", "4711", "owner", "nobody", "group", "12"), nil, "")
 	info, err := os.Stat(dir + "/f")
@@ -330,7 +369,7 @@ func TestUploadMakesParentsAndKeepsWhatAFileHad(t *testing.T) {
 	}
 
 	put(t, dir+"/old", "long old content")
-	if err := errors.Join(os.Chmod(dir+"/old", 0o750), os.Chown(dir+"/old", 9, 10), os.Symlink("old", dir+"/link"), os.Link(dir+"/old", dir+"/hard")); err != nil {
+	if err := errors.Join(os.Chmod(dir+"/old", 0o726), os.Chown(dir+"/old", 9, 10), os.Symlink("old", dir+"/link"), os.Link(dir+"/old", dir+"/hard")); err != nil {
 		t.Fatal(err)
 	}
 	var form bytes.Buffer
@@ -340,7 +379,7 @@ func TestUploadMakesParentsAndKeepsWhatAFileHad(t *testing.T) {
 	m.Close()
 	w = call(h, "POST", "/files/upload", q("path", "link"), &form, m.FormDataContentType())
 	info, _ := os.Stat(dir + "/old")
-	if w.Code != 200 || content(t, dir+"/old") != "short" || content(t, dir+"/hard") != "short" || info.Mode() != 0o750 || owner(t, dir+"/old") != 9 {
+	if w.Code != 200 || content(t, dir+"/old") != "short" || content(t, dir+"/hard") != "short" || info.Mode() != 0o726 || owner(t, dir+"/old") != 9 {
 		t.Errorf("%d %s %v", w.Code, w.Body, info)
 	}
 	if info, _ := os.Lstat(dir + "/link"); info.Mode().Type() != os.ModeSymlink {
@@ -440,7 +479,7 @@ func TestFindAndSearch(t *testing.T) {
 func TestReplace(t *testing.T) {
 	h, dir := service(t)
 	put(t, dir+"/a", "x foo foo")
-	if err := os.Chown(dir+"/a", 5, 5); err != nil {
+	if err := errors.Join(os.Chmod(dir+"/a", 0o666), os.Chown(dir+"/a", 5, 5)); err != nil {
 		t.Fatal(err)
 	}
 	body := `{"files":["a","none"],"pattern":"foo","newValue":""}`

@@ -17,6 +17,10 @@ func (s *Service) info(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if text, ok := s.servedAt(path); ok {
+		wire.JSON(w, http.StatusOK, s.describeServed(path, text))
+		return nil
+	}
 	info, err := os.Stat(path)
 	if os.IsNotExist(err) {
 		info, err = os.Lstat(path) // a symbolic link that leads nowhere is still there
@@ -57,15 +61,22 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) walk(ctx context.Context, dir string, entries []os.DirEntry, depth int, out *array) {
+	virtual := s.hasServed(dir)
 	for _, e := range entries {
 		if ctx.Err() != nil || out.err != nil {
 			return
+		}
+		path := filepath.Join(dir, e.Name())
+		if virtual && e.Type().IsRegular() {
+			if text, ok := s.servedAt(path); ok {
+				out.add(s.describeServed(path, text))
+				continue
+			}
 		}
 		info, err := e.Info()
 		if err != nil {
 			continue // removed meanwhile
 		}
-		path := filepath.Join(dir, e.Name())
 		out.add(s.describe(path, info))
 		if depth > 1 && e.IsDir() {
 			if below, err := os.ReadDir(path); err == nil {

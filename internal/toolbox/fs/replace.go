@@ -53,8 +53,8 @@ func (s *Service) replaceIn(file string, pattern, value []byte) error {
 	if err != nil {
 		return err
 	}
-	f, _, err := open(path)
-	if err != nil {
+	var f *source
+	if err := s.as(func() (err error) { f, err = s.open(path); return err }); err != nil {
 		return err
 	}
 	defer f.Close()

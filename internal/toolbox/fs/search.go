@@ -39,15 +39,15 @@ func (s *Service) find(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	visit(r, root, func(path string, e iofs.DirEntry) {
 		if e.Type().IsRegular() || (path == root && e.Type()&os.ModeSymlink != 0) {
-			findLines(path, pattern, &out)
+			s.findLines(path, pattern, &out)
 		}
 	}, &out)
 	out.close()
 	return nil
 }
 
-func findLines(path, pattern string, out *array) {
-	f, _, err := open(path)
+func (s *Service) findLines(path, pattern string, out *array) {
+	f, err := s.open(path)
 	if err != nil {
 		return
 	}
@@ -127,6 +127,9 @@ func (s *Service) searchIn(r *http.Request) (root, pattern string, err error) {
 	}
 	if pattern = r.URL.Query().Get("pattern"); pattern == "" {
 		return "", "", wire.Bad(`query parameter "pattern" is missing`)
+	}
+	if _, ok := s.servedAt(root); ok {
+		return root, pattern, nil
 	}
 	if _, err := os.Stat(root); err != nil {
 		return "", "", err

@@ -7,63 +7,156 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/opendaytona/daytona/internal/toolbox/launch"
 )
 
-// write makes path hold what r gives. A file that exists keeps its owner and
-// mode and is replaced at once when r has come to its end, so that neither a
-// broken connection nor a full disk leaves half a file. A new file, and the
-// directories it needs, belong to the sandbox's user.
+// write makes path hold what r gives, with the user's rights. A file that exists
+// keeps its owner and mode and is replaced at once when r has come to its end, so
+// that neither a broken connection nor a full disk leaves half a file. A symbolic
+// link stays, and what it leads to is written.
 func (s *Service) write(path string, r io.Reader) error {
-	u, err := s.launcher.User()
+	var in *incoming
+	err := s.as(func() (err error) { in, err = s.receive(path); return err })
 	if err != nil {
 		return err
 	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // replace the file, not the link to it
-	}
-	old, err := os.Stat(path)
-	switch {
-	case err != nil && !os.IsNotExist(err):
-		return err
-	case err != nil:
-		old = nil
-		if err := launch.MkdirAll(filepath.Dir(path), 0o755, u); err != nil {
-			return err
-		}
-	case old.IsDir():
-		return &os.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
-	case !old.Mode().IsRegular():
-		return overwrite(path, r)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".upload-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())             // fails once it is renamed
-	inPlace := old != nil && links(old) > 1 // or its other names would keep the old content
-	err = copyAll(tmp, r)
-	if err == nil && !inPlace {
-		err = s.dress(tmp.Name(), old)
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
+	err = copyAll(in.file, r)
+	if e := s.as(func() error { return in.end(err == nil) }); err == nil {
+		err = e
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if inPlace {
-		return refill(path, tmp.Name())
+	return nil
+}
+
+// incoming is a file that is being received.
+type incoming struct {
+	path    string      // of the file, without links
+	file    *os.File    // a new one beside it, or the file itself
+	old     os.FileInfo // what is there, nil for nothing
+	inPlace bool        // the file is filled anew when all is there, not replaced
+	direct  bool        // file is no copy: what is there is no regular file
+}
+
+// receive prepares for the content of a file.
+func (s *Service) receive(path string) (*incoming, error) {
+	if err := s.changeable(path); err != nil {
+		return nil, err
 	}
-	err = os.Rename(tmp.Name(), path)
-	if err != nil && old != nil { // a mount point cannot be replaced
-		return refill(path, tmp.Name())
+	old, err := os.Stat(path)
+	switch {
+	case err != nil && !os.IsNotExist(err):
+		return nil, err
+	case err != nil:
+		old = nil
+	case old.IsDir():
+		return nil, &os.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
+	case !old.Mode().IsRegular(): // such as a device
+		// Without O_NONBLOCK a named pipe that nobody reads would block for ever.
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|syscall.O_NONBLOCK, 0)
+		return &incoming{path: path, file: f, direct: true}, err
+	}
+	if path, err = target(path); err != nil {
+		return nil, err
+	}
+	in := &incoming{path: path, old: old}
+	dir := filepath.Dir(path)
+	if old == nil {
+		err = os.MkdirAll(dir, 0o755)
+	} else if err = unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK, unix.AT_EACCESS); err != nil {
+		// Who may replace a file in its directory need not be one who may write it.
+		err = &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	in.inPlace = old != nil && links(old) > 1 // or its other names would keep the old content
+	in.file, err = os.CreateTemp(dir, ".upload-*")
+	if old != nil && (errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		in.inPlace = true
+		in.file, err = os.CreateTemp("", ".upload-*")
+	}
+	return in, err
+}
+
+// end makes what was received the file's content if it is whole, and leaves
+// nothing else.
+func (in *incoming) end(whole bool) error {
+	if in.direct {
+		return in.file.Close()
+	}
+	defer os.Remove(in.file.Name()) // fails once it is renamed
+	var err error
+	if whole && !in.inPlace {
+		err = in.dress()
+	}
+	if cerr := in.file.Close(); err == nil {
+		err = cerr
+	}
+	switch {
+	case err != nil || !whole:
+		return err
+	case in.inPlace:
+		return refill(in.path, in.file.Name())
+	}
+	err = os.Rename(in.file.Name(), in.path)
+	if err != nil && in.old != nil { // a mount point cannot be replaced
+		return refill(in.path, in.file.Name())
 	}
 	return err
+}
+
+// dress gives the new file the mode of a new one, or owner and mode of the old
+// one. What cannot have the old owner is copied into the old file.
+func (in *incoming) dress() error {
+	if in.old == nil {
+		return in.file.Chmod(0o644)
+	}
+	st, ok := in.old.Sys().(*syscall.Stat_t)
+	now, err := in.file.Stat()
+	if err != nil {
+		return err
+	}
+	if is := now.Sys().(*syscall.Stat_t); ok && (is.Uid != st.Uid || is.Gid != st.Gid) {
+		err := in.file.Chown(int(st.Uid), int(st.Gid))
+		if errors.Is(err, os.ErrPermission) {
+			in.inPlace = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return in.file.Chmod(in.old.Mode())
+}
+
+// target is where a path that may end in symbolic links leads, also when nothing
+// is there yet.
+func target(path string) (string, error) {
+	const most = 40 // as the kernel's own limit (path_resolution(7))
+	for range most {
+		i := strings.LastIndexByte(path, '/')
+		dir, err := filepath.EvalSymlinks(path[:i+1]) // of all of it: ".." is behind a link, not before it
+		if os.IsNotExist(err) {
+			return path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(dir, path[i+1:])
+		link, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link, or nothing
+		}
+		if path = link; !filepath.IsAbs(link) {
+			path = dir + "/" + link
+		}
+	}
+	return "", &os.PathError{Op: "write", Path: path, Err: syscall.ELOOP}
 }
 
 // refill gives the file at path the content of from. Where both are on a
@@ -85,38 +178,9 @@ func refill(path, from string) error {
 	if unix.IoctlFileClone(int(f.Fd()), int(in.Fd())) == nil {
 		return errors.Join(f.Truncate(info.Size()), f.Close())
 	}
-	f.Close()
-	return overwrite(path, in)
-}
-
-// dress gives file the owner and mode of old, or of a new file.
-func (s *Service) dress(file string, old os.FileInfo) error {
-	if old == nil {
-		u, err := s.launcher.User()
-		if err != nil {
-			return err
-		}
-		if err := launch.Own(file, u); err != nil {
-			return err
-		}
-		return os.Chmod(file, 0o644)
+	if err = f.Truncate(0); err == nil {
+		err = copyAll(f, in)
 	}
-	if st, ok := old.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-		if err := os.Chown(file, int(st.Uid), int(st.Gid)); err != nil {
-			return err
-		}
-	}
-	return os.Chmod(file, old.Mode())
-}
-
-// overwrite writes into what is there, such as a device.
-func overwrite(path string, r io.Reader) error {
-	// Without O_NONBLOCK a named pipe that nobody reads would block for ever.
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	err = copyAll(f, r)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

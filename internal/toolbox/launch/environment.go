@@ -11,8 +11,9 @@ import (
 
 // Environment holds the variables of every process that is started from now on.
 type Environment struct {
-	mu   sync.Mutex
-	vars map[string]string
+	mu       sync.Mutex
+	vars     map[string]string
+	observer func(map[string]string) // is told of vars when they have changed
 }
 
 // NewEnvironment begins with vars.
@@ -39,7 +40,18 @@ func (e *Environment) Update(set map[string]string, unset []string, unsetPrefix 
 		maps.DeleteFunc(e.vars, func(_, value string) bool { return strings.HasPrefix(value, unsetPrefix) })
 	}
 	maps.Copy(e.vars, set)
+	if e.observer != nil {
+		e.observer(e.vars)
+	}
 	return nil
+}
+
+// observe tells f of the variables, now and whenever they have changed.
+func (e *Environment) observe(f func(map[string]string)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observer = f
+	f(e.vars)
 }
 
 // Get is the value of a variable, "" when it is not set.

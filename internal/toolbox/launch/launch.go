@@ -79,7 +79,8 @@ func (l *Launcher) WorkDir() string {
 		if dir == "" {
 			continue
 		}
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		// One that is there and out of the caller's reach is no reason to go elsewhere.
+		if info, err := os.Stat(dir); errors.Is(err, os.ErrPermission) || err == nil && info.IsDir() {
 			return dir
 		}
 	}
@@ -101,7 +102,8 @@ func (l *Launcher) MakeWorkDir() error {
 	return nil
 }
 
-// Path makes path absolute.
+// Path makes path absolute. "~" and what begins with "~/" is in the user's home,
+// as in a shell; a file of that name is "./~".
 func (l *Launcher) Path(path string) (string, error) {
 	switch {
 	case path == "":
@@ -110,6 +112,8 @@ func (l *Launcher) Path(path string) (string, error) {
 		return "", wire.Bad("path %q contains a NUL byte", path)
 	case filepath.IsAbs(path):
 		return filepath.Clean(path), nil
+	case path == "~" || strings.HasPrefix(path, "~/"):
+		return filepath.Join(l.Home(), path[1:]), nil
 	}
 	return filepath.Join(l.WorkDir(), path), nil
 }

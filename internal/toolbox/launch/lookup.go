@@ -16,15 +16,19 @@ func (l *Launcher) Shell() (string, error) {
 	return "", wire.Bad("this sandbox has no shell: commands need zsh, bash or sh in its image")
 }
 
-// Find is the path of the first of names that is in PATH, or "".
+// wellKnownPath is where programs are whatever an image says in its PATH: where
+// Linux has them, and busybox in images that add it to nothing else.
+const wellKnownPath = defaultPath + ":/busybox"
+
+// Find is the path of the first of names that is in PATH or, when none is, in
+// one of the usual directories; "" when none is there either. An image's PATH may
+// name its own programs only.
 func (l *Launcher) Find(names ...string) string {
-	path := l.Env.Get("PATH")
-	if path == "" {
-		path = defaultPath
-	}
-	for _, name := range names {
-		if found, err := lookPath(name, path, "/"); err == nil {
-			return found
+	for _, path := range []string{l.Env.Get("PATH"), wellKnownPath} {
+		for _, name := range names {
+			if found, err := lookPath(name, path, "/"); err == nil {
+				return found
+			}
 		}
 	}
 	return ""

@@ -39,8 +39,10 @@ const kept = 64 << 10
 
 // Log is one command's output.
 type Log struct {
+	path    string
 	mu      sync.Mutex
-	file    *os.File // nil where the disk had no room for it, and after Remove
+	file    *os.File // nil where the disk had no room for it, when it is closed, and after Remove
+	closed  bool     // the command has ended: the file is opened for each use
 	removed bool
 	start   int64   // offset of the first record that is kept
 	size    int64   // offset behind the last record
@@ -60,7 +62,23 @@ func Create(path string, max int64) (*Log, error) {
 	if err != nil && !full(err) {
 		return nil, fmt.Errorf("create log: %w", err)
 	}
-	return &Log{file: f, max: max, end: -1}, nil
+	return &Log{path: path, file: f, max: max, end: -1}, nil
+}
+
+// with lets f use the file.
+func (l *Log) with(f func(*os.File) error) error {
+	if l.file != nil {
+		return f(l.file)
+	}
+	if !l.closed {
+		return unix.ENOSPC
+	}
+	file, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return f(file)
 }
 
 func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
@@ -129,18 +147,17 @@ func (l *Log) write(records [][]byte, room int) error {
 // writeFile writes all of the parts. What it has written of them when it fails
 // is overwritten by the next ones.
 func (l *Log) writeFile(parts [][]byte, at int64) error {
-	if l.file == nil {
-		return unix.ENOSPC
-	}
 	n := 0
 	for _, p := range parts {
 		n += len(p)
 	}
-	written, err := unix.Pwritev(int(l.file.Fd()), parts, at)
-	if err == nil && written < n {
-		err = unix.ENOSPC
-	}
-	return err
+	return l.with(func(file *os.File) error {
+		written, err := unix.Pwritev(int(file.Fd()), parts, at)
+		if err == nil && written < n {
+			err = unix.ENOSPC
+		}
+		return err
+	})
 }
 
 // bound drops the beginning of a log that became too long.
@@ -152,11 +169,10 @@ func (l *Log) bound() {
 		l.start = l.marks[0]
 		l.marks = l.marks[1:]
 	}
-	if l.file == nil {
-		return
-	}
 	// Without support for holes the space is only free once the log is removed.
-	_ = unix.Fallocate(int(l.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, l.start)
+	_ = l.with(func(file *os.File) error {
+		return unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, l.start)
+	})
 }
 
 // End tells followers that the command has ended. Processes it left in the
@@ -174,6 +190,10 @@ func (l *Log) End() {
 	if l.end < 0 {
 		l.end = l.size
 	}
+	if l.file != nil { // of the logs that a session has, most are of commands that have ended
+		l.file.Close()
+		l.file, l.closed = nil, true
+	}
 	l.notify()
 }
 
@@ -185,8 +205,10 @@ func (l *Log) Remove() {
 		return
 	}
 	if l.file != nil {
-		os.Remove(l.file.Name())
 		l.file.Close()
+	}
+	if l.file != nil || l.closed {
+		os.Remove(l.path)
 	}
 	l.removed, l.file, l.tail = true, nil, nil
 	l.notify()
@@ -242,6 +264,26 @@ func (l *Log) wait(offset int64) <-chan struct{} {
 		return now
 	}
 	return l.changed
+}
+
+// Each gives the records that the log holds now to emit.
+func (l *Log) Each(emit func(Stream, []byte) error) error {
+	l.mu.Lock()
+	c := cursor{log: l, limit: l.size}
+	l.mu.Unlock()
+	for c.offset < c.limit {
+		s, p, err := c.next()
+		if err == io.EOF { // removed meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := emit(s, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Reader reads what the log holds now of one stream, or of Both in the order
@@ -316,6 +358,8 @@ func (l *Log) readAt(p []byte, at int64) error {
 		copy(p, l.tail[inMemory:])
 		return nil
 	}
-	_, err := l.file.ReadAt(p, at)
-	return err
+	return l.with(func(file *os.File) error {
+		_, err := file.ReadAt(p, at)
+		return err
+	})
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -40,12 +42,50 @@ func serveLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
 		}
 	}
 	switch {
+	case !follow && wantsText(r):
+		return writeText(w, r, log)
 	case !follow:
 		return writeLogs(w, "{", log)
 	case r.Header.Get("Upgrade") == "":
 		return streamLogs(w, r, log)
 	}
 	return followLogs(w, r, log)
+}
+
+// wantsText tells whether a client takes text and no JSON.
+func wantsText(r *http.Request) bool {
+	text, other := false, false
+	for accepted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		switch kind, _, _ := mime.ParseMediaType(accepted); kind {
+		case "text/plain":
+			text = true
+		case "application/json", "application/*", "*/*":
+			other = true
+		}
+	}
+	return text && !other
+}
+
+// writeText writes the log as it is. SDKs before 0.163 get it as one that is
+// followed: they take the streams apart by its marks.
+func writeText(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.Header.Get("X-Daytona-SDK-Version") == "" {
+		if _, err := io.Copy(w, log.Reader(logfile.Both)); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
+	var message []byte
+	err := log.Each(func(s logfile.Stream, p []byte) error {
+		message = frame(message[:0], s, p)
+		_, err := w.Write(message)
+		return err
+	})
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
 }
 
 // writeLogs writes a JSON object that begins with head and ends with the log.

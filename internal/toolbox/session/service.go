@@ -144,7 +144,7 @@ func (s *Service) findCommand(r *http.Request) (*session, *command, error) {
 	id := r.PathValue("command")
 	cmd := one.command(id)
 	if cmd == nil {
-		return nil, nil, wire.Errorf(http.StatusNotFound, wire.ProcessNotFound, "session %q has no command %q", one.id, id)
+		return nil, nil, wire.Errorf(http.StatusNotFound, wire.ProcessNotFound, "session %q has no command %q, or it ended %d commands ago", one.id, id, maxEnded)
 	}
 	return one, cmd, nil
 }

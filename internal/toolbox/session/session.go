@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,6 +199,11 @@ func (s *session) submit(cmd *command) error {
 	if s.ended {
 		return s.endedError()
 	}
+	if len(s.pending) >= maxPending {
+		return wire.Errorf(http.StatusConflict, wire.Conflict,
+			"session %q has %d commands that have not ended: wait for some of them, or use another session", s.id, len(s.pending))
+	}
+	s.forget()
 	s.commands = append(s.commands, cmd)
 	s.byID[cmd.id] = cmd
 	cmd.toll = s.toll()
@@ -208,6 +214,34 @@ func (s *session) submit(cmd *command) error {
 	default: // the writer takes the whole queue
 	}
 	return nil
+}
+
+// maxPending is how many commands may wait for each other in a session: each has
+// pipes and a log that are open.
+const maxPending = 256
+
+// A session remembers this many commands that have ended, and the logs of them,
+// as long as their text is not more than that; and the last one in any case.
+const (
+	maxEnded     = 1000
+	maxEndedText = 8 << 20
+)
+
+// forget drops the oldest commands that have ended, when there are too many.
+func (s *session) forget() {
+	ended, text := 0, 0
+	for i, cmd := range slices.Backward(s.commands) {
+		if cmd.running() {
+			continue
+		}
+		ended++
+		text += len(cmd.text)
+		if ended > 1 && (ended > maxEnded || text > maxEndedText) {
+			cmd.log.Remove()
+			delete(s.byID, cmd.id)
+			s.commands = slices.Delete(s.commands, i, i+1)
+		}
+	}
 }
 
 func (s *session) endedError() error {

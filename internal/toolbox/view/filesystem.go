@@ -60,7 +60,7 @@ func (*filesystem) String() string { return "daytona" }
 // inode is the number of a file; that of the directory is the kernel's choice.
 func inode(i int) uint64 { return fuse.FUSE_ROOT_ID + 1 + uint64(i) }
 
-func (f *filesystem) file(node uint64) (file, bool) {
+func fileOf(node uint64) (file, bool) {
 	i := int(node) - int(inode(0))
 	if i < 0 || i >= len(files) {
 		return file{}, false
@@ -98,7 +98,7 @@ func (*filesystem) entry(i int, out *fuse.EntryOut) {
 
 func (f *filesystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	text := ""
-	if file, ok := f.file(in.NodeId); ok && file.long {
+	if file, ok := fileOf(in.NodeId); ok && file.long {
 		text = file.write(f.view)
 	}
 	out.Attr = attributes(in.NodeId, text)
@@ -136,7 +136,7 @@ func (f *filesystem) StatFs(<-chan struct{}, *fuse.InHeader, *fuse.StatfsOut) fu
 }
 
 func (f *filesystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	file, ok := f.file(in.NodeId)
+	file, ok := fileOf(in.NodeId)
 	if !ok {
 		return fuse.ENOENT
 	}

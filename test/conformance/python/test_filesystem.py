@@ -6,7 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
-from daytona import DaytonaError, DaytonaNotFoundError, FileDownloadRequest, FileUpload, Sandbox
+from daytona import (
+    DaytonaConflictError,
+    DaytonaError,
+    DaytonaForbiddenError,
+    DaytonaNotFoundError,
+    FileDownloadRequest,
+    FileUpload,
+    Sandbox,
+)
 
 
 def test_bytes_go_up_and_come_down(shared: Sandbox, folder: str):
@@ -121,3 +129,64 @@ def test_a_sandbox_out_of_memory_goes_on(sandbox: Sandbox):
     answer = sandbox.process.exec('python3 -c "b = bytearray(4 << 30)"; echo ended $?', timeout=60)
     assert "ended 0" not in answer.result
     assert sandbox.process.exec("echo ok").result == "ok\n"
+
+
+def test_files_are_those_of_the_sandboxes_user(shared: Sandbox, folder: str):
+    with pytest.raises(DaytonaForbiddenError):
+        shared.fs.download_file("/etc/shadow")
+    shared.process.exec(f"ln -s /etc/shadow {folder}/link")
+    with pytest.raises(DaytonaForbiddenError):
+        shared.fs.download_file(f"{folder}/link")
+    for refused in (f"{folder}/link", "/root/x", "/etc/passwd", "/new"):
+        with pytest.raises(DaytonaError, match="permission denied"):
+            shared.fs.upload_file(b"x", refused)
+    with pytest.raises(DaytonaForbiddenError):
+        shared.fs.create_folder("/root/folder", "755")
+    with pytest.raises(DaytonaForbiddenError):
+        shared.fs.list_files("/root")
+    with pytest.raises(DaytonaForbiddenError):
+        shared.fs.delete_file("/etc/passwd")
+    with pytest.raises(DaytonaForbiddenError):
+        shared.fs.set_file_permissions(folder, owner="root")
+    assert "daytona" in shared.process.exec("cat /etc/passwd").result
+
+
+def test_an_upload_goes_through_a_link_that_leads_nowhere(shared: Sandbox, folder: str):
+    shared.process.exec(f"ln -s made/target.txt {folder}/link.txt")
+    shared.fs.upload_file(b"through", f"{folder}/link.txt")
+    said = shared.process.exec(
+        f"readlink {folder}/link.txt; cat {folder}/made/target.txt; stat -c ' %U %a' {folder}/made/target.txt"
+    )
+    assert said.result == "made/target.txt\nthrough daytona 644\n"
+
+
+def test_files_come_whole_whatever_their_size_is_said_to_be(shared: Sandbox, folder: str):
+    for path in ("/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled", "/proc/cpuinfo", "/proc/kallsyms"):
+        content = shared.fs.download_file(path)
+        assert content.decode().count("\n") == int(shared.process.exec(f"wc -l <{path}").result), path
+    shared.process.exec(f"timeout 5 sh -c 'while :; do head -c 100000 /dev/zero; done' >>{folder}/growing & sleep 0.2")
+    for _ in range(5):
+        assert set(shared.fs.download_file(f"{folder}/growing")) == {0}
+
+
+def test_files_tell_of_the_sandboxes_own_size(shared: Sandbox):
+    inside = shared.process.exec("head -n 1 /proc/meminfo").result
+    assert shared.fs.download_file("/proc/meminfo").decode().splitlines(keepends=True)[0] == inside
+    (found,) = shared.fs.find_files("/proc/meminfo", "MemTotal")
+    assert found.content + "\n" == inside
+    assert shared.fs.get_file_info("/proc/meminfo").permissions == "0444"
+    assert "meminfo" in [f.name for f in shared.fs.list_files("/proc")]
+
+
+def test_paths_may_begin_at_home(shared: Sandbox, folder: str):
+    shared.fs.upload_file(b"at home", f"~/{folder}/file")
+    assert shared.fs.download_file(f"~/{folder}/file") == b"at home"
+    assert shared.process.exec(f"cat ~/{folder}/file", cwd="~").result == "at home"
+
+
+def test_move_replaces_nothing(shared: Sandbox, folder: str):
+    shared.fs.upload_file(b"a", f"{folder}/a")
+    shared.fs.upload_file(b"b", f"{folder}/b")
+    with pytest.raises(DaytonaConflictError):
+        shared.fs.move_files(f"{folder}/a", f"{folder}/b")
+    assert shared.fs.download_file(f"{folder}/b") == b"b"

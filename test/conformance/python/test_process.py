@@ -197,3 +197,42 @@ def test_slow_commands_do_not_hold_up_others(shared: Sandbox):
         assert time.time() - began < 2
     finally:
         shared.process.delete_session(session)
+
+
+def test_exec_of_commands_of_any_length(shared: Sandbox):
+    for length in (100_000, 131_071, 131_072, 3 << 20):
+        word = "x" * length
+        said = shared.process.exec(f"v={word}; echo ${{#v}} $0 {word[:3]}; exit 4")
+        assert said.result.split()[0] == str(length)
+        assert said.exit_code == 4
+
+
+def test_login_shells_have_what_commands_have(shared: Sandbox):
+    show = "'printenv PATH GIVEN'"
+    here = shared.process.exec("printenv PATH GIVEN").result
+    assert here.endswith("at creation\n")
+    for shell in ("bash -lc", "env -i HOME=$HOME bash -lc", "sudo -i sh -lc", "sudo su - -c", "sudo su - daytona -c"):
+        assert shared.process.exec(f"{shell} {show}").result == here, shell
+    assert shared.process.exec("su nobody -s /bin/sh -c 'cat /dev/.daytona/profile'").exit_code != 0
+
+
+def test_added_certificates_are_trusted_without_variables(shared: Sandbox):
+    """The server of these tests has --extra-ca system."""
+    with_variables = shared.process.exec("grep -c BEGIN.CERT $SSL_CERT_FILE").result
+    assert int(with_variables) > 1
+    for shell in ("env -i /bin/sh -c", "sudo -i sh -c"):
+        store = shared.process.exec(f"{shell} 'grep -c BEGIN.CERT /etc/ssl/certs/ca-certificates.crt'")
+        assert store.result == with_variables, shell
+
+
+def test_logs_come_as_text_to_sdks_before_0_163(shared: Sandbox):
+    session = f"text-{uuid.uuid4().hex[:8]}"
+    shared.process.create_session(session)
+    command = shared.process.execute_session_command(session, SessionExecuteRequest(command="echo out"))
+    client = shared.process._api_client
+    answer = client.get_session_command_logs_without_preload_content(
+        session, command.cmd_id, _headers={"Accept": "text/plain"}
+    )
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.data == b"\x01\x01\x01out\n"
+    shared.process.delete_session(session)

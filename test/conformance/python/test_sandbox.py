@@ -205,3 +205,22 @@ def test_resize_while_it_runs(daytona: Daytona, sandbox: Sandbox):
     assert str(memory << 30) in sandbox.process.exec(limits).result
     with pytest.raises(DaytonaError, match="at most"):
         sandbox.resize(Resources(cpu=100_000))
+
+
+def test_the_name_of_a_deleted_sandbox_is_free_at_once(daytona: Daytona, name: str):
+    for _ in range(3):
+        one = daytona.create(CreateSandboxFromSnapshotParams(name=name), timeout=120)
+        assert daytona.get(name).id == one.id
+        one.delete()
+
+
+def test_a_user_that_the_image_does_not_have_is_refused(daytona: Daytona, name: str):
+    for user in ("nosuchuser", "daytona:nosuchgroup"):
+        with pytest.raises(DaytonaError, match="nosuch"):
+            daytona.create(CreateSandboxFromSnapshotParams(name=name, os_user=user), timeout=120)
+        with pytest.raises(DaytonaError):
+            daytona.get(name)
+    for user, says in (("nobody", "nobody"), ("root", "root"), ("4242", "4242")):
+        one = daytona.create(CreateSandboxFromSnapshotParams(os_user=user), timeout=120)
+        assert one.process.exec("id -un 2>/dev/null || id -u").result.split()[-1] == says
+        one.delete()
