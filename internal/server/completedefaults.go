@@ -132,8 +132,12 @@ func chooseVariant(c Config, variant string) error {
 	if variant == recipes.Slim {
 		return durable.WriteFile(mark, []byte("The slim image was asked for; without this file the server makes the default snapshots full.\n"), 0o600)
 	}
-	if err := os.Remove(mark); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := os.Remove(mark)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	if err == nil {
+		err = durable.SyncDir(c.DataDir)
+	}
+	return err
 }

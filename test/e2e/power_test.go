@@ -112,7 +112,7 @@ func run(args ...string) error {
 func unmount(t *testing.T, at string) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(serve.Slow(10 * time.Second)); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if err = run("umount", at); err == nil {
 			return
 		}
@@ -527,16 +527,27 @@ func starts(s *serve.Server, snapshot, command, want string) error {
 	return errors.Join(err, b.Delete(s.T.Context()))
 }
 
-// verify looks for everything that was acknowledged.
+// verify looks for everything that was acknowledged. A server that has just
+// started still makes its sandboxes what their rows say.
 func (l *ledger) verify(s *serve.Server) {
 	s.T.Helper()
+	end := time.Now().Add(serve.Slow(10 * time.Second))
+	eventually := func(is func() (bool, error)) (bool, error) {
+		for {
+			ok, err := is()
+			if ok || time.Now().After(end) {
+				return ok, err
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
 	for k, f := range l.there {
-		if err := f(s); err != nil {
+		if ok, err := eventually(func() (bool, error) { err := f(s); return err == nil, err }); !ok {
 			s.T.Errorf("%s was acknowledged: %v", k, err)
 		}
 	}
 	for k, f := range l.gone {
-		if err := f(s); !errors.Is(err, errMissing) {
+		if ok, err := eventually(func() (bool, error) { err := f(s); return errors.Is(err, errMissing), err }); !ok {
 			s.T.Errorf("%s was removed, and is there again (%v)", k, err)
 		}
 	}

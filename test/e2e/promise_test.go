@@ -44,11 +44,14 @@ func TestTheSettingBoundsWhatSandboxesArePromised(t *testing.T) {
 			if c.fit == 4 {
 				return
 			}
-			// The room of one that is deleted is another's.
+			// The room of one that is deleted is another's, as soon as its disk has gone.
 			if err := made[0].Delete(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			s.Sandbox("box")
+			s.Eventually("there is room again", func() error {
+				_, err := s.Client.Create(t.Context(), daytona.CreateParams{Snapshot: "box"})
+				return err
+			})
 		})
 	}
 }
