@@ -83,7 +83,7 @@ func (r *Registry) token(w http.ResponseWriter, q *http.Request) {
 			secret = q.PostFormValue("refresh_token")
 		}
 	}
-	c, reason := r.claimsOf(secret)
+	c, reason := r.claimsOf(q.Context(), secret)
 	if reason != "" {
 		refuse(w, errcode.ErrorCodeUnauthorized.WithMessage(reason))
 		return
