@@ -33,6 +33,7 @@ type Config struct {
 	Sandboxes  *sandbox.Service
 	Registries *registry.Service
 	Usage      UsageCounter
+	Dissolver  Dissolver
 	Logs       *buildlog.Logs
 	Contexts   objectstore.Contexts
 	Hosted     *hosted.Registry
@@ -56,6 +57,11 @@ type Config struct {
 type UsageCounter interface {
 	Usage(ctx context.Context, organizationID string) (sandbox.Usage, error)
 	SnapshotCount(ctx context.Context, organizationID string) (int, error)
+}
+
+// Dissolver deletes organizations.
+type Dissolver interface {
+	Dissolve(ctx context.Context, by account.Principal, organizationID string, withContents bool) error
 }
 
 // API serves everything below /api.

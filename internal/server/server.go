@@ -297,7 +297,7 @@ func (s *server) since(ctx context.Context) time.Time {
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
 	control := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Dissolver: dissolver{s.db, s.accounts, s.sandboxes, s.snapshots}, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		ToolboxURL: s.toolboxURL, Operation: setOperation,
 	})
