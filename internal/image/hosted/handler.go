@@ -64,6 +64,7 @@ func (r *Registry) serve(p *project, w http.ResponseWriter, q *http.Request) {
 	if q.Method == http.MethodHead {
 		p.link(q)
 	}
+	w = &own{ResponseWriter: w}
 	switch q.Method {
 	case http.MethodPost, http.MethodPatch, http.MethodPut:
 		r.receive(p, w, q)
