@@ -96,7 +96,7 @@ func (d dissolver) empty(ctx context.Context, id string) error {
 		g.Go(func() error {
 			going, err := d.sandboxes.Delete(ctx, id, sb.ID)
 			if err == nil {
-				_, err = d.sandboxes.Settle(ctx, going, true)
+				_, err = d.sandboxes.Settle(ctx, going)
 			}
 			return ignoreGone(err)
 		})
