@@ -22,7 +22,7 @@ VM_GUEST_PACKAGES := $(filter-out gcc libc6-dev unzip,$(TEST_PACKAGES))
 # Of this checkout, not of one around it; a source archive has none.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance packages test-packages
+.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance test-schema packages test-packages
 
 ## quickstart: from a checkout to a first sandbox
 quickstart: packages toolchain build
@@ -99,6 +99,10 @@ fuzz: $(AGENT)
 ## conformance: the official SDKs and the examples against a server of its own
 conformance: test-packages test-toolchain bin/daytona bin/registry
 	scripts/conformance
+
+## test-schema: a server of its own held to its OpenAPI document by schemathesis; takes four minutes
+test-schema: test-packages bin/daytona bin/registry
+	scripts/test-schema
 
 ## test-images: both variants of the default image, built and proved in sandboxes; takes GiBs and minutes
 test-images: test-packages bin/daytona bin/registry

@@ -94,6 +94,10 @@ type Store interface {
 	// Found writes a user, the organization that they own, and their first keys.
 	// Errors: fault.KindConflict when an organization has the name.
 	Found(ctx context.Context, u *User, o *Organization, keys ...*Key) error
+	// DeleteOrganization removes an organization with its members, keys, registries
+	// and warm pools, and the users who are in no other. Errors: fault.KindConflict
+	// while it has sandboxes or snapshots.
+	DeleteOrganization(ctx context.Context, id string) error
 	// InsertKey adds a key. Errors: fault.KindConflict when the name is taken.
 	InsertKey(ctx context.Context, k *Key) error
 	// KeyByHash also tells whether its user is an administrator.
@@ -101,6 +105,8 @@ type Store interface {
 	Keys(ctx context.Context, organizationID, userID string) ([]*Key, error)
 	// DeleteKey removes a key and returns it.
 	DeleteKey(ctx context.Context, organizationID, userID, name string) (*Key, error)
+	// DeleteKeys removes the keys of an organization and returns their hashes.
+	DeleteKeys(ctx context.Context, organizationID string) ([]string, error)
 	// TouchKeys moves LastUsedAt of each hash to its time.
 	TouchKeys(ctx context.Context, at map[string]time.Time) error
 }

@@ -53,6 +53,47 @@ func (s *Service) newOrganization(id, name string, owner *User) *Organization {
 	}
 }
 
+// EndOrganization ends all keys of an organization, and the requests that go on with
+// them, so that nothing new is made in it. Errors: fault of kind NotFound,
+// Forbidden; Conflict for the caller's own.
+func (s *Service) EndOrganization(ctx context.Context, by Principal, id string) error {
+	if _, err := s.Deletable(ctx, by, id); err != nil {
+		return err
+	}
+	hashes, err := s.Store.DeleteKeys(ctx, id)
+	if err != nil {
+		return fmt.Errorf("end the keys of organization %s: %w", id, err)
+	}
+	s.ended(hashes...)
+	return nil
+}
+
+// DeleteOrganization removes an organization that has been ended, and the users who
+// are in no other. Errors: as EndOrganization's; Conflict while it has sandboxes or
+// snapshots.
+func (s *Service) DeleteOrganization(ctx context.Context, by Principal, id string) error {
+	if _, err := s.Deletable(ctx, by, id); err != nil {
+		return err
+	}
+	return s.Store.DeleteOrganization(ctx, id)
+}
+
+// Deletable finds an organization that the caller may delete. Errors: fault of kind
+// NotFound, Forbidden; Conflict for the caller's own.
+func (s *Service) Deletable(ctx context.Context, by Principal, id string) (*Organization, error) {
+	if err := by.Need(api.ManageServer); err != nil {
+		return nil, err
+	}
+	o, err := s.Store.Organization(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if o.ID == by.OrganizationID {
+		return nil, fault.Conflict("ORGANIZATION_OWN", fmt.Sprintf("Organization %q is the administrator's own: it goes with the server only.", o.Name))
+	}
+	return o, nil
+}
+
 // AllOrganizations lists those of the server. Errors: fault of kind Forbidden.
 func (s *Service) AllOrganizations(ctx context.Context, by Principal) ([]*Organization, error) {
 	if err := by.Need(api.ManageServer); err != nil {

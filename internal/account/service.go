@@ -26,8 +26,10 @@ type Service struct {
 	Config
 	cache *lru.LRU[string, cached] // by hash
 
-	mu   sync.Mutex
-	used map[string]time.Time // by hash, not written yet
+	mu        sync.Mutex
+	used      map[string]time.Time             // by hash, not written yet
+	requests  map[string]map[*request]struct{} // that go on, by the hash of a key of theirs
+	deletions uint64                           // of keys; moves with each
 }
 
 // Config is what a Service stands on.
@@ -68,36 +70,63 @@ func (s *Service) Authenticate(ctx context.Context, token, organizationID string
 	if token == "" {
 		return Principal{}, fault.Unauthorized("Authentication is required: send your API key as Authorization: Bearer KEY.")
 	}
-	hash := HashKey(token)
-	hit, ok := s.cache.Get(hash)
-	if !ok {
-		key, admin, err := s.Store.KeyByHash(ctx, hash)
-		if fault.Is(err, fault.KindNotFound) {
-			return Principal{}, fault.Unauthorized("The API key is not valid: check DAYTONA_API_KEY, or create a new key.")
-		}
-		if err != nil {
-			return Principal{}, fmt.Errorf("authenticate: %w", err)
-		}
-		hit = cached{expires: key.ExpiresAt, principal: Principal{
-			UserID: key.UserID, OrganizationID: key.OrganizationID,
-			KeyHash: hash, KeyName: key.Name, Permissions: effective(key.Permissions, admin),
-		}}
-		s.cache.Add(hash, hit)
+	hit, err := s.authenticate(ctx, HashKey(token))
+	if err != nil {
+		return Principal{}, err
 	}
-	now := s.Clock.Now()
-	if hit.expires != nil && !now.Before(*hit.expires) {
-		return Principal{}, fault.Unauthorized("The API key has expired: create a new one.")
-	}
-	if organizationID != "" && organizationID != hit.principal.OrganizationID {
+	if organizationID != "" && organizationID != hit.OrganizationID {
 		return Principal{}, fault.Forbidden("ORGANIZATION_FORBIDDEN", "The API key belongs to another organization: drop the X-Daytona-Organization-ID header, or use a key of that organization.")
 	}
+	return hit, nil
+}
+
+// authenticate finds the key with the hash and ties the request of ctx to it.
+func (s *Service) authenticate(ctx context.Context, hash string) (Principal, error) {
+	for {
+		s.mu.Lock()
+		deletions := s.deletions
+		s.mu.Unlock()
+		hit, known := s.cache.Get(hash)
+		if !known {
+			key, admin, err := s.Store.KeyByHash(ctx, hash)
+			if fault.Is(err, fault.KindNotFound) {
+				return Principal{}, fault.Unauthorized("The API key is not valid: check DAYTONA_API_KEY, or create a new key.")
+			}
+			if err != nil {
+				return Principal{}, fmt.Errorf("authenticate: %w", err)
+			}
+			hit = cached{expires: key.ExpiresAt, principal: Principal{
+				UserID: key.UserID, OrganizationID: key.OrganizationID,
+				KeyHash: hash, KeyName: key.Name, Permissions: effective(key.Permissions, admin),
+			}}
+		}
+		now := s.Clock.Now()
+		if hit.expires != nil && !now.Before(*hit.expires) {
+			return Principal{}, fault.Unauthorized("The API key has expired: create a new one.")
+		}
+		if s.begin(ctx, hash, hit, now, deletions) {
+			return hit.principal, nil
+		}
+	}
+}
+
+// begin notes the use of a key and ties the request to it, unless a key was
+// deleted after so many deletions: it may have been this one.
+func (s *Service) begin(ctx context.Context, hash string, hit cached, now time.Time, deletions uint64) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deletions != deletions {
+		return false
+	}
+	if _, known := s.cache.Get(hash); !known {
+		s.cache.Add(hash, hit)
+	}
 	if s.used == nil {
 		s.used = make(map[string]time.Time)
 	}
 	s.used[hash] = now
-	s.mu.Unlock()
-	return hit.principal, nil
+	s.hold(ctx, hash, hit.expires, now)
+	return true
 }
 
 // Flush writes when keys were last used. The server calls it now and then, and
@@ -179,7 +208,7 @@ func keyNotFound(name string) error {
 	return fault.NotFound("API_KEY_NOT_FOUND", fmt.Sprintf("API key %q does not exist.", name))
 }
 
-// DeleteKey ends a key at once. Errors: fault of kind NotFound; Forbidden for
+// DeleteKey ends a key at once, and the requests that go on with it. Errors: fault of kind NotFound; Forbidden for
 // another user's key unless the caller's may manage the server.
 func (s *Service) DeleteKey(ctx context.Context, by Principal, userID, name string) error {
 	if userID != by.UserID && !by.Can(api.ManageServer) {
@@ -189,7 +218,7 @@ func (s *Service) DeleteKey(ctx context.Context, by Principal, userID, name stri
 	if err != nil {
 		return err
 	}
-	s.cache.Remove(key.Hash)
+	s.ended(key.Hash)
 	return nil
 }
 
@@ -222,7 +251,7 @@ func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err
 	}
 	org := organizations[0].ID
 	if old, err := s.Store.DeleteKey(ctx, org, user.ID, LocalKeyName); err == nil {
-		s.cache.Remove(old.Hash)
+		s.ended(old.Hash)
 	} else if !fault.Is(err, fault.KindNotFound) {
 		return "", fmt.Errorf("bootstrap: replace the key: %w", err)
 	}

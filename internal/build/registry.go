@@ -132,17 +132,13 @@ type gate struct {
 
 // ResolveImageConfig implements gateway.Client.
 func (g *gate) ResolveImageConfig(ctx context.Context, ref string, o sourceresolver.Opt) (string, digest.Digest, []byte, error) {
-	shown, err := g.images.Resolve(ctx, ref, g.pulls.credentials)
+	shown, err := g.images.Prove(ctx, ref, g.pulls.credentials)
 	if err != nil {
 		g.pulls.fail(err)
 		return "", "", nil, err
 	}
 	pinned, err := image.Pinned(ref, shown)
 	if err != nil {
-		return "", "", nil, err
-	}
-	if err := g.images.Prove(ctx, pinned, g.pulls.credentials); err != nil {
-		g.pulls.fail(err)
 		return "", "", nil, err
 	}
 	_, dgst, config, err := g.Client.ResolveImageConfig(ctx, pinned, o)

@@ -66,7 +66,7 @@ func TestAPrivateImageIsBuiltOnByWhoMay(t *testing.T) {
 			}
 
 			// What is here by now is shown to nobody else, whatever they know of it.
-			pinned, err := f.images.Resolve(t.Context(), host+"/team/app:1", both)
+			pinned, err := f.images.Prove(t.Context(), host+"/team/app:1", both)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,8 @@ import (
 
 // Logs is a directory of log files. Make it with New.
 type Logs struct {
+	// Edit changes each text before it is written; nil leaves it. Set it before Start.
+	Edit func(text string) string
 	dir  string
 	mu   sync.Mutex
 	live map[string]*Writer
@@ -74,10 +76,17 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.done {
 		return 0, os.ErrClosed
 	}
-	n, err := w.file.Write(p)
+	text := p
+	if w.logs.Edit != nil {
+		text = []byte(w.logs.Edit(string(p)))
+	}
+	_, err := w.file.Write(text)
 	close(w.more)
 	w.more = make(chan struct{})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // Close ends the log; followers read to its end and stop.

@@ -51,8 +51,12 @@ func (c *connection) serve(ctx context.Context) {
 	c.push(open(c.hub.timing, c.hub.limits))
 	var both sync.WaitGroup
 	both.Go(func() { c.cancel(c.write(ctx)) })
-	both.Go(func() { c.cancel(c.read(ctx)) })
+	// As in send.
+	both.Go(func() { c.cancel(c.read(context.WithoutCancel(ctx))) })
 	<-ctx.Done()
+	if ended := fault.Ended(ctx); ended != nil {
+		_ = c.send(ctx, encode(socketConnectError, "/", map[string]string{"message": messageOf(ended)}))
+	}
 	// Closing ends a read that waits; the client's answer is not waited for.
 	if errors.Is(context.Cause(ctx), errLeft) {
 		_ = c.ws.Close(websocket.StatusNormalClosure, "")
@@ -107,13 +111,11 @@ func (c *connection) take() [][]byte {
 	return q
 }
 
-// write sends what is queued, pings, and looks at the credential again.
+// write sends what is queued, and pings.
 func (c *connection) write(ctx context.Context) error {
 	t := c.hub.timing
 	ping := time.NewTimer(t.ping)
 	defer ping.Stop()
-	recheck := time.NewTicker(t.recheck)
-	defer recheck.Stop()
 	introduction := time.NewTimer(t.connect)
 	defer introduction.Stop()
 	waiting := false // for a pong
@@ -141,18 +143,16 @@ func (c *connection) write(ctx context.Context) error {
 			if !c.introduced() {
 				return errNobody
 			}
-		case <-recheck.C:
-			if err := c.recheck(ctx); err != nil {
-				return err
-			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
+// send writes a message. A write whose context ends takes the WebSocket with it,
+// before the client is told why; closing ends one too.
 func (c *connection) send(ctx context.Context, message []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, c.hub.timing.write)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.hub.timing.write)
 	defer cancel()
 	return c.ws.Write(ctx, websocket.MessageText, message)
 }
@@ -161,24 +161,6 @@ func (c *connection) introduced() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.token != ""
-}
-
-// recheck ends the connection of a key that was deleted or has expired. A
-// failing database ends nothing.
-func (c *connection) recheck(ctx context.Context) error {
-	if !c.introduced() {
-		return nil
-	}
-	_, err := c.hub.Authenticate(ctx, c.token, c.asked)
-	var f *fault.Error
-	if errors.As(err, &f) {
-		c.push(encode(socketConnectError, "/", map[string]string{"message": f.Message}))
-		for _, message := range c.take() {
-			_ = c.send(ctx, message)
-		}
-		return f
-	}
-	return nil
 }
 
 // read follows what the client says.
@@ -224,14 +206,10 @@ func (c *connection) hear(ctx context.Context, text string) error {
 		return nil
 	}
 	if err := c.connect(ctx, p.data); err != nil {
-		message := "The server failed; its log tells why."
-		var f *fault.Error
-		if errors.As(err, &f) {
-			message = f.Message
-		} else {
+		if !errors.As(err, new(*fault.Error)) {
 			c.hub.Log.Error("authenticate a listener", "err", err)
 		}
-		c.push(encode(socketConnectError, "/", map[string]string{"message": message}))
+		c.push(encode(socketConnectError, "/", map[string]string{"message": messageOf(err)}))
 	}
 	return nil
 }
@@ -259,4 +237,12 @@ func (c *connection) connect(ctx context.Context, auth string) error {
 	c.token = who.Token
 	c.mu.Unlock()
 	return nil
+}
+
+// messageOf is what a client is told of an error.
+func messageOf(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Message
+	}
+	return "The server failed; its log tells why."
 }

@@ -21,7 +21,8 @@ import (
 
 // Config is what a Hub stands on.
 type Config struct {
-	// Authenticate returns which events the credential may read. Errors:
+	// Authenticate returns which events the credential may read, and ends the
+	// context, with a fault as its cause, when the credential ends. Errors:
 	// *fault.Error.
 	Authenticate func(ctx context.Context, token, organizationID string) (Audience, error)
 	Log          *slog.Logger
@@ -53,7 +54,6 @@ type timing struct {
 	ping    time.Duration // between two pings
 	pong    time.Duration // for the answer to one
 	connect time.Duration // for a client to say who it is
-	recheck time.Duration // between two looks at its credential
 	write   time.Duration // for one message
 }
 
@@ -70,7 +70,7 @@ func New(c Config) *Hub {
 	h := &Hub{
 		Config: c,
 		rooms:  map[string]map[*connection]struct{}{},
-		timing: timing{ping: 25 * time.Second, pong: 20 * time.Second, connect: 20 * time.Second, recheck: time.Minute, write: 10 * time.Second},
+		timing: timing{ping: 25 * time.Second, pong: 20 * time.Second, connect: 20 * time.Second, write: 10 * time.Second},
 		limits: limits{queued: 1024, queuedBytes: 4 << 20, organization: 1000, payload: 64 << 10},
 	}
 	h.done, h.stop = context.WithCancel(context.Background())

@@ -3,10 +3,10 @@ package events
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,20 +204,17 @@ func TestClientsMustSayWhoTheyAre(t *testing.T) {
 }
 
 func TestADeletedKeyStopsHearing(t *testing.T) {
-	var deleted atomic.Bool
-	_, url := start(t, func(h *Hub) {
-		h.timing.recheck = 30 * time.Millisecond
-		known := h.Authenticate
-		h.Authenticate = func(ctx context.Context, token, organization string) (Audience, error) {
-			if deleted.Load() {
-				return Audience{}, fault.Unauthorized("The API key is not valid.")
-			}
-			return known(ctx, token, organization)
-		}
-	})
-	c := member(t, url, "a")
-	deleted.Store(true)
-	if m := c.read(); !strings.HasPrefix(m, "44") {
+	h, _ := start(t, nil)
+	var end context.CancelCauseFunc
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var ctx context.Context
+		ctx, end = context.WithCancelCause(r.Context())
+		h.ServeHTTP(w, r.WithContext(ctx))
+	}))
+	defer s.Close()
+	c := member(t, "ws"+strings.TrimPrefix(s.URL, "http")+"/?EIO=4&transport=websocket", "a")
+	end(fault.Unauthorized("The API key was deleted."))
+	if m := c.read(); m != `44{"message":"The API key was deleted."}` {
 		t.Fatal(m)
 	}
 	if m := c.read(); m != "closed" {

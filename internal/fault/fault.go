@@ -4,6 +4,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"net/http"
 )
@@ -126,4 +127,13 @@ func NoAnswer(code, message string) *Error {
 func Is(err error, kind Kind) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == kind
+}
+
+// Ended is the fault because of which ctx was ended before its work was done. It is
+// nil for a context that goes on, or ended otherwise, as when a client goes.
+func Ended(ctx context.Context) error {
+	if e, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
+		return e
+	}
+	return nil
 }

@@ -165,7 +165,10 @@ var errSlowBody = fault.Timeout("The body of the request stopped coming: send it
 
 // failed answers for an agent that could not be reached.
 func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
+	ended := fault.Ended(r.Context())
 	switch {
+	case ended != nil:
+		err = ended
 	case r.Context().Err() != nil:
 		return // the client has gone
 	case errors.Is(err, engine.ErrNotRunning), errors.Is(err, engine.ErrNotFound):

@@ -192,7 +192,10 @@ func (p *Preview) scheme(r *http.Request) string {
 func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 	id, port, _ := net.SplitHostPort(r.URL.Host)
 	var closed closedError
+	ended := fault.Ended(r.Context())
 	switch {
+	case ended != nil:
+		err = ended
 	case r.Context().Err() != nil:
 		return // the client has gone, or the server ends
 	case errors.Is(err, engine.ErrNotRunning), errors.Is(err, engine.ErrNotFound):

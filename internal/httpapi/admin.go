@@ -7,6 +7,11 @@ import (
 	"github.com/opendaytona/daytona/api"
 )
 
+type deleteOrganization struct {
+	ID           string `path:"organizationId"`
+	WithContents bool   `query:"withContents" doc:"Its sandboxes, snapshots and warm pools go with it"`
+}
+
 func (a *API) registerAdmin() {
 	const tag = "admin"
 	register(a, operation{id: "adminCreateOrganization", method: http.MethodPost, path: "/admin/organizations", status: http.StatusCreated, needs: has(api.ManageServer), tag: tag, summary: "Create an organization with its owner and their first API key, whose value is told only here"},
@@ -30,5 +35,9 @@ func (a *API) registerAdmin() {
 				out[i] = wireOrganization(o)
 			}
 			return &body[[]api.Organization]{out}, nil
+		})
+	register(a, operation{id: "adminDeleteOrganization", method: http.MethodDelete, path: "/admin/organizations/{organizationId}", status: http.StatusNoContent, needs: has(api.ManageServer), tag: tag, summary: "Delete an organization with its keys and the users who are in no other"},
+		func(ctx context.Context, in *deleteOrganization) (*none, error) {
+			return nil, a.Dissolver.Dissolve(ctx, caller(ctx), in.ID, in.WithContents)
 		})
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Sandboxes  *sandbox.Service
 	Registries *registry.Service
 	Usage      UsageCounter
+	Dissolver  Dissolver
 	Logs       *buildlog.Logs
 	Contexts   objectstore.Contexts
 	Hosted     *hosted.Registry
@@ -56,6 +57,11 @@ type Config struct {
 type UsageCounter interface {
 	Usage(ctx context.Context, organizationID string) (sandbox.Usage, error)
 	SnapshotCount(ctx context.Context, organizationID string) (int, error)
+}
+
+// Dissolver deletes organizations.
+type Dissolver interface {
+	Dissolve(ctx context.Context, by account.Principal, organizationID string, withContents bool) error
 }
 
 // API serves everything below /api.
@@ -99,6 +105,7 @@ func New(c Config) *API {
 	a.registerObjectStorage()
 	a.registerRegistry()
 	a.registerRegistryPush()
+	tidyDocument(a.huma.OpenAPI())
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc("/", a.unknown)
 	return a
@@ -143,7 +150,7 @@ type none struct{}
 func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
 	o := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
-		DefaultStatus: op.status, MaxBodyBytes: maxBody, BodyReadTimeout: -1, Errors: []int{http.StatusBadRequest},
+		DefaultStatus: op.status, MaxBodyBytes: maxBody, BodyReadTimeout: -1, Errors: op.refusals(),
 	}
 	if o.DefaultStatus == 0 {
 		o.DefaultStatus = http.StatusOK
@@ -157,9 +164,9 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 	o.Extensions = op.statement()
 	if !op.public {
 		o.Security = []map[string][]string{{"bearer": {}}}
-		o.Errors = append(o.Errors, http.StatusUnauthorized, http.StatusForbidden)
 		o.Middlewares = append(o.Middlewares, a.authenticate(op.needs))
 	}
+	o.Middlewares = append(o.Middlewares, a.refuseEmpty)
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
@@ -176,12 +183,17 @@ func (a *API) authenticate(needs []api.Permission) func(huma.Context, func(huma.
 			err = p.Need(needs...)
 		}
 		if err != nil {
-			r, w := humago.Unwrap(hc)
-			writeError(w, r, a.envelope(hc.Context(), err))
+			a.refuse(hc, err)
 			return
 		}
 		next(huma.WithContext(hc, account.WithPrincipal(hc.Context(), p)))
 	}
+}
+
+// refuse answers before the operation's own handler.
+func (a *API) refuse(hc huma.Context, err error) {
+	r, w := humago.Unwrap(hc)
+	writeError(w, r, a.envelope(hc.Context(), err))
 }
 
 // BearerToken is the credential of an Authorization header, "" for none.

@@ -25,6 +25,9 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 	if errors.As(err, &f) {
 		return &api.Error{StatusCode: f.Kind.Status(), Code: f.Code, Message: f.Message}
 	}
+	if ended := fault.Ended(ctx); ended != nil {
+		return a.envelope(context.Background(), ended)
+	}
 	if ctx.Err() != nil {
 		return &api.Error{StatusCode: 499, Code: "CANCELED", Message: "The client has gone."}
 	}

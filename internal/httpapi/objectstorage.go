@@ -28,7 +28,7 @@ func (a *API) registerObjectStorage() {
 	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", needs: has(api.WriteSnapshots), tag: "object-storage", summary: "Get credentials for the upload of build contexts"},
 		func(ctx context.Context, in *pushAccess) (*body[api.StorageAccess], error) {
 			organization := caller(ctx).OrganizationID
-			c, err := a.Contexts.Access(ctx, organization)
+			c, err := a.Contexts.Access(ctx, organization, caller(ctx).KeyHash)
 			if err != nil {
 				return nil, err
 			}

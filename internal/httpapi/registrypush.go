@@ -26,7 +26,7 @@ func (a *API) registerRegistryPush() {
 					return nil, err
 				}
 			}
-			c := a.Hosted.Access(organization)
+			c := a.Hosted.Access(organization, caller(ctx).KeyHash)
 			// As image references have it.
 			_, host, _ := strings.Cut(origin(ctx), "://")
 			return &body[api.RegistryPushAccess]{api.RegistryPushAccess{

@@ -201,7 +201,11 @@ func (a *API) streamLog(s *snapshot.Snapshot, follow bool) *huma.StreamResponse 
 		hc.SetHeader("Content-Type", "text/plain; charset=utf-8")
 		w := flushing{hc.BodyWriter()}
 		w.flush()
-		if err := a.Snapshots.CopyLog(hc.Context(), w, s, follow); err != nil && hc.Context().Err() == nil {
+		err := a.Snapshots.CopyLog(hc.Context(), w, s, follow)
+		if fault.Ended(hc.Context()) != nil {
+			panic(http.ErrAbortHandler) // or the client would take it for the log's end
+		}
+		if err != nil && hc.Context().Err() == nil {
 			a.Log.Error("stream build log", "snapshot", s.Name, "err", err)
 		}
 	}}

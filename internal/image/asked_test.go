@@ -110,7 +110,7 @@ func TestAFailureSaysWhichHostDidNotAnswerAndWhy(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer closeStore(t, s)
-			_, err = s.Resolve(t.Context(), c.ref, nil)
+			_, err = s.Prove(t.Context(), c.ref, nil)
 			var p *PullError
 			if !errors.As(err, &p) || p.Kind != c.want {
 				t.Fatalf("got %+v, want %s", p, c.want)

@@ -124,7 +124,7 @@ func TestATokenServesUntilItExpires(t *testing.T) {
 	p := newPlace(t)
 	p.Access.Tokens(time.Hour, false, false)
 	for range 3 {
-		if _, err := p.store.Resolve(t.Context(), p.host+"/team/app:1", p.both().find); err != nil {
+		if _, err := p.store.Prove(t.Context(), p.host+"/team/app:1", p.both().find); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestATokenServesUntilItExpires(t *testing.T) {
 		t.Errorf("asked for %d tokens", asked)
 	}
 	p.Access.Expire()
-	if _, err := p.store.Resolve(t.Context(), p.host+"/team/app:1", p.both().find); err != nil {
+	if _, err := p.store.Prove(t.Context(), p.host+"/team/app:1", p.both().find); err != nil {
 		t.Error(err)
 	}
 	if asked, _ := p.Access.Seen(); asked != 1 {

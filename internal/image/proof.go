@@ -45,9 +45,10 @@ func hostOf(ref string) (string, error) {
 }
 
 // Prove asks the registry of a reference for a proof of what is here already of
-// its image. Errors: *PullError.
-func (s *Store) Prove(ctx context.Context, ref string, c Credentials) error {
-	return s.persist(ctx, ref, c, func(string) {}, func(ctx context.Context) error {
+// its image, and returns the digest that it stands for, which may be an index's.
+// Errors: *PullError.
+func (s *Store) Prove(ctx context.Context, ref string, c Credentials) (digest string, err error) {
+	err = s.persist(ctx, ref, c, func(string) {}, func(ctx context.Context) error {
 		ctx, done, err := s.temporary(ctx)
 		if err != nil {
 			return err
@@ -65,57 +66,58 @@ func (s *Store) Prove(ctx context.Context, ref string, c Credentials) error {
 		if err != nil {
 			return err
 		}
-		fetch := s.proven(s.fetchAnew(remotes.FetchHandler(s.content(), fetcher)), fetcher, host)
-		here := images.HandlerFunc(func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-			if _, err := s.content().Info(ctx, d.Digest); images.IsLayerType(d.MediaType) && errdefs.IsNotFound(err) {
-				return nil, nil
+		get := s.fetchAnew(remotes.FetchHandler(s.content(), fetcher))
+		layersLater := func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+			if images.IsLayerType(d.MediaType) {
+				return nil, nil // nobody's yet
 			}
-			return fetch(ctx, d)
-		})
+			return s.fetchFrom(get, host)(ctx, d)
+		}
+		fetch := s.proven(layersLater, s.fetchFrom(get, host), fetcher, host)
 		platform := thisMachine()
 		children := images.LimitManifests(images.FilterPlatforms(images.ChildrenHandler(s.content()), platform), platform, 1)
-		err = images.Dispatch(ctx, images.Handlers(here, s.layersProven(fetch), children), semaphore.NewWeighted(int64(s.Parallel)), desc)
+		err = images.Dispatch(ctx, images.Handlers(fetch, s.layersProven(fetch), children), semaphore.NewWeighted(int64(s.Parallel)), desc)
+		digest = desc.Digest.String()
 		return s.orPlatform(ctx, desc, platform, err)
 	})
+	return digest, err
 }
 
-// proven fetches as fetch does, and asks the registry for a proof of what is here
-// already.
-func (s *Store) proven(fetch images.HandlerFunc, fetcher remotes.Fetcher, host string) images.HandlerFunc {
-	var done sync.Map // digests
-	return func(ctx context.Context, d ocispec.Descriptor) (_ []ocispec.Descriptor, err error) {
-		if _, ok := done.Load(d.Digest); ok {
-			return nil, nil
-		}
-		defer func() {
-			if err == nil {
-				done.Store(d.Digest, nil)
+// proven fetches with absent what is not here, and asks the registry for a proof of
+// what is, once for each digest. To fetch with present what is here is to have it
+// held by the lease, or to have it again where it was collected meanwhile.
+func (s *Store) proven(absent, present images.HandlerFunc, fetcher remotes.Fetcher, host string) images.HandlerFunc {
+	var outcomes sync.Map // of handlers, by the digest
+	return func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		once := sync.OnceValues(func() ([]ocispec.Descriptor, error) {
+			info, err := s.content().Info(ctx, d.Digest)
+			if errdefs.IsNotFound(err) {
+				return absent(ctx, d)
 			}
-		}()
-		info, err := s.content().Info(ctx, d.Digest)
-		switch {
-		case errdefs.IsNotFound(err):
-			children, err := fetch(ctx, d)
-			if err == nil {
-				err = s.markSource(ctx, d.Digest, host)
+			if err != nil {
+				return nil, err
 			}
-			return children, err
-		case err != nil:
-			return nil, err
-		}
-		here := d
-		here.Size = info.Size // the descriptor may be by another than who wrote the blob
-		if info.Labels[sourceLabel(host)] != "" {
-			err = served(ctx, fetcher, here)
-		} else {
-			err = same(ctx, fetcher, here)
-		}
-		if err != nil {
-			return nil, err
-		}
-		// To fetch what is here is to have it held by the lease, or to have it again
-		// where it was collected meanwhile.
-		children, err := fetch(ctx, d)
+			here := d
+			here.Size = info.Size // the descriptor may be by another than who wrote the blob
+			if info.Labels[sourceLabel(host)] != "" {
+				err = served(ctx, fetcher, here)
+			} else {
+				err = same(ctx, fetcher, here)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return present(ctx, d)
+		})
+		outcome, _ := outcomes.LoadOrStore(d.Digest, once)
+		return outcome.(func() ([]ocispec.Descriptor, error))()
+	}
+}
+
+// fetchFrom fetches with get and marks the blob as one of the registry's.
+func (s *Store) fetchFrom(get images.HandlerFunc, host string) images.HandlerFunc {
+	return func(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		children, err := get(ctx, d)
 		if err == nil {
 			err = s.markSource(ctx, d.Digest, host)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -103,7 +104,7 @@ func TestAnImageHereIsNobodysWhoCannotShowItsBytes(t *testing.T) {
 			if _, err := s.Pull(t.Context(), "private:1", PullOptions{Owner: "victim"}); err != nil {
 				t.Fatal(err)
 			}
-			err = s.Prove(t.Context(), host+"/evil/box:1", nil)
+			_, err = s.Prove(t.Context(), host+"/evil/box:1", nil)
 			if (err == nil) != c.ok {
 				t.Errorf("as the base of a build: %v", err)
 			}
@@ -120,5 +121,66 @@ func TestAnImageHereIsNobodysWhoCannotShowItsBytes(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestARegistryIsAskedOnceForEachBlob(t *testing.T) {
+	hub := newHub(t)
+	img := imageOf(t, v1.Config{Env: []string{"A=1"}}, layerOf(t, file("one", "1")), layerOf(t, file("two", "2")), layerOf(t, file("one", "1")))
+	hub.push(t, "library/box:1", img)
+	var mu sync.Mutex
+	asked := map[string]int{}
+	hub.fail(func(_ http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[r.Method+" "+r.URL.Path]++
+		return false
+	})
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Mirrors: map[string][]Mirror{"docker.io": {{URL: hub.URL}}}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	pull := func() error {
+		_, err := s.Pull(t.Context(), "box:1", PullOptions{Owner: "owner"})
+		return err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	prove := func() error {
+		shown, err := s.Prove(t.Context(), "box:1", nil)
+		if err == nil && shown != digest.String() {
+			err = errors.New("it shows " + shown)
+		}
+		return err
+	}
+	for _, c := range []struct {
+		what   string
+		do     func() error
+		layers int
+	}{
+		{"a proof of what is not here", prove, 0},
+		{"the first pull", pull, 2},
+		{"the second pull", pull, 2},
+		{"a proof of what is here", prove, 2},
+	} {
+		clear(asked)
+		if err := c.do(); err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		layers := 0
+		for request, times := range asked {
+			if strings.Contains(request, "/blobs/") {
+				layers++
+			}
+			if times > 1 {
+				t.Errorf("%s: %d times %s", c.what, times, request)
+			}
+		}
+		if layers != c.layers+1 { // and the config
+			t.Errorf("%s: asked for %d blobs: %v", c.what, layers, asked)
+		}
 	}
 }

@@ -54,17 +54,6 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) (img *Image
 	return img, err
 }
 
-// Resolve asks the registry for the digest that ref stands for now, which may be
-// an index's. Whoever gets it may see the image. Errors: *PullError.
-func (s *Store) Resolve(ctx context.Context, ref string, c Credentials) (digest string, err error) {
-	err = s.persist(ctx, ref, c, func(string) {}, func(ctx context.Context) error {
-		desc, _, err := s.resolve(ctx, ref, nil, c)
-		digest = desc.Digest.String()
-		return err
-	})
-	return digest, err
-}
-
 // persist tries again what fails for a reason that may pass. Errors: *PullError.
 func (s *Store) persist(ctx context.Context, ref string, c Credentials, progress func(string), once func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
@@ -209,7 +198,8 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, host string,
 		return "", fmt.Errorf("unpack: %w", err)
 	}
 	var fetches awaited
-	fetch := fetches.handler(s.proven(s.fetchAnew(remotes.FetchHandler(store, fetcher)), fetcher, host))
+	get := s.fetchFrom(s.fetchAnew(remotes.FetchHandler(store, fetcher)), host)
+	fetch := fetches.handler(s.proven(get, get, fetcher, host))
 	handler := images.Handlers(told, fetch, s.layersProven(fetch), children)
 	err = images.Dispatch(ctx, unpacker.Unpack(handler), nil, desc)
 	if _, unpackErr := unpacker.Wait(); err == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/errdefs"
+	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
@@ -159,7 +160,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return s.keepBrokenPulls(s.in(ctx))
+	if err := s.keepBrokenPulls(s.in(ctx)); err != nil {
+		return err
+	}
+	return s.freeLeftovers(s.in(ctx))
 }
 
 const metadataName = "metadata.db"
@@ -199,9 +203,9 @@ func (s *Store) content() content.Store { return s.meta.ContentStore() }
 func (s *Store) LayersDir() string { return filepath.Join(s.Dir, "layers") }
 
 // temporary returns a context under whose lease nothing is collected until done
-// is called, or a day has passed.
+// is called, the store is opened again, or a day has passed.
 func (s *Store) temporary(ctx context.Context) (context.Context, func(), error) {
-	lease, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour))
+	lease, err := s.leases.Create(ctx, leases.WithID(temporaryPrefix+uuid.NewString()), leases.WithExpiration(24*time.Hour))
 	if err != nil {
 		return ctx, nil, err
 	}

@@ -25,7 +25,7 @@ import (
 // organization's id, and makes a directory before it uploads into it.
 func TestTheOfficialCommandUploads(t *testing.T) {
 	s, at := open(t)
-	c := s.credentials(organization)
+	c := s.credentials(organization, "key")
 	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestTheOfficialCommandUploads(t *testing.T) {
 		t.Errorf("an empty store has %q", names)
 	}
 	// What others have is not in it, however their ids begin.
-	upload(t, client(t, at, s.credentials(neighbour)), neighbour+"/h/"+archiveName)
+	upload(t, client(t, at, s.credentials(neighbour, "key")), neighbour+"/h/"+archiveName)
 	if there, err := m.BucketExists(t.Context(), Bucket); err != nil || !there {
 		t.Fatalf("the bucket is there: %t, %v", there, err)
 	}
@@ -140,7 +140,7 @@ func TestAmazonsClientUploadsWithoutChecksums(t *testing.T) {
 // The SDKs for Go, TypeScript and Ruby use Amazon's.
 func TestAmazonsClientUploads(t *testing.T) {
 	s, at := open(t)
-	c := s.credentials(organization)
+	c := s.credentials(organization, "key")
 	m := s3.New(s3.Options{
 		Region: "us-east-1", BaseEndpoint: &at, UsePathStyle: true,
 		Credentials: awscredentials.NewStaticCredentialsProvider(c.AccessKey, c.Secret, c.SessionToken),

@@ -20,7 +20,7 @@ import (
 // let everything through.
 func unguarded(t *testing.T, s *Store) minio.Core {
 	t.Helper()
-	c := s.credentials("org")
+	c := s.credentials("org", "key")
 	m, err := minio.NewCore("library", &minio.Options{
 		Creds: credentials.NewStaticV4(c.AccessKey, c.Secret, c.SessionToken), BucketLookup: minio.BucketLookupPath, Region: Region, MaxRetries: 1,
 		Transport: &http.Transport{DialContext: s.endpoint.dial},
@@ -81,7 +81,7 @@ func TestTheLibraryCannotLeaveItsFolder(t *testing.T) {
 // What the process is, as the host sees it.
 func TestTheEndpointHasNoPrivilegeAndNothingElse(t *testing.T) {
 	s, at := open(t)
-	upload(t, client(t, at, s.credentials("org")), "org/h/"+archiveName)
+	upload(t, client(t, at, s.credentials("org", "key")), "org/h/"+archiveName)
 	proc := fmt.Sprintf("/proc/%d/", pid(t, s))
 	read := func(name string) string {
 		t.Helper()
@@ -181,7 +181,7 @@ func upload(t *testing.T, m *minio.Client, key string) {
 
 func TestTheEndpointIsStartedAgainWhenItDied(t *testing.T) {
 	s, at := open(t)
-	m := client(t, at, s.credentials("org"))
+	m := client(t, at, s.credentials("org", "key"))
 	core := minio.Core{Client: m}
 	upload(t, m, "org/a/"+archiveName)
 	const key = "org/b/" + archiveName
@@ -218,7 +218,7 @@ func TestTheEndpointIsStartedAgainWhenItDied(t *testing.T) {
 func TestTheEndpointEndsWhenNobodyUploads(t *testing.T) {
 	s, at := open(t)
 	s.endpoint.idle = 50 * time.Millisecond
-	m := client(t, at, s.credentials("org"))
+	m := client(t, at, s.credentials("org", "key"))
 	upload(t, m, "org/a/"+archiveName)
 	running := func() bool {
 		s.endpoint.mu <- struct{}{}

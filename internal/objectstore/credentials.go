@@ -29,6 +29,7 @@ const credentialsLife = time.Hour
 type claims struct {
 	AccessKey      string    `json:"k"`
 	OrganizationID string    `json:"o"`
+	KeyHash        string    `json:"h"` // of the API key that asked for them
 	Expires        time.Time `json:"e"`
 }
 
@@ -41,14 +42,14 @@ type sealer struct{ key grant.Key }
 func (s *Store) Place() Place { return Place{Bucket: Bucket, Region: Region} }
 
 // Access implements Contexts.
-func (s *Store) Access(_ context.Context, organizationID string) (Credentials, error) {
-	return s.credentials(organizationID), nil
+func (s *Store) Access(_ context.Context, organizationID, keyHash string) (Credentials, error) {
+	return s.credentials(organizationID, keyHash), nil
 }
 
-func (s sealer) credentials(organizationID string) Credentials {
+func (s sealer) credentials(organizationID, keyHash string) Credentials {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	g := claims{AccessKey: "DTN" + strings.ToUpper(hex.EncodeToString(random[:])), OrganizationID: organizationID, Expires: time.Now().Add(credentialsLife).UTC()}
+	g := claims{AccessKey: "DTN" + strings.ToUpper(hex.EncodeToString(random[:])), OrganizationID: organizationID, KeyHash: keyHash, Expires: time.Now().Add(credentialsLife).UTC()}
 	token := s.key.Seal("token", g)
 	return Credentials{AccessKey: g.AccessKey, Secret: s.secret(token), SessionToken: token, Expires: g.Expires}
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/fault"
 )
 
 // Serves reports whether a request's path is one of the endpoint's.
@@ -27,6 +29,10 @@ func (s *Store) newProxy() *httputil.ReverseProxy {
 				refuseTooLarge(w)
 				return
 			}
+			if ended := fault.Ended(r.Context()); ended != nil {
+				s.refuseKey(w, ended)
+				return
+			}
 			if r.Context().Err() == nil {
 				s.Log.Error("context store", "err", err)
 			}
@@ -42,6 +48,10 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g, err := s.claimsOf(r.Header.Get("X-Amz-Security-Token"))
 	if err != nil {
 		refuse(w, http.StatusForbidden, "ExpiredToken", "The session token is missing, not valid or expired: ask for credentials again.")
+		return
+	}
+	if err := s.Continue(r.Context(), g.KeyHash); err != nil {
+		s.refuseKey(w, err)
 		return
 	}
 	q, no := parse(r, g.OrganizationID)
@@ -60,6 +70,16 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.URL.RawQuery = q.query.Encode() // what was read, whatever there was to read in it
 	r.Body = http.MaxBytesReader(w, r.Body, most)
 	s.proxy.ServeHTTP(w, r)
+}
+
+// refuseKey answers for credentials whose API key is not good any more.
+func (s *Store) refuseKey(w http.ResponseWriter, err error) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		refuse(w, http.StatusForbidden, "ExpiredToken", f.Message)
+		return
+	}
+	s.Log.Error("look at the key of an upload", "err", err)
+	refuse(w, http.StatusInternalServerError, "InternalError", "The context store failed; the server's log tells why.")
 }
 
 func refuseTooLarge(w http.ResponseWriter) {

@@ -68,8 +68,9 @@ func (r *Remote) open(ctx context.Context) error {
 // Place is where clients upload.
 func (r *Remote) Place() Place { return Place{URL: r.Endpoint, Bucket: r.Bucket, Region: r.Region} }
 
-// Access makes credentials for the organization's prefix.
-func (r *Remote) Access(ctx context.Context, organizationID string) (Credentials, error) {
+// Access makes credentials for the organization's prefix. They outlive the API key:
+// the storage knows nothing of it.
+func (r *Remote) Access(ctx context.Context, organizationID, _ string) (Credentials, error) {
 	policy, err := json.Marshal(uploadPolicy(r.Bucket, organizationID))
 	if err != nil {
 		return Credentials{}, err

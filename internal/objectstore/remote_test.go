@@ -19,7 +19,7 @@ import (
 // what AWS and MinIO are asked for.
 func TestAnotherS3GivesCredentialsForThePrefixAndTheArchives(t *testing.T) {
 	s, _ := open(t)
-	reader := s.credentials("org")
+	reader := s.credentials("org", "key")
 	asked := make(chan string, 4)
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.Method != http.MethodPost || q.URL.Path != "/" {
@@ -43,7 +43,7 @@ func TestAnotherS3GivesCredentialsForThePrefixAndTheArchives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	access, err := r.Access(t.Context(), "org")
+	access, err := r.Access(t.Context(), "org", "key")
 	if err != nil || !reflect.DeepEqual([]string{access.AccessKey, access.Secret, access.SessionToken}, []string{reader.AccessKey, reader.Secret, reader.SessionToken}) {
 		t.Fatalf("%+v, %v", access, err)
 	}
@@ -93,7 +93,7 @@ func TestAnotherS3GivesCredentialsForThePrefixAndTheArchives(t *testing.T) {
 	// A server that may not assume the role says so.
 	refused := *r
 	refused.AccessKey, refused.SecretKey = "other", "secret"
-	if _, err := refused.Access(t.Context(), "org"); err == nil || !strings.Contains(err.Error(), "assume role for uploads") {
+	if _, err := refused.Access(t.Context(), "org", "key"); err == nil || !strings.Contains(err.Error(), "assume role for uploads") {
 		t.Error(err)
 	}
 	<-asked

@@ -3,7 +3,6 @@ package objectstore
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"github.com/versity/versitygw/backend/posix"
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/intake"
 	"github.com/opendaytona/daytona/internal/space"
 )
 
@@ -41,12 +42,10 @@ func (b *Bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.refuse(w, err)
 		return
 	}
-	body := &bounded{ReadCloser: r.Body, take: func(n int64) error {
+	intake.Intake{Dir: b.Dir, Refuse: b.refuse, Take: func(n int64) error {
 		b.count(g.OrganizationID, n)
 		return b.room(g.OrganizationID, 0)
-	}}
-	r.Body = body
-	b.Store.ServeHTTP(&boundedAnswer{ResponseWriter: w, body: body, refuse: b.refuse}, r)
+	}}.Serve(b.Store, w, r)
 }
 
 func (b *Bounded) count(organizationID string, n int64) {
@@ -130,7 +129,9 @@ func sizeOf(dir string) (n int64, err error) {
 }
 
 func (b *Bounded) refuse(w http.ResponseWriter, err error) {
-	switch {
+	switch _, isFault := errors.AsType[*fault.Error](err); {
+	case isFault:
+		b.refuseKey(w, err)
 	case errors.Is(err, errQuota):
 		refuse(w, http.StatusForbidden, "QuotaExceeded", fmt.Sprintf(
 			"The organization's uploads may take %.1f GiB: wait until old ones expire, or ask for a higher quota.", float64(b.Quota)/(1<<30)))
@@ -140,63 +141,4 @@ func (b *Bounded) refuse(w http.ResponseWriter, err error) {
 		b.Log.Error("bound an upload", "err", err)
 		refuse(w, http.StatusInternalServerError, "InternalError", "The context store failed; the server's log tells why.")
 	}
-}
-
-// lookEvery is how much is read between two looks at what is left.
-const lookEvery = 1 << 20
-
-// bounded is a body that ends when there is no room for it.
-type bounded struct {
-	io.ReadCloser
-	take  func(n int64) error
-	since int64
-	err   error
-}
-
-// Read implements io.Reader.
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.err != nil {
-		return 0, b.err
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.since += int64(n); b.since >= lookEvery || err != nil && b.since > 0 {
-		b.err = b.take(b.since)
-		b.since = 0
-	}
-	if b.err != nil {
-		return 0, b.err
-	}
-	return n, err
-}
-
-// boundedAnswer replaces what the endpoint says of a body that was ended by the
-// reason.
-type boundedAnswer struct {
-	http.ResponseWriter
-	body     *bounded
-	refuse   func(http.ResponseWriter, error)
-	replaced bool
-}
-
-// Unwrap is for http.ResponseController.
-func (a *boundedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// WriteHeader implements http.ResponseWriter.
-func (a *boundedAnswer) WriteHeader(status int) {
-	switch {
-	case a.replaced:
-	case a.body.err != nil:
-		a.replaced = true
-		a.refuse(a.ResponseWriter, a.body.err)
-	default:
-		a.ResponseWriter.WriteHeader(status)
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (a *boundedAnswer) Write(p []byte) (int, error) {
-	if a.replaced {
-		return len(p), nil
-	}
-	return a.ResponseWriter.Write(p)
 }

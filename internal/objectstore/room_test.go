@@ -20,7 +20,7 @@ func TestAnOrganizationsUploadsAreBounded(t *testing.T) {
 		if parts {
 			length, options = -1, minio.PutObjectOptions{PartSize: 5 << 20}
 		}
-		_, err := client(t, server.URL, s.credentials(organization)).PutObject(t.Context(), Bucket, organization+"/"+name+"/context.tar", bytes.NewReader(make([]byte, size)), length, options)
+		_, err := client(t, server.URL, s.credentials(organization, "key")).PutObject(t.Context(), Bucket, organization+"/"+name+"/context.tar", bytes.NewReader(make([]byte, size)), length, options)
 		return err
 	}
 	refused := func(err error) {
@@ -42,7 +42,7 @@ func TestAnOrganizationsUploadsAreBounded(t *testing.T) {
 		t.Errorf("within the quota: %v", err)
 	}
 	// So does all that an unfinished upload has left.
-	core := minio.Core{Client: client(t, server.URL, s.credentials("more"))}
+	core := minio.Core{Client: client(t, server.URL, s.credentials("more", "key"))}
 	id, err := core.NewMultipartUpload(t.Context(), Bucket, "more/x/context.tar", minio.PutObjectOptions{})
 	if err != nil {
 		t.Fatal(err)

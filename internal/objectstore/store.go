@@ -3,9 +3,9 @@
 // may upload where is in the credentials themselves (credentials.go); nothing
 // of them is stored. Requests are read by a grammar (request.go), and the library
 // runs in a process that has nothing but the archives (process.go, confine.go),
-// so a program that opens a Store calls RunEndpoint first. It imports only
-// packages grant, durable and space of the house; package server mounts the handler and
-// gives the archives to the builder. Look next at handler.go.
+// so a program that opens a Store calls RunEndpoint first. Package server
+// mounts the handler and gives the archives to the builder. Look next at
+// handler.go.
 package objectstore
 
 import (
@@ -42,8 +42,9 @@ const archiveName = "context.tar"
 type Contexts interface {
 	// Place is where clients upload.
 	Place() Place
-	// Access makes credentials for uploads below the organization's prefix.
-	Access(ctx context.Context, organizationID string) (Credentials, error)
+	// Access makes credentials for uploads below the organization's prefix, for the
+	// holder of the API key with the hash.
+	Access(ctx context.Context, organizationID, keyHash string) (Credentials, error)
 	// Context opens an uploaded archive, a tar file. Errors: ErrNotFound.
 	Context(ctx context.Context, organizationID, hash string) (io.ReadCloser, error)
 	// Run removes what nothing uses any more until ctx ends.
@@ -63,7 +64,10 @@ type Options struct {
 	Life    time.Duration // of an archive that no build uses
 	// Needed tells which archives will be built of again, however old; nil is none.
 	Needed func(context.Context) (func(organizationID, hash string) bool, error)
-	Log    *slog.Logger
+	// Continue fails unless the API key that credentials were made for is still
+	// good, and ends the request's context with it. Errors: *fault.Error.
+	Continue func(ctx context.Context, keyHash string) error
+	Log      *slog.Logger
 }
 
 // Store is the archives and their endpoint.

@@ -3,6 +3,7 @@ package objectstore
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -19,10 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// everyKey is good.
+func everyKey(context.Context, string) error { return nil }
+
 func open(t *testing.T) (*Store, string) {
 	t.Helper()
 	t.Chdir(t.TempDir()) // and back, which the store does not
-	s, err := Open(Options{Dir: t.TempDir(), MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.DiscardHandler)})
+	s, err := Open(Options{Dir: t.TempDir(), MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.DiscardHandler), Continue: everyKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +57,7 @@ func client(t *testing.T, at string, c Credentials) *minio.Client {
 
 func TestClientsUploadBelowTheirOwnPrefix(t *testing.T) {
 	s, at := open(t)
-	m := client(t, at, s.credentials("org"))
+	m := client(t, at, s.credentials("org", "key"))
 	small, large := []byte("small"), bytes.Repeat([]byte("large "), 2<<20)
 	for name, c := range map[string]struct {
 		data []byte
@@ -98,9 +102,9 @@ func TestClientsUploadBelowTheirOwnPrefix(t *testing.T) {
 
 func TestNothingElseIsAllowed(t *testing.T) {
 	s, at := open(t)
-	own := s.credentials("org")
+	own := s.credentials("org", "key")
 	forged := own
-	forged.SessionToken = s.credentials("other").SessionToken
+	forged.SessionToken = s.credentials("other", "key").SessionToken
 	wrong := own
 	wrong.Secret = "wrong"
 	put := func(m *minio.Client, key string) error {
@@ -128,7 +132,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestUnusedContextsExpire(t *testing.T) {
 	s, at := open(t)
-	m := client(t, at, s.credentials("org"))
+	m := client(t, at, s.credentials("org", "key"))
 	if _, err := m.PutObject(t.Context(), Bucket, "org/h/context.tar", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,8 @@ type Config struct {
 	LimitedEgress   Network       // of the sandboxes that say nothing of the network, where their organization's are limited
 	StopGrace       time.Duration // how long a sandbox may take to end by itself
 	Workers         int           // sandboxes worked on at once
+	// HostPaths are kept out of the reasons that users are told.
+	HostPaths fault.HostPaths
 }
 
 // NewService makes a service; nothing happens to sandboxes until Run.
@@ -486,7 +488,9 @@ func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) e
 	var old Sandbox
 	sb, err := s.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error {
 		old = *sb
-		return change(sb)
+		err := change(sb)
+		sb.ErrorReason = s.HostPaths.Hide(sb.ErrorReason)
+		return err
 	})
 	if err != nil {
 		return nil, err

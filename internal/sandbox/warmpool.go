@@ -247,6 +247,7 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 		if errors.As(failed, &told) {
 			reason = told.Message
 		}
+		reason = s.HostPaths.Hide(reason)
 	}
 	if p.OrganizationID != "" && p.ErrorReason != reason {
 		if _, err := s.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.ErrorReason = reason }); err != nil {

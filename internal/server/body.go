@@ -1,10 +1,13 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/fault"
 )
 
 // How long the bodies of requests may take. Uploads and streams may go on for
@@ -21,6 +24,7 @@ const (
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	ctx     context.Context
 	whole   time.Time // when all of it must be there; zero is never
 
 	mu    sync.Mutex
@@ -33,14 +37,25 @@ func timeBody(w http.ResponseWriter, r *http.Request, whole bool) (end func()) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}
 	}
-	b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w)}
+	b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), ctx: r.Context()}
 	if whole {
 		b.whole = time.Now().Add(wholeBodyTime)
 	}
 	// net/http itself reads what is left before it writes an answer.
 	b.deadline(time.Now().Add(unwantedBodyTime))
 	r.Body = b
-	return b.unwanted
+	stop := context.AfterFunc(b.ctx, b.abort)
+	return func() {
+		stop()
+		b.unwanted()
+	}
+}
+
+// abort ends a read that goes on when the request was ended with its key.
+func (b *timedBody) abort() {
+	if fault.Ended(b.ctx) != nil {
+		b.deadline(time.Now())
+	}
 }
 
 // Read implements io.Reader.
@@ -50,7 +65,13 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		d = time.Now().Add(bodyPause)
 	}
 	b.deadline(d)
+	if b.ctx.Err() != nil { // it may have been ended just before
+		b.abort()
+	}
 	n, err := b.ReadCloser.Read(p)
+	if ended := fault.Ended(b.ctx); ended != nil && err != nil {
+		return n, ended
+	}
 	if err == io.EOF { //nolint:errorlint // readers return it bare
 		// From here on net/http reads to see the client go.
 		b.deadline(time.Time{})

@@ -27,7 +27,10 @@ func (s *server) openContexts(ctx context.Context) error {
 		s.contexts = remote
 		return nil
 	}
-	embedded, err := objectstore.Open(objectstore.Options{Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log})
+	embedded, err := objectstore.Open(objectstore.Options{
+		Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log,
+		Continue: func(ctx context.Context, keyHash string) error { return s.accounts.Continue(ctx, keyHash) },
+	})
 	if err != nil {
 		return err
 	}

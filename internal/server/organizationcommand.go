@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,34 @@ func organizationCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	withContents := false
+	remove := &cobra.Command{
+		Use: "delete NAME", Short: "Delete an organization, its API keys and its owner",
+		Long: `Delete an organization of the running server, named by name or id: its API keys, whose
+requests end, its registries, and the users who are in no other organization. One that
+has sandboxes or snapshots is deleted with --with-contents only.
+
+What it had pushed and uploaded goes when it expires.`,
+		Args: cobra.ExactArgs(1), SilenceUsage: true,
+		RunE: asAdministrator(func(ctx context.Context, creds credentials, args []string, out io.Writer) error {
+			o, err := creds.organization(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			path := "/admin/organizations/" + url.PathEscape(o.ID)
+			if withContents {
+				path += "?withContents=true"
+			}
+			if err := creds.askWithin(ctx, deletionPatience, http.MethodDelete, path, nil, nil); err != nil {
+				return fmt.Errorf("delete organization %q: %w", o.Name, err)
+			}
+			_, err = fmt.Fprintf(out, "Organization %s (%s) is deleted.\n", o.Name, o.ID)
+			return err
+		}),
+	}
+	remove.Flags().BoolVar(&withContents, "with-contents", false, "delete its sandboxes, snapshots and warm pools too")
 	c.AddCommand(
+		remove,
 		&cobra.Command{
 			Use: "create NAME", Short: "Create an organization with an owner and an API key",
 			Long: `Create an organization on the running server, with a user who owns it and an API
@@ -62,6 +90,20 @@ data directory, which root reads.`,
 	return c
 }
 
+// organization finds one by its name or id.
+func (c credentials) organization(ctx context.Context, nameOrID string) (found api.Organization, err error) {
+	var all []api.Organization
+	if err := c.ask(ctx, http.MethodGet, "/admin/organizations", nil, &all); err != nil {
+		return found, fmt.Errorf("find organization %q: %w", nameOrID, err)
+	}
+	for _, o := range all {
+		if o.ID == nameOrID || o.Name == nameOrID {
+			return o, nil
+		}
+	}
+	return found, fmt.Errorf("organization %q does not exist: daytona server organization list names them", nameOrID)
+}
+
 // asAdministrator runs do with the credentials of the data directory.
 func asAdministrator(do func(ctx context.Context, creds credentials, args []string, out io.Writer) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
@@ -92,14 +134,22 @@ func administrator(c Config) (credentials, error) {
 	return creds, nil
 }
 
-// adminPatience bounds one request of a command to the server.
-const adminPatience = 30 * time.Second
+// How long a command waits for one request to the server.
+const (
+	adminPatience    = 30 * time.Second
+	deletionPatience = time.Hour // of all that an organization has
+)
 
 // ask makes a request to the server in the administrator's name and decodes the
 // answer. The server does the work, and not the command on its database: a
 // database has one writer, of one version.
 func (c credentials) ask(ctx context.Context, method, path string, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, adminPatience)
+	return c.askWithin(ctx, adminPatience, method, path, body, answer)
+}
+
+// askWithin is ask with another patience; answer is nil where there is none.
+func (c credentials) askWithin(ctx context.Context, patience time.Duration, method, path string, body, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var text []byte
 	if body != nil {
@@ -125,6 +175,9 @@ func (c credentials) ask(ctx context.Context, method, path string, body, answer 
 			return fmt.Errorf("the server answers %s", res.Status)
 		}
 		return fmt.Errorf("the server answers: %s", e.Message)
+	}
+	if answer == nil {
+		return nil
 	}
 	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
 		return fmt.Errorf("read the server's answer: %w", err)

@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"net/http"
 	"path/filepath"
 	"regexp"
@@ -55,4 +57,102 @@ func TestOrganizationsAreMadeByTheCommandOnTheMachine(t *testing.T) {
 	if _, err := run(c.DataDir, "list"); err == nil || !strings.Contains(err.Error(), "start it first") {
 		t.Errorf("without a server: %v", err)
 	}
+}
+
+func TestOrganizationsAreDeletedByTheCommandOnTheMachine(t *testing.T) {
+	c := config(t, "--mirror", "docker.io="+testHub(t))
+	engine := newMemoryEngine(t, http.HandlerFunc(slowAgent))
+	ts := start(t, c, testMachine(engine))
+	run := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		cmd := Command("test")
+		cmd.SetArgs(append([]string{"organization", "--data-dir", c.DataDir}, args...))
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		err := cmd.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	keeps := ts.estate(ts.creds.APIKey, 3000)
+	blue := ts.tenant("Blue team")
+	has := ts.estate(blue.APIKey, 3000)
+	ts.ask(blue.APIKey, "PATCH", "/warm-pools/"+has.pool, map[string]int{"pool": 1}, 200)
+	ts.ask(blue.APIKey, "POST", "/sandbox/"+has.sandbox+"/fork", map[string]string{}, 200)
+	ts.ask(blue.APIKey, "DELETE", "/sandbox/"+has.sandbox, nil, 200) // a parent that has gone
+	left := read[api.Sandbox](t, ts.ask(blue.APIKey, "POST", "/sandbox", map[string]string{"snapshot": canary}, 200)).ID
+
+	for name, says := range map[string]string{
+		"Blue team": "snapshots: delete them first, or say that they go with it (--with-contents)",
+		"Personal":  "administrator's own", "Green team": "does not exist",
+	} {
+		if text, err := run("delete", name); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("delete %q: %s, %v", name, text, err)
+		}
+	}
+	ts.ask(blue.APIKey, "GET", "/sandbox/"+left, nil, 200) // nothing was touched
+	ts.ask(blue.APIKey, "DELETE", "/admin/organizations/"+has.organization, nil, 403)
+
+	r, err := http.NewRequestWithContext(t.Context(), "GET", ts.origin()+"/toolbox/"+left+"/silent", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+blue.APIKey)
+	ended := make(chan int, 1)
+	go func() {
+		res, err := ts.client().Do(r)
+		if err != nil {
+			ended <- 0
+			return
+		}
+		res.Body.Close()
+		ended <- res.StatusCode
+	}()
+	ts.eventually("the request goes on", func() bool { return ts.going() == 1 })
+	if text, err := run("delete", "--with-contents", "Blue team"); err != nil || !strings.Contains(text, "is deleted") {
+		t.Fatalf("delete with contents: %s, %v", text, err)
+	}
+	if status := <-ended; status != 401 {
+		t.Errorf("its request ended with %d", status)
+	}
+	ts.ask(blue.APIKey, "GET", "/users/me", nil, 401)
+	if text, err := run("list"); err != nil || strings.Contains(text, "Blue team") {
+		t.Errorf("list: %s, %v", text, err)
+	}
+	// Of the other's, nothing is missing; of its own, nothing is left.
+	ts.ask(ts.creds.APIKey, "GET", "/sandbox/"+keeps.sandbox, nil, 200)
+	engine.mu.Lock()
+	disks := len(engine.running)
+	engine.mu.Unlock()
+	if disks != 1 {
+		t.Errorf("%d disks are left, want that of the other", disks)
+	}
+	for _, table := range []string{"organizations", "members", "users", "api_keys", "sandboxes", "snapshots", "docker_registries", "warm_pools", "departed_sandboxes"} {
+		if n := ts.count(table, has.organization, has.user); n != 0 {
+			t.Errorf("%d rows of %s are left", n, table)
+		}
+	}
+	// Its name is free.
+	ts.tenant("Blue team")
+	if text, err := run("delete", "Blue team"); err != nil {
+		t.Errorf("delete an empty one: %s, %v", text, err)
+	}
+}
+
+// count looks for rows of an organization, or of a user, past the server.
+func (ts *testServer) count(table, organization, user string) (n int) {
+	ts.Helper()
+	column, of := "organization_id", organization
+	switch table {
+	case "organizations":
+		column = "id"
+	case "users":
+		column, of = "id", user
+	}
+	db, err := sql.Open("sqlite", "file:"+ts.below(databaseName)+"?mode=ro")
+	if err == nil {
+		err = db.QueryRowContext(ts.Context(), "SELECT count(*) FROM "+table+" WHERE "+column+" = ?", of).Scan(&n) //nolint:gosec // both are ours
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		ts.Fatal(err)
+	}
+	return n
 }

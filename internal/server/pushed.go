@@ -15,9 +15,10 @@ import (
 func (s *server) openHosted() (err error) {
 	s.hosted, err = hosted.Open(hosted.Options{
 		Dir: s.below(registryName), Quota: int64(s.QuotaRegistry) * gib, Keep: s.RegistryKeep, Log: s.log,
-		Origin: func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
-		Kept:   s.keptImages,
-		Hold:   func() bool { return s.quarantine.HoldsFiles() },
+		Origin:   func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
+		Kept:     s.keptImages,
+		Continue: func(ctx context.Context, keyHash string) error { return s.accounts.Continue(ctx, keyHash) },
+		Hold:     func() bool { return s.quarantine.HoldsFiles() },
 	})
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ import (
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/events"
+	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/image"
@@ -157,6 +158,7 @@ func (s *server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	logs.Edit = s.hostPaths().Hide
 	trusted, err := extraCA(s.ExtraCA)
 	if err != nil {
 		return err
@@ -269,7 +271,8 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.snapshots = snapshot.NewService(snapshot.Config{
 		Store: s.db, Images: images{s.images, s.base, s.made, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: snapshotsAtOnce,
-		Captures: captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
+		HostPaths: s.hostPaths(),
+		Captures:  captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
 	})
 	s.watchDefaults()
 	limited, err := sandbox.ParseEgress(s.LimitedEgress)
@@ -277,6 +280,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		return err
 	}
 	s.sandboxes = sandbox.NewService(sandbox.Config{
+		HostPaths:     s.hostPaths(),
 		LimitedEgress: limited,
 		Store:         s.db, Engine: s.engine, Agents: gateway.NewAgents(s.engine), Snapshots: s.snapshots, Regions: regions, Limits: s.accounts, Events: domain,
 		Clock: s.clock, Log: s.log, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Workers: sandboxesAtOnce,
@@ -284,6 +288,11 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.doors.find = s.sandboxes.Get
 	s.regions = regions
 	return nil
+}
+
+// hostPaths are where this server and its sandboxes have their files.
+func (s *server) hostPaths() fault.HostPaths {
+	return fault.NewHostPaths(s.Config.DataDir, s.Config.RuntimeDir, "/sys/fs/cgroup")
 }
 
 // since is when this server was first started, as far as is known.
@@ -297,7 +306,7 @@ func (s *server) since(ctx context.Context) time.Time {
 
 func (s *server) makeHTTP(logs *buildlog.Logs) {
 	control := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Dissolver: dissolver{s.db, s.accounts, s.sandboxes, s.snapshots}, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
 		ToolboxURL: s.toolboxURL, Operation: setOperation,
 	})

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"html/template"
 	"net"
@@ -46,6 +47,8 @@ type web struct {
 	uploads       http.Handler
 	pushes        http.Handler
 	home          http.Handler
+	// begin ties a request to the keys that it comes with (account.Service).
+	begin func(context.Context) (_ context.Context, done func())
 }
 
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
@@ -58,6 +61,7 @@ func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews preview
 		uploads: s.uploads,
 		pushes:  s.hosted,
 		home:    home(s.version),
+		begin:   s.accounts.Begin,
 	}
 }
 
@@ -96,6 +100,10 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		setOperation(r.Context(), "metrics")
 		at = w.metrics
 	}
+	ctx, done := w.begin(r.Context())
+	defer done()
+	r = r.WithContext(ctx)
+	defer endAnswer(rw, r)()
 	defer timeBody(rw, r, whole)()
 	at.ServeHTTP(rw, r)
 }

@@ -49,6 +49,8 @@ type Config struct {
 	Log      *slog.Logger
 	Workers  int // short steps at once
 	Builds   int // builds at once
+	// HostPaths are kept out of the reasons that users are told.
+	HostPaths fault.HostPaths
 }
 
 // NewService makes a service; nothing happens to snapshots until Run.
@@ -269,6 +271,7 @@ func (s *Service) KeepImage(ctx context.Context, digest string) error {
 // it, and tells everyone.
 func (s *Service) move(ctx context.Context, id string, next State, reason string, check func(*Snapshot) error) (*Snapshot, error) {
 	var old State
+	told := s.HostPaths.Hide(reason)
 	snap, err := s.Store.UpdateSnapshot(ctx, id, func(snap *Snapshot) error {
 		if check != nil {
 			if err := check(snap); err != nil {
@@ -276,7 +279,7 @@ func (s *Service) move(ctx context.Context, id string, next State, reason string
 			}
 		}
 		old = snap.State
-		return snap.enter(next, reason, s.Clock.Now())
+		return snap.enter(next, told, s.Clock.Now())
 	})
 	if err != nil {
 		return nil, fmt.Errorf("move snapshot %s to %s: %w", id, next, err)

@@ -3,7 +3,6 @@ package space
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 
@@ -35,31 +34,6 @@ func Require(dir string, n, keep int64) error {
 		return ErrLow
 	}
 	return nil
-}
-
-// checkEvery is how much may be written between two looks.
-const checkEvery = 4 << 20
-
-// Reader ends what it reads with ErrLow when the filesystem of dir, to which it
-// is being written, comes to its reserve.
-func Reader(r io.ReadCloser, dir string) io.ReadCloser { return &reader{ReadCloser: r, dir: dir} }
-
-type reader struct {
-	io.ReadCloser
-	dir   string
-	since int // bytes, after the last look
-}
-
-// Read implements io.Reader.
-func (r *reader) Read(b []byte) (int, error) {
-	n, err := r.ReadCloser.Read(b)
-	if r.since += n; r.since >= checkEvery {
-		r.since = 0
-		if low := Require(r.dir, 0, Reserve); low != nil {
-			return 0, low
-		}
-	}
-	return n, err
 }
 
 // Ballast is a file that takes space while there is enough, to have it when

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -60,16 +59,6 @@ func TestABallastGivesItsSpaceAndTakesItAgainWhenThereIsEnough(t *testing.T) {
 	}
 	if err := b.Restore(); err != nil || b.Drop() {
 		t.Errorf("it took of the reserve: %v", err)
-	}
-}
-
-func TestAReaderEndsAtTheReserve(t *testing.T) {
-	for size, want := range map[int64]error{Reserve + 64<<20: nil, Reserve - 64<<20: ErrLow} {
-		dir := mounted(t, size)
-		_, err := io.Copy(io.Discard, Reader(io.NopCloser(strings.NewReader(strings.Repeat("x", 2*checkEvery))), dir))
-		if !errors.Is(err, want) {
-			t.Errorf("with %d MiB: %v", size>>20, err)
-		}
 	}
 }
 

@@ -182,6 +182,37 @@ func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organizat
 	})
 }
 
+// DeleteOrganization is account.Store.
+func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
+	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		sandboxes, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("organization_id = ?", id).Count(ctx)
+		if err != nil {
+			return fmt.Errorf("count the sandboxes of organization %s: %w", id, err)
+		}
+		snapshots, err := tx.NewSelect().Model((*snapshotRow)(nil)).Where("organization_id = ?", id).Count(ctx)
+		if err != nil {
+			return fmt.Errorf("count the snapshots of organization %s: %w", id, err)
+		}
+		if sandboxes+snapshots > 0 {
+			return fault.Conflict("ORGANIZATION_NOT_EMPTY", fmt.Sprintf("The organization still has %d sandboxes and %d snapshots: delete it again, with what it has.", sandboxes, snapshots))
+		}
+		for _, row := range []any{(*warmPoolRow)(nil), (*registryRow)(nil), (*departedRow)(nil), (*keyRow)(nil), (*memberRow)(nil)} {
+			if _, err := tx.NewDelete().Model(row).Where("organization_id = ?", id).Exec(ctx); err != nil {
+				return fmt.Errorf("delete what organization %s has: %w", id, err)
+			}
+		}
+		if _, err := tx.NewDelete().Model((*organizationRow)(nil)).Where("id = ?", id).Exec(ctx); err != nil {
+			return fmt.Errorf("delete organization %s: %w", id, err)
+		}
+		_, err = tx.NewDelete().Model((*userRow)(nil)).Where("NOT admin").
+			Where("id NOT IN (SELECT user_id FROM members)").Where("id NOT IN (SELECT user_id FROM api_keys)").Where("id NOT IN (SELECT created_by FROM organizations)").Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("delete the users of organization %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
 // InsertKey is account.Store.
 func (s *Store) InsertKey(ctx context.Context, k *account.Key) error {
 	_, err := s.write.NewInsert().Model(newKeyRow(k)).Exec(ctx)
@@ -231,6 +262,18 @@ func (s *Store) DeleteKey(ctx context.Context, organizationID, userID, name stri
 		return nil, err
 	}
 	return r.key(), nil
+}
+
+// DeleteKeys is account.Store.
+func (s *Store) DeleteKeys(ctx context.Context, organizationID string) (hashes []string, err error) {
+	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		if err := tx.NewSelect().Model((*keyRow)(nil)).Column("hash").Where("organization_id = ?", organizationID).Scan(ctx, &hashes); err != nil {
+			return err
+		}
+		_, err := tx.NewDelete().Model((*keyRow)(nil)).Where("organization_id = ?", organizationID).Exec(ctx)
+		return err
+	})
+	return hashes, err
 }
 
 // TouchKeys is account.Store.

@@ -129,14 +129,23 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 func (l *Local) name() string { return "daytona" + strconv.Itoa(l.instance.Index) }
 
 func (l *Local) claim() (err error) {
-	l.instance, err = instance.Claim(filepath.Join(l.RuntimeDir, "instances"), l.DataDir, func(index int) bool {
-		return slot.Busy(index) || cgroup.Used("daytona"+strconv.Itoa(index))
-	})
-	if err != nil {
+	if err := l.refuseMove(); err != nil {
 		return err
 	}
-	l.dir = filepath.Join(l.RuntimeDir, strconv.Itoa(l.instance.Index))
-	return nil
+	if l.instance, err = instance.Claim(filepath.Join(l.RuntimeDir, instancesDir), l.DataDir, inUse); err != nil {
+		return err
+	}
+	l.dir = instanceDir(l.RuntimeDir, l.instance.Index)
+	return l.rememberRuntimeDir()
+}
+
+// inUse reports whether something of an instance is on the machine.
+func inUse(index int) bool {
+	return slot.Busy(index) || cgroup.Used("daytona"+strconv.Itoa(index))
+}
+
+func instanceDir(runtimeDir string, index int) string {
+	return filepath.Join(runtimeDir, strconv.Itoa(index))
 }
 
 // openGroups goes on with the parent group of the server before while sandboxes

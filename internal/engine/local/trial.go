@@ -126,7 +126,7 @@ func lockPlace(ctx context.Context, path string) (*os.File, error) {
 // has an index, and those whose data directory is in or above that of o. The
 // caller has the lock of place; those of others are busy while a check runs.
 func freeTrials(ctx context.Context, o Options, place string) error {
-	owners, err := instance.Owners(filepath.Join(o.RuntimeDir, "instances"))
+	owners, err := instance.Owners(filepath.Join(o.RuntimeDir, instancesDir))
 	if err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ func (r *Registry) serve(p *project, w http.ResponseWriter, q *http.Request) {
 	if q.Method == http.MethodHead {
 		p.link(q)
 	}
+	w = &own{ResponseWriter: w}
 	switch q.Method {
 	case http.MethodPost, http.MethodPatch, http.MethodPut:
 		r.receive(p, w, q)
@@ -83,7 +84,7 @@ func (r *Registry) token(w http.ResponseWriter, q *http.Request) {
 			secret = q.PostFormValue("refresh_token")
 		}
 	}
-	c, reason := r.claimsOf(secret)
+	c, reason := r.claimsOf(q.Context(), secret)
 	if reason != "" {
 		refuse(w, errcode.ErrorCodeUnauthorized.WithMessage(reason))
 		return

@@ -16,6 +16,8 @@ import (
 	"github.com/distribution/distribution/v3/registry/api/errcode"
 
 	"github.com/opendaytona/daytona/internal/durable"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/intake"
 	"github.com/opendaytona/daytona/internal/space"
 )
 
@@ -34,32 +36,46 @@ func (r *Registry) receive(p *project, w http.ResponseWriter, q *http.Request) {
 		drain(w, q.Body)
 		return
 	}
-	body := &meter{ReadCloser: space.Reader(q.Body, r.Dir), take: func(n int64) bool {
-		p.used.Add(n)
-		return r.room(p, 0)
-	}}
-	q.Body = body
-	a := &answer{ResponseWriter: w, body: body, refuse: func(reason error) {
-		if errors.Is(reason, space.ErrLow) {
-			refuseSpace(w)
-			return
-		}
-		r.refuseQuota(w, p)
-	}}
-	if q.Method == http.MethodPut && strings.Contains(q.URL.Path, "/manifests/") {
-		a.keep = func() error { return r.keep(p) }
+	sent := q.Body
+	in := intake.Intake{
+		Dir: r.Dir,
+		Take: func(n int64) error {
+			p.used.Add(n)
+			if !r.room(p, 0) {
+				return errQuota
+			}
+			return nil
+		},
+		Refuse: func(w http.ResponseWriter, reason error) { r.refuseBody(w, p, reason) },
 	}
-	p.app.ServeHTTP(a, q)
-	if body.over != nil {
+	if q.Method == http.MethodPut && strings.Contains(q.URL.Path, "/manifests/") {
+		in.Keep = func() error { return r.keep(p) }
+	}
+	if ended := in.Serve(p.app, w, q); ended != nil {
 		// The registry never asks for what is left of it, and neither will the
 		// client.
 		if dir, err := p.upload(q.URL.Path); err == nil {
 			if err := os.RemoveAll(dir); err != nil {
-				r.Log.Error("remove an upload that was too large", "dir", dir, "err", err)
+				r.Log.Error("remove an upload that was ended", "dir", dir, "err", err)
 			}
 			p.recount(r)
 		}
-		drain(w, body.ReadCloser)
+		drain(w, sent)
+	}
+}
+
+// refuseBody tells why a body was ended.
+func (r *Registry) refuseBody(w http.ResponseWriter, p *project, reason error) {
+	f, isFault := errors.AsType[*fault.Error](reason)
+	switch {
+	case isFault:
+		refuse(w, errcode.ErrorCodeUnauthorized.WithMessage(f.Message))
+	case errors.Is(reason, space.ErrLow):
+		refuseSpace(w)
+	case errors.Is(reason, errQuota):
+		r.refuseQuota(w, p)
+	default:
+		refuse(w, errcode.ErrorCodeUnavailable.WithMessage("the image could not be stored; the server's log tells why"))
 	}
 }
 
@@ -123,67 +139,6 @@ func drain(w http.ResponseWriter, body io.Reader) {
 	_ = c.SetReadDeadline(time.Now().Add(drainTime))
 	_, _ = io.CopyN(io.Discard, body, drainBytes) // as far as it goes
 	_ = c.SetReadDeadline(time.Time{})
-}
-
-// meter counts what is read of a body, and ends it when there is no room.
-type meter struct {
-	io.ReadCloser
-	take func(n int64) bool
-	over error // why it was ended
-}
-
-// Read implements io.Reader.
-func (m *meter) Read(b []byte) (int, error) {
-	if m.over != nil {
-		return 0, m.over
-	}
-	n, err := m.ReadCloser.Read(b)
-	if errors.Is(err, space.ErrLow) {
-		m.over = err
-	}
-	if n > 0 && !m.take(int64(n)) {
-		m.over = errQuota
-	}
-	if m.over != nil {
-		return 0, m.over
-	}
-	return n, err
-}
-
-// answer replaces what the registry says of a body that was ended by the reason,
-// or that could not be kept.
-type answer struct {
-	http.ResponseWriter
-	body     *meter
-	refuse   func(reason error)
-	keep     func() error // before the answer says that it was stored; nil for what may be lost
-	replaced bool
-}
-
-// Unwrap is for http.ResponseController.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// WriteHeader implements http.ResponseWriter.
-func (a *answer) WriteHeader(status int) {
-	switch {
-	case a.replaced:
-	case a.body.over != nil:
-		a.replaced = true
-		a.refuse(a.body.over)
-	case a.keep != nil && status < http.StatusMultipleChoices && a.keep() != nil:
-		a.replaced = true
-		refuse(a.ResponseWriter, errcode.ErrorCodeUnavailable.WithMessage("the image could not be stored; the server's log tells why"))
-	default:
-		a.ResponseWriter.WriteHeader(status)
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (a *answer) Write(b []byte) (int, error) {
-	if a.replaced {
-		return len(b), nil
-	}
-	return a.ResponseWriter.Write(b)
 }
 
 var uploadPattern = regexp.MustCompile(`^[0-9a-f-]{36}$`)

@@ -3,9 +3,8 @@
 // on its way to a snapshot or belongs to one; what is neither is collected
 // (collect.go). Each organization has one project, a registry of its own
 // (distribution's, in a directory of its own): nothing that its clients ask can
-// lead into another's. It imports only grant, durable and space of the house; package
-// server mounts the handler and gives its images to pulls. Look next at
-// handler.go.
+// lead into another's. Package server mounts the
+// handler and gives its images to pulls. Look next at handler.go.
 package hosted
 
 import (
@@ -43,7 +42,10 @@ type Options struct {
 	// Hold reports whether there may be others that are not listed, so that none
 	// may go; nil is never.
 	Hold func() bool
-	Log  *slog.Logger
+	// Continue fails unless the API key that an access was made for is still good,
+	// and ends the request's context with it. Errors: *fault.Error.
+	Continue func(ctx context.Context, keyHash string) error
+	Log      *slog.Logger
 }
 
 // Registry is all projects.

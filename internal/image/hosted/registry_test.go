@@ -45,7 +45,8 @@ const (
 func open(t *testing.T, dir string, quota int64, kept *[]Reference) (*Registry, string) {
 	t.Helper()
 	r, err := Open(Options{
-		Dir: dir, Quota: quota, Keep: 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
+		Continue: func(context.Context, string) error { return nil },
+		Dir:      dir, Quota: quota, Keep: 24 * time.Hour, Log: slog.New(slog.DiscardHandler),
 		Origin: func(q *http.Request) string { return "http://" + q.Host },
 		Kept: func(context.Context) ([]Reference, error) {
 			if kept == nil {
@@ -77,7 +78,7 @@ func image(t *testing.T, size int64, layers int64) v1.Image {
 }
 
 func login(r *Registry, organizationID string) remote.Option {
-	a := r.Access(organizationID)
+	a := r.Access(organizationID, "key")
 	return remote.WithAuth(&authn.Basic{Username: a.Username, Password: a.Secret})
 }
 
@@ -122,7 +123,7 @@ func TestWhatIsPushedCanBePulledByItsOrganizationOnly(t *testing.T) {
 	// A blob is not to be had by its digest either.
 	layers, _ := img.Layers()
 	h := hash(t, layers[0])
-	a := r.Access(theirs)
+	a := r.Access(theirs, "key")
 	for method, path := range map[string]string{
 		http.MethodHead: "/v2/" + theirs + "/app/blobs/" + h.String(),
 		http.MethodPost: "/v2/" + theirs + "/app/blobs/uploads/?mount=" + h.String() + "&from=" + ours + "/app",
@@ -142,7 +143,7 @@ func TestWhatIsPushedCanBePulledByItsOrganizationOnly(t *testing.T) {
 
 func TestSecretsAreGoodAsPasswordsAndAsTokensUntilTheyExpire(t *testing.T) {
 	r, host := open(t, t.TempDir(), 1<<30, nil)
-	good := r.Access(ours).Secret
+	good := r.Access(ours, "key").Secret
 	old := r.key.Seal(purpose, claims{OrganizationID: ours, Expires: time.Now().Add(-time.Second)})
 	basic := func(secret string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte("daytona:"+secret))
@@ -228,7 +229,7 @@ func TestAPushBeyondTheQuotaIsDeniedAndLeavesNothing(t *testing.T) {
 
 func TestAWrongDigestIsRefused(t *testing.T) {
 	r, host := open(t, t.TempDir(), 1<<30, nil)
-	a := r.Access(ours)
+	a := r.Access(ours, "key")
 	do := func(method, url string, body []byte) *http.Response {
 		q, _ := http.NewRequest(method, url, bytes.NewReader(body))
 		q.SetBasicAuth(a.Username, a.Secret)
@@ -403,7 +404,7 @@ func TestAPushThatFindsALayerKeepsItFromBeingCollected(t *testing.T) {
 	layers, _ := img.Layers()
 	h, _ := layers[0].Digest()
 	q, _ := http.NewRequest(http.MethodHead, "http://"+host+"/v2/"+ours+"/app/blobs/"+h.String(), nil)
-	q.Header.Set("Authorization", "Bearer "+r.Access(ours).Secret)
+	q.Header.Set("Authorization", "Bearer "+r.Access(ours, "key").Secret)
 	resp, err := http.DefaultClient.Do(q)
 	if err != nil {
 		t.Fatal(err)
@@ -474,7 +475,7 @@ func age(t *testing.T, r *Registry, by time.Duration) {
 func TestWhatACrashLeftHalfDoneIsCollected(t *testing.T) {
 	dir := t.TempDir()
 	r, host := open(t, dir, 1<<30, nil)
-	a := r.Access(ours)
+	a := r.Access(ours, "key")
 	q, _ := http.NewRequest(http.MethodPost, "http://"+host+"/v2/"+ours+"/app/blobs/uploads/", nil)
 	q.SetBasicAuth(a.Username, a.Secret)
 	resp, err := http.DefaultClient.Do(q)

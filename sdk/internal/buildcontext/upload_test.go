@@ -156,14 +156,15 @@ func TestAHashTellsContentsAndPermissionsButNoTimes(t *testing.T) {
 
 func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	t.Chdir(t.TempDir()) // and back, which the store does not
-	store, err := objectstore.Open(objectstore.Options{Dir: t.TempDir(), MaxSize: 64 << 20, Life: time.Hour, Log: slog.New(slog.DiscardHandler)})
+	store, err := objectstore.Open(objectstore.Options{Dir: t.TempDir(), MaxSize: 64 << 20, Life: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Continue: func(context.Context, string) error { return nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(store)
 	defer store.Close()
 	defer server.Close()
-	c, err := store.Access(t.Context(), "org")
+	c, err := store.Access(t.Context(), "org", "key")
 	if err != nil {
 		t.Fatal(err)
 	}

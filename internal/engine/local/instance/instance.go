@@ -99,6 +99,37 @@ func Owners(dir string) ([]string, error) {
 	return all, nil
 }
 
+// Find is the index of dataDir, whether a server runs on it or not. dir is Claim's.
+func Find(dir, dataDir string) (index int, there bool, err error) {
+	for i := range Max {
+		owner, err := os.ReadFile(claimPath(dir, i))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return 0, false, fmt.Errorf("read claims: %w", err)
+		}
+		if err == nil && strings.TrimSpace(string(owner)) == dataDir {
+			return i, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// Forget makes the index of dataDir free for anyone, unless a server runs on it.
+// dir is Claim's. Errors: ErrInUse.
+func Forget(dir, dataDir string) error {
+	i, there, err := Find(dir, dataDir)
+	if err != nil || !there {
+		return err
+	}
+	inst, err := take(claimPath(dir, i), i, dataDir)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("data directory %s: %w", dataDir, ErrInUse)
+	}
+	if err != nil {
+		return err
+	}
+	return inst.Release(true)
+}
+
 // Release ends the claim. With forget the index is free for anyone at once;
 // without, it stays reserved for the data directory as long as it is busy.
 func (i *Instance) Release(forget bool) error {

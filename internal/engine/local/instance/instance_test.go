@@ -40,6 +40,35 @@ func TestADataDirectoryKeepsItsIndex(t *testing.T) {
 	}
 }
 
+func TestAnIndexThatIsForgottenIsFree(t *testing.T) {
+	dir := t.TempDir()
+	if _, there, err := Find(dir, "/data/a"); there || err != nil {
+		t.Errorf("found where nobody was: %v", err)
+	}
+	if err := Forget(dir, "/data/a"); err != nil {
+		t.Error(err)
+	}
+	a, err := Claim(dir, "/data/a", idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Forget(dir, "/data/a"); !errors.Is(err, ErrInUse) {
+		t.Errorf("forgotten while its server runs: %v", err)
+	}
+	if i, there, err := Find(dir, "/data/a"); i != a.Index || !there || err != nil {
+		t.Errorf("found %d, %v, %v", i, there, err)
+	}
+	if err := a.Release(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := Forget(dir, "/data/a"); err != nil {
+		t.Error(err)
+	}
+	if _, there, _ := Find(dir, "/data/a"); there {
+		t.Error("it is still there")
+	}
+}
+
 func TestABusyIndexIsNotGivenAway(t *testing.T) {
 	dir := t.TempDir()
 	left, err := Claim(dir, "/data/left", idle)

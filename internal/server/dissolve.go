@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+	"github.com/opendaytona/daytona/internal/store"
+)
+
+// dissolver deletes organizations (httpapi.Dissolver): what they have is of
+// several rooms.
+type dissolver struct {
+	db        *store.Store
+	accounts  *account.Service
+	sandboxes *sandbox.Service
+	snapshots *snapshot.Service
+}
+
+// dissolvedAtOnce bounds how many sandboxes are deleted at once.
+const dissolvedAtOnce = 16
+
+// Dissolve deletes an organization; one that has sandboxes or snapshots only with
+// them. When it ends early, what is left is deleted by doing it again. Errors: fault
+// of kind NotFound, Forbidden, Conflict.
+func (d dissolver) Dissolve(ctx context.Context, by account.Principal, id string, withContents bool) error {
+	o, err := d.accounts.Deletable(ctx, by, id)
+	if err != nil {
+		return err
+	}
+	boxes, snaps, err := d.contents(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !withContents && len(boxes)+len(snaps) > 0 {
+		return fault.Conflict("ORGANIZATION_NOT_EMPTY", fmt.Sprintf(
+			"Organization %q has %d sandboxes and %d snapshots: delete them first, or say that they go with it (--with-contents).", o.Name, len(boxes), len(snaps)))
+	}
+	// From here on nobody makes anything in it.
+	if err := d.accounts.EndOrganization(ctx, by, id); err != nil {
+		return err
+	}
+	if withContents {
+		if err := d.empty(ctx, id); err != nil {
+			return fmt.Errorf("empty organization %s: %w", id, err)
+		}
+	}
+	return d.accounts.DeleteOrganization(ctx, by, id)
+}
+
+// contents are the sandboxes of an organization, those that wait in warm pools too,
+// and its snapshots.
+func (d dissolver) contents(ctx context.Context, id string) (boxes []*sandbox.Sandbox, snaps []*snapshot.Snapshot, err error) {
+	allBoxes, err := d.db.AllSandboxes(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, sb := range allBoxes {
+		if sb.OrganizationID == id {
+			boxes = append(boxes, sb)
+		}
+	}
+	allSnaps, err := d.db.SnapshotsIn(ctx)
+	for _, snap := range allSnaps {
+		if snap.OrganizationID == id {
+			snaps = append(snaps, snap)
+		}
+	}
+	return boxes, snaps, err
+}
+
+// empty deletes the warm pools, sandboxes and snapshots, and returns when they have
+// gone.
+func (d dissolver) empty(ctx context.Context, id string) error {
+	pools, err := d.sandboxes.Pools(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, p := range pools {
+		if err := d.sandboxes.DeletePool(ctx, id, p.ID); err != nil && !fault.Is(err, fault.KindNotFound) {
+			return err
+		}
+	}
+	boxes, snaps, err := d.contents(ctx, id)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(dissolvedAtOnce)
+	for _, sb := range boxes {
+		g.Go(func() error {
+			going, err := d.sandboxes.Delete(ctx, id, sb.ID)
+			if err == nil {
+				_, err = d.sandboxes.Settle(ctx, going)
+			}
+			return ignoreGone(err)
+		})
+	}
+	for _, snap := range snaps {
+		g.Go(func() error {
+			err := d.snapshots.Delete(ctx, id, snap.ID, true)
+			if err == nil {
+				_, err = d.snapshots.Settle(ctx, snap)
+			}
+			return ignoreGone(err)
+		})
+	}
+	return g.Wait()
+}
+
+func ignoreGone(err error) error {
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	return err
+}
