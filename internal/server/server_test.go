@@ -275,6 +275,9 @@ var _ build.Steps = (*memoryEngine)(nil)
 // CheckReach is build.Steps.
 func (m *memoryEngine) CheckReach(netip.Addr) error { return nil }
 
+// BuildDisks are none.
+func (m *memoryEngine) BuildDisks() *local.BuildDisks { return &local.BuildDisks{} }
+
 // RunStep is build.Steps; nothing is built here.
 func (m *memoryEngine) RunStep(context.Context, local.Step) (int, error) {
 	return 0, errors.ErrUnsupported
