@@ -32,6 +32,9 @@ type Request struct {
 	Fill        func(ctx context.Context, dir string) error
 	Credentials image.Credentials // of the registries of FROM and COPY --from; nil is none
 	Log         io.Writer
+	// Place is held when the build begins; it is left while the build only waits
+	// for a registry. nil is none.
+	Place Place
 }
 
 // imagePrefix names the images of builds that have just ended.
@@ -81,6 +84,11 @@ func (b *Builder) build(ctx context.Context, r Request, pulls *pulls) (_ *image.
 		return nil, err
 	}
 	defer leave()
+	if r.Place != nil {
+		pulls.place, pulls.presence = r.Place, &cache.presence
+		cache.presence.join(r.Place)
+		defer cache.presence.part(r.Place)
+	}
 	defer func() { err = cache.disks.explain(err) }()
 	files, free, err := cache.disks.contextDisk(ctx, r.ID)
 	if err != nil {

@@ -46,6 +46,7 @@ type cache struct {
 	builder    *Builder
 	dir        string
 	disks      *disks
+	presence   presence
 	controller *control.Controller
 	listener   *bufconn.Listener
 	server     *grpc.Server
@@ -210,7 +211,7 @@ func (c *cache) openController(ctx context.Context) error {
 		Root:          c.dir,
 		Platforms:     []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())},
 		GCPolicy:      []client.PruneInfo{{All: true, MaxUsedSpace: b.CacheSize, MinFreeSpace: 2 * space.Reserve}},
-		Executor:      &executor{steps: b.Steps, resources: b.Resources, disks: c.disks, layers: filepath.Join(b.Images.LayersDir(), "snapshots")},
+		Executor:      &executor{steps: b.Steps, resources: b.Resources, disks: c.disks, presence: &c.presence, layers: filepath.Join(b.Images.LayersDir(), "snapshots")},
 		Snapshotter:   containerdsnapshot.NewSnapshotter(b.shared.SnapshotterName, snapshotter{b.shared.Snapshotter, c.disks}, image.Namespace, nil),
 		ContentStore:  content,
 		Applier:       b.shared.Applier(content, c.disks.take),
@@ -227,7 +228,7 @@ func (c *cache) openController(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.HTTPSource, err = httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: fetchTransport(b.Steps.CheckReach)}); err != nil {
+	if w.HTTPSource, err = httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: awaiting{fetchTransport(b.Steps.CheckReach), func() func() { return impatient(c.presence.leaveAll) }}}); err != nil {
 		return err
 	}
 	w.GitSource = nil

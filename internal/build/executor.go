@@ -30,6 +30,7 @@ type executor struct {
 	steps     Steps
 	resources engine.Resources
 	disks     *disks
+	presence  *presence
 	layers    string // what layers are named relative to, where there are many
 }
 
@@ -77,6 +78,11 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		}
 		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
 	}
+	done, err := e.presence.step(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	code, err := e.steps.RunStep(ctx, step)
 	if err != nil && code != 0 {
 		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: err}

@@ -25,8 +25,25 @@ func moveTree(ctx context.Context, to, from string, take image.Take) error {
 	}
 	m := mover{ctx: ctx, take: take, links: make(map[uint64]string)}
 	err := m.directory(to, from)
+	if err == nil {
+		err = syncAt(to)
+	}
 	if err != nil {
 		return errors.Join(err, clearDir(to))
+	}
+	return nil
+}
+
+// syncAt writes to the device what the filesystem of dir has in memory: who
+// notes that a layer is there, or removes where it came from, is sure of it.
+func syncAt(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
 	}
 	return nil
 }
@@ -113,6 +130,9 @@ func (m *mover) file(to, from string, size int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	if size == 0 {
+		return nil
+	}
 	if err := target.Truncate(size); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (b *Builder) makeSpace(ctx context.Context) error {
 	}
 	var errs []error
 	for _, scope := range scopes {
-		errs = append(errs, b.prune(ctx, scope, b.poolLow()))
+		errs = append(errs, b.prune(ctx, scope, b.scarce()))
 	}
 	return errors.Join(append(errs, b.Images.Collect(ctx), b.sweep(ctx))...)
 }
@@ -45,11 +45,12 @@ func (b *Builder) prune(ctx context.Context, scope string, all bool) error {
 // low tells whether there is less than twice the reserve.
 func (b *Builder) low() bool {
 	free, err := space.Free(b.Dir)
-	return err == nil && free < 2*space.Reserve || b.poolLow()
+	return err == nil && free < 2*space.Reserve || b.scarce()
 }
 
-// poolLow tells the same of the disks.
-func (b *Builder) poolLow() bool {
+// scarce tells whether there is too little of what a cache's size does not tell:
+// of inodes, or of the disks' pool.
+func (b *Builder) scarce() bool {
 	free, err := b.Disks.Free()
-	return err == nil && free < 2*poolReserve
+	return err == nil && free < 2*poolReserve || space.LowOnFiles(b.Dir)
 }

@@ -27,7 +27,7 @@ type builds struct {
 // Build is snapshot.Builder.
 func (b builds) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
 	return b.Builder.Build(ctx, build.Request{
-		ID: r.ID, Owner: r.Owner, Scope: r.OrganizationID, Dockerfile: r.Build.Dockerfile, Log: r.Log,
+		ID: r.ID, Owner: r.Owner, Scope: r.OrganizationID, Dockerfile: r.Build.Dockerfile, Log: r.Log, Place: r.Place,
 		Credentials: b.credentials(r.OrganizationID),
 		Fill: func(ctx context.Context, dir string) error {
 			return b.fill(ctx, r.OrganizationID, r.Build.Contexts, dir)
