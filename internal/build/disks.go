@@ -139,8 +139,12 @@ func (b *Builder) openDisks(ctx context.Context, scope string) (*disks, error) {
 		return nil, err
 	}
 	// A cache that is full leaves a build what one may write; the sandboxes keep
-	// half of the pool from any one organization's builds.
-	d.all = min(b.Resources.Disk+b.CacheSize, size/2)
+	// half of the pool from any one organization's builds. The server's own are no
+	// stranger's.
+	d.all = b.Resources.Disk + b.CacheSize
+	if scope != "" {
+		d.all = min(d.all, size/2)
+	}
 	return d, d.Bound(ctx, d.owner, d.all)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	recipes "github.com/opendaytona/daytona/images"
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/space"
@@ -129,7 +130,7 @@ func (s *server) slimChosen() (bool, error) {
 func chooseVariant(c Config, variant string) error {
 	mark := c.below(slimChosenName)
 	if variant == recipes.Slim {
-		return writeFile(mark, []byte("The slim image was asked for; without this file the server makes the default snapshots full.\n"))
+		return durable.WriteFile(mark, []byte("The slim image was asked for; without this file the server makes the default snapshots full.\n"), 0o600)
 	}
 	if err := os.Remove(mark); !errors.Is(err, fs.ErrNotExist) {
 		return err
