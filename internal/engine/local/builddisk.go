@@ -111,6 +111,9 @@ func (d *BuildDisks) Failed() bool { return d.l.disks.Failed() }
 
 // Holds tells whether a mount shows one of the disks.
 func (d *BuildDisks) Holds(m *mountinfo.Info) bool {
+	if d.l == nil {
+		return false
+	}
 	at := d.l.disks.Path("")
 	above, err := mountinfo.GetMounts(mountinfo.ParentsFilter(at))
 	if err != nil || len(above) == 0 {
