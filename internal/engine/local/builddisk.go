@@ -16,12 +16,19 @@ import (
 
 // BuildDisks are the disks that builds write to. They are in the pool, beside the
 // sandboxes' and limited by the kernel as these are: each by itself, and those of
-// one owner together. Nobody notes them; the builder knows which it needs. The zero
-// value has none.
-type BuildDisks struct{ l *Local }
+// one owner together. Nobody notes them; the builder knows which it needs.
+type BuildDisks struct {
+	disks disk.Pool
+	lock  func(ctx context.Context, id string) (unlock func(), err error)
+}
 
 // BuildDisks are this engine's.
-func (l *Local) BuildDisks() *BuildDisks { return &BuildDisks{l} }
+func (l *Local) BuildDisks() *BuildDisks { return &BuildDisks{l.disks, l.lock} }
+
+// BuildDisksIn are those in a pool that no engine has.
+func BuildDisksIn(pool disk.Pool) *BuildDisks {
+	return &BuildDisks{pool, func(context.Context, string) (func(), error) { return func() {}, nil }}
+}
 
 // buildPrefix marks the disks that are builds'; no sandbox's id begins so.
 const buildPrefix = "build-"
@@ -30,7 +37,7 @@ func isBuildDisk(id string) bool { return strings.HasPrefix(id, buildPrefix) }
 
 // Bound limits what the disks of an owner take together.
 func (d *BuildDisks) Bound(ctx context.Context, owner string, limit int64) error {
-	return d.with(ctx, owner, func(string) error { return d.l.disks.Bound(buildPrefix+owner, limit) })
+	return d.with(ctx, owner, func(string) error { return d.disks.Bound(buildPrefix+owner, limit) })
 }
 
 // Create makes a disk of an owner that Bound has named; one that is there stays.
@@ -38,10 +45,10 @@ func (d *BuildDisks) Bound(ctx context.Context, owner string, limit int64) error
 // limit.
 func (d *BuildDisks) Create(ctx context.Context, owner, name string, limit int64) error {
 	return d.with(ctx, name, func(id string) error {
-		err := d.l.usable()
-		if err == nil {
-			err = d.l.disks.CreateIn(buildPrefix+owner, id, limit)
+		if d.Failed() {
+			return engine.ErrPoolFailed
 		}
+		err := d.disks.CreateIn(buildPrefix+owner, id, limit)
 		if errors.Is(err, disk.ErrFull) {
 			err = fmt.Errorf("%w: %w", engine.ErrNoSpace, err)
 		}
@@ -51,13 +58,13 @@ func (d *BuildDisks) Create(ctx context.Context, owner, name string, limit int64
 
 // Dirs are where a disk is written to, as overlayfs wants it.
 func (d *BuildDisks) Dirs(name string) (upper, work string) {
-	path := d.l.disks.Path(buildPrefix + name)
+	path := d.disks.Path(buildPrefix + name)
 	return filepath.Join(path, disk.Upper), filepath.Join(path, disk.Work)
 }
 
 // NameAt is the name of the disk that a path is on.
 func (d *BuildDisks) NameAt(path string) (name string, ok bool) {
-	rel, err := filepath.Rel(d.l.disks.Path(""), path)
+	rel, err := filepath.Rel(d.disks.Path(""), path)
 	if err != nil {
 		return "", false
 	}
@@ -66,19 +73,16 @@ func (d *BuildDisks) NameAt(path string) (name string, ok bool) {
 }
 
 // Exists tells whether the disk is there.
-func (d *BuildDisks) Exists(name string) bool { return d.l.disks.Exists(buildPrefix + name) }
+func (d *BuildDisks) Exists(name string) bool { return d.disks.Exists(buildPrefix + name) }
 
 // Delete removes a disk; a missing one is fine.
 func (d *BuildDisks) Delete(ctx context.Context, name string) error {
-	return d.with(ctx, name, d.l.disks.Delete)
+	return d.with(ctx, name, d.disks.Delete)
 }
 
 // List names all of them.
 func (d *BuildDisks) List() ([]string, error) {
-	if d.l == nil {
-		return nil, nil
-	}
-	ids, err := d.l.disks.List()
+	ids, err := d.disks.List()
 	if err != nil {
 		return nil, fmt.Errorf("list the disks of builds: %w", err)
 	}
@@ -90,31 +94,28 @@ func (d *BuildDisks) List() ([]string, error) {
 }
 
 // Used is what a disk takes.
-func (d *BuildDisks) Used(name string) (int64, error) { return d.l.disks.Used(buildPrefix + name) }
+func (d *BuildDisks) Used(name string) (int64, error) { return d.disks.Used(buildPrefix + name) }
 
 // OwnerUsed is what the disks of an owner take together.
 func (d *BuildDisks) OwnerUsed(owner string) (int64, error) {
-	return d.l.disks.GroupUsed(buildPrefix + owner)
+	return d.disks.GroupUsed(buildPrefix + owner)
 }
 
 // Settle returns when the space of deleted disks has come back, or with ctx.
-func (d *BuildDisks) Settle(ctx context.Context) error { return d.l.disks.Settle(ctx) }
+func (d *BuildDisks) Settle(ctx context.Context) error { return d.disks.Settle(ctx) }
 
 // Size is how much the pool has for all disks, and Free what is left of it.
-func (d *BuildDisks) Size() (int64, error) { return d.l.disks.Size() }
+func (d *BuildDisks) Size() (int64, error) { return d.disks.Size() }
 
 // Free is what the pool has left.
-func (d *BuildDisks) Free() (int64, error) { return d.l.disks.Free() }
+func (d *BuildDisks) Free() (int64, error) { return d.disks.Free() }
 
 // Failed tells whether the pool takes no more writes.
-func (d *BuildDisks) Failed() bool { return d.l.disks.Failed() }
+func (d *BuildDisks) Failed() bool { return d.disks.Failed() }
 
 // Holds tells whether a mount shows one of the disks.
 func (d *BuildDisks) Holds(m *mountinfo.Info) bool {
-	if d.l == nil {
-		return false
-	}
-	at := d.l.disks.Path("")
+	at := d.disks.Path("")
 	above, err := mountinfo.GetMounts(mountinfo.ParentsFilter(at))
 	if err != nil || len(above) == 0 {
 		return false
@@ -127,7 +128,7 @@ func (d *BuildDisks) Holds(m *mountinfo.Info) bool {
 // not being brought back.
 func (d *BuildDisks) with(ctx context.Context, name string, do func(id string) error) error {
 	id := buildPrefix + name
-	unlock, err := d.l.lock(ctx, id)
+	unlock, err := d.lock(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func Open(ctx context.Context, c Config) (Pool, error) {
 	if errors.Is(err, errNoBtrfs) {
 		c.Logger.Warn("SANDBOX DISKS ARE NOT LIMITED: one sandbox can fill this machine's disk; install btrfs-progs on a kernel with btrfs",
 			"reason", err)
-		return openPlain(c)
+		return OpenPlain(c)
 	}
 	return p, err
 }
