@@ -32,6 +32,9 @@ type Request struct {
 	Fill        func(ctx context.Context, dir string) error
 	Credentials image.Credentials // of the registries of FROM and COPY --from; nil is none
 	Log         io.Writer
+	// Place is held when the build begins; it is left while the build only waits
+	// for a registry. nil is none.
+	Place Place
 }
 
 // imagePrefix names the images of builds that have just ended.
@@ -54,8 +57,13 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 	defer func() {
 		cancel(nil)
 		watch.Wait()
-		if errors.Is(err, space.ErrLow) { // what it left is the first to go
+		switch {
+		case errors.Is(err, space.ErrLow): // what it left is the first to go
 			err = errors.Join(err, b.makeSpace(whole))
+		case err != nil && (errors.Is(err, ErrStepDisk) || errors.Is(err, ErrBuildDisk) || limit(err) == ErrStepDisk || limit(err) == ErrBuildDisk):
+			err = errors.Join(err, b.clear(context.WithoutCancel(whole), r.Scope))
+		case err != nil:
+			err = errors.Join(err, b.Images.Collect(whole), b.sweep(whole))
 		}
 	}()
 	pulls := b.begin(r)
@@ -71,13 +79,25 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 }
 
 func (b *Builder) build(ctx context.Context, r Request, pulls *pulls) (_ *image.Image, err error) {
-	dir := filepath.Join(b.workDir(), r.ID)
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	files, text := filepath.Join(dir, "context"), filepath.Join(dir, "dockerfile")
-	for _, d := range []string{files, text} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, err
-		}
+	cache, leave, err := b.use(ctx, r.Scope)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if r.Place != nil {
+		pulls.place, pulls.presence = r.Place, &cache.presence
+		cache.presence.join(r.Place)
+		defer cache.presence.part(r.Place)
+	}
+	defer func() { err = cache.disks.explain(err) }()
+	files, free, err := cache.disks.contextDisk(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	text := filepath.Join(b.workDir(), r.ID)
+	defer func() { err = errors.Join(err, os.RemoveAll(text), free()) }()
+	if err := os.MkdirAll(text, 0o700); err != nil {
+		return nil, err
 	}
 	if err := os.WriteFile(filepath.Join(text, "Dockerfile"), []byte(r.Dockerfile), 0o600); err != nil {
 		return nil, err
@@ -87,7 +107,7 @@ func (b *Builder) build(ctx context.Context, r Request, pulls *pulls) (_ *image.
 			return nil, err
 		}
 	}
-	digest, err := b.solve(ctx, r, pulls, files, text)
+	digest, err := b.solve(ctx, r, cache, pulls, files, text)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +118,7 @@ func (b *Builder) build(ctx context.Context, r Request, pulls *pulls) (_ *image.
 	return img, b.forget(ctx, imagePrefix+r.ID)
 }
 
-func (b *Builder) solve(ctx context.Context, r Request, pulls *pulls, files, text string) (digest string, err error) {
+func (b *Builder) solve(ctx context.Context, r Request, cache *cache, pulls *pulls, files, text string) (digest string, err error) {
 	mounts := map[string]fsutil.FS{}
 	for name, dir := range map[string]string{"context": files, "dockerfile": text} {
 		if mounts[name], err = fsutil.NewFS(dir); err != nil {
@@ -109,11 +129,6 @@ func (b *Builder) solve(ctx context.Context, r Request, pulls *pulls, files, tex
 	if err != nil {
 		return "", err
 	}
-	cache, leave, err := b.use(ctx, r.Scope)
-	if err != nil {
-		return "", err
-	}
-	defer leave()
 	status := make(chan *client.SolveStatus)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -161,7 +176,10 @@ func (b *Builder) forget(ctx context.Context, name string) error {
 
 // clean removes what builds of a killed server have left.
 func (b *Builder) clean(ctx context.Context) error {
-	if err := unmountLeft(b.Images.LayersDir()); err != nil {
+	if err := unmountLeft(b.Images.LayersDir(), b.Disks.Holds); err != nil {
+		return err
+	}
+	if err := b.sweep(ctx); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(b.workDir()); err != nil {

@@ -167,7 +167,7 @@ func openWith(t *testing.T, editImages func(*image.Options), edits ...func(*Opti
 	}
 	f := &fixture{t: t, images: images, engine: e}
 	o := Options{
-		Dir: filepath.Join(dir, "builds"), Images: images, Steps: e, CacheSize: 1 << 30, Timeout: time.Minute, Log: logger,
+		Dir: filepath.Join(dir, "builds"), Images: images, Steps: e, Disks: e.BuildDisks(), CacheSize: 1 << 30, Timeout: time.Minute, Log: logger,
 		Resources: engine.Resources{CPU: 1, Memory: 256 << 20, Disk: 64 << 20, PIDs: 256},
 	}
 	for _, edit := range edits {
@@ -305,7 +305,7 @@ func TestAFailedBuildNamesItsLine(t *testing.T) {
 		{"missing-image", "FROM nothing:1\n", "line 1 of the Dockerfile"},
 		{"platform", "FROM --platform=linux/s390x busybox:s390x\nCOPY . /\n", "for other machines than this one"},
 		{"host-network", "FROM busybox:1\nRUN --network=host true\n", "network.host"},
-		{"disk", "FROM busybox:1\nRUN dd if=/dev/zero of=/big bs=1M count=2000; sleep 60\n", local.ErrStepDisk.Error()},
+		{"disk", "FROM busybox:1\nRUN dd if=/dev/zero of=/big bs=1M count=2000; sleep 60\n", ErrStepDisk.Error()},
 		{"memory", "FROM busybox:1\nRUN dd if=/dev/zero of=/dev/null bs=1000M count=1\n", local.ErrStepMemory.Error()},
 		{"processes", "FROM busybox:1\nRUN i=0; while [ $i -lt 100000 ]; do sleep 60 & i=$((i+1)); done\n", local.ErrStepPIDs.Error()},
 		{"own-api", "FROM busybox:1\nADD " + busybox(t) + "/v2/ /x\n", ErrForbiddenAddress.Error()},

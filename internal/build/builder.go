@@ -27,6 +27,7 @@ type Options struct {
 	Dir       string // holds the cache's index and the contexts of builds that run
 	Images    *image.Store
 	Steps     Steps
+	Disks     Disks            // of the same engine
 	Resources engine.Resources // of one step; Disk is what it may write
 	CacheSize int64            // bytes that the cache may take; what snapshots hold does not count
 	Timeout   time.Duration    // of one build
@@ -46,6 +47,7 @@ type Builder struct {
 	shared     image.Shared
 	registries registries
 	caches     caches
+	kept       kept
 }
 
 // Open opens the builder in o.Dir and frees what a killed server left there.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache/metadata"
@@ -44,6 +45,8 @@ import (
 type cache struct {
 	builder    *Builder
 	dir        string
+	disks      *disks
+	presence   presence
 	controller *control.Controller
 	listener   *bufconn.Listener
 	server     *grpc.Server
@@ -105,14 +108,16 @@ func (b *Builder) use(ctx context.Context, scope string) (c *cache, leave func()
 			return nil, nil, err
 		}
 		// It lives longer than the build that opens it.
-		if c, err = b.openCache(context.WithoutCancel(ctx), dir); err != nil {
+		if c, err = b.openCache(context.WithoutCancel(ctx), scope, dir); err != nil {
 			return nil, nil, fmt.Errorf("open the cache of builds %s: %w", dir, err)
 		}
 		b.caches.open[scope] = c
 	}
 	c.users++
+	number := c.disks.begin()
 	return c, func() {
-		if err := b.caches.leave(c); err != nil {
+		err := c.disks.end(context.Background(), number)
+		if err := errors.Join(err, b.caches.leave(c)); err != nil {
 			b.Log.Error("close a cache of builds", "err", err)
 		}
 	}, nil
@@ -154,7 +159,7 @@ func (cs *caches) close() error {
 	return errors.Join(errs...)
 }
 
-func (b *Builder) openCache(ctx context.Context, dir string) (_ *cache, err error) {
+func (b *Builder) openCache(ctx context.Context, scope, dir string) (_ *cache, err error) {
 	c := &cache{builder: b, dir: dir, served: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -162,6 +167,9 @@ func (b *Builder) openCache(ctx context.Context, dir string) (_ *cache, err erro
 		}
 	}()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return c, err
+	}
+	if c.disks, err = b.openDisks(ctx, scope); err != nil {
 		return c, err
 	}
 	if err := c.openController(ctx); err != nil {
@@ -196,7 +204,6 @@ func (c *cache) openController(ctx context.Context) error {
 		return err
 	}
 	c.index = index
-	keep := b.Resources
 	content := containerdsnapshot.NewContentStore(b.shared.Content, image.Namespace)
 	leases := leaseutil.WithNamespace(b.shared.Leases, image.Namespace)
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
@@ -204,24 +211,24 @@ func (c *cache) openController(ctx context.Context) error {
 		Root:          c.dir,
 		Platforms:     []ocispec.Platform{platforms.Normalize(platforms.DefaultSpec())},
 		GCPolicy:      []client.PruneInfo{{All: true, MaxUsedSpace: b.CacheSize, MinFreeSpace: 2 * space.Reserve}},
-		Executor:      &executor{steps: b.Steps, resources: keep},
-		Snapshotter:   containerdsnapshot.NewSnapshotter(b.shared.SnapshotterName, b.shared.Snapshotter, image.Namespace, nil),
+		Executor:      &executor{steps: b.Steps, resources: b.Resources, disks: c.disks, presence: &c.presence, layers: filepath.Join(b.Images.LayersDir(), "snapshots")},
+		Snapshotter:   containerdsnapshot.NewSnapshotter(b.shared.SnapshotterName, snapshotter{b.shared.Snapshotter, c.disks}, image.Namespace, nil),
 		ContentStore:  content,
-		Applier:       b.shared.Applier(content),
+		Applier:       b.shared.Applier(content, c.disks.take),
 		Differ:        walking.NewWalkingDiff(content),
 		ImageStore:    namespaced{b.shared.Images},
 		RegistryHosts: b.hosts,
 		LeaseManager:  leases,
 		// The image store's own collector frees what no lease and no cache
 		// record holds, for both.
-		GarbageCollect: b.shared.Collect,
+		GarbageCollect: b.collect,
 		MetadataStore:  index,
 		MountPoolRoot:  filepath.Join(c.dir, "mounts"),
 	})
 	if err != nil {
 		return err
 	}
-	if w.HTTPSource, err = httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: fetchTransport(b.Steps.CheckReach)}); err != nil {
+	if w.HTTPSource, err = httpsource.NewSource(httpsource.Opt{CacheAccessor: w.CacheMgr, Transport: awaiting{fetchTransport(b.Steps.CheckReach), func() func() { return impatient(c.presence.leaveAll) }}}); err != nil {
 		return err
 	}
 	w.GitSource = nil
@@ -254,11 +261,17 @@ func (c *cache) openController(ctx context.Context) error {
 		LeaseManager:     leases,
 		ContentStore:     content,
 		GarbageCollect: func(ctx context.Context) error {
-			_, err := b.shared.Collect(ctx)
+			_, err := b.collect(ctx)
 			return err
 		},
 	})
 	return err
+}
+
+// collect frees what nobody holds, and the disks of it.
+func (b *Builder) collect(ctx context.Context) (gc.Stats, error) {
+	stats, err := b.shared.Collect(ctx)
+	return stats, errors.Join(err, b.sweep(ctx))
 }
 
 func (c *cache) close() error {

@@ -29,6 +29,9 @@ import (
 type executor struct {
 	steps     Steps
 	resources engine.Resources
+	disks     *disks
+	presence  *presence
+	layers    string // what layers are named relative to, where there are many
 }
 
 // Run implements executor.Executor.
@@ -50,7 +53,7 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 	if meta.Hostname != "" {
 		step.Hostname = meta.Hostname
 	}
-	var release releases
+	release := releases{layers: e.layers}
 	defer func() { err = errors.Join(err, release.all()) }()
 	if step.Root, _, err = release.tree(ctx, root); err != nil {
 		return nil, fmt.Errorf("mount the step's root: %w", err)
@@ -62,6 +65,7 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		}
 		step.Mounts = append(step.Mounts, local.StepMount{Dest: m.Dest, Tree: tree, Sub: m.Selector, ReadOnly: m.Readonly, Options: options})
 	}
+	step.Over = e.disks.watch(step)
 	step.Prepare = func(rootPath string) (local.StepUser, func(), error) {
 		// What is made only to be mounted upon must not become part of a layer.
 		clean := bkexecutor.MountStubsCleaner(context.WithoutCancel(ctx), rootPath, append(mounts, bkexecutor.Mount{Dest: boot.Dir}), meta.RemoveMountStubsRecursive)
@@ -74,6 +78,11 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		}
 		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
 	}
+	done, err := e.presence.step(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	code, err := e.steps.RunStep(ctx, step)
 	if err != nil && code != 0 {
 		return nil, &gateway.ExitError{ExitCode: uint32(code), Err: err}
@@ -98,11 +107,14 @@ func (e *executor) Exec(context.Context, string, bkexecutor.ProcessInfo) error {
 }
 
 // releases are the mounts that a step borrowed.
-type releases []func() error
+type releases struct {
+	layers string
+	ends   []func() error
+}
 
 func (r *releases) all() error {
 	var errs []error
-	for _, f := range *r {
+	for _, f := range r.ends {
 		errs = append(errs, f())
 	}
 	return errors.Join(errs...)
@@ -118,9 +130,15 @@ func (r *releases) tree(ctx context.Context, m bkexecutor.Mount) (local.StepTree
 		return local.StepTree{}, nil, err
 	}
 	if release != nil {
-		*r = append(*r, release)
+		r.ends = append(r.ends, release)
 	}
-	return treeOf(mounts)
+	tree, options, err := treeOf(mounts)
+	for i, layer := range tree.Layers {
+		if !filepath.IsAbs(layer) { // as containerd does where there are many
+			tree.Layers[i] = filepath.Join(r.layers, layer)
+		}
+	}
+	return tree, options, err
 }
 
 // treeOf reads a mount of the snapshotter as directories; a filesystem in
@@ -157,13 +175,6 @@ func overlayTree(options []string) (tree local.StepTree) {
 			tree.Upper = value
 		case "workdir":
 			tree.Work = value
-		}
-	}
-	// Where there are many, containerd names layers relative to the directory
-	// of all snapshots.
-	for i, layer := range tree.Layers {
-		if !filepath.IsAbs(layer) {
-			tree.Layers[i] = filepath.Join(tree.Upper, "../..", layer)
 		}
 	}
 	return tree

@@ -72,6 +72,8 @@ func (e *Error) Message() string {
 		return "The build was cancelled."
 	case limit(e.Err) != nil:
 		return at + ": " + limit(e.Err).Error() + "."
+	case tooLarge.MatchString(e.Err.Error()):
+		return at + ": " + tooLarge.FindString(e.Err.Error()) + "."
 	case strings.Contains(e.Err.Error(), "unexpected commit digest"):
 		return at + ": the image does not match its digest: the registry serves other bytes than it promises."
 	case strings.Contains(e.Err.Error(), "no match for platform in manifest"):
@@ -93,6 +95,9 @@ func (e *Error) Message() string {
 	return at + ": " + strings.TrimPrefix(root(e.Err), "failed to solve: ") + "."
 }
 
+// tooLarge is how image.TooLarge tells what is.
+var tooLarge = regexp.MustCompile(regexp.QuoteMeta(image.ErrTooLarge.Error()) + `: [^:]*\)`)
+
 // missing is how BuildKit tells of a source of COPY or ADD that is not there.
 var missing = regexp.MustCompile(`failed to calculate checksum of ref .*: "(.*)": not found$`)
 
@@ -100,7 +105,7 @@ var missing = regexp.MustCompile(`failed to calculate checksum of ref .*: "(.*)"
 // BuildKit's client are texts.
 func limit(err error) error {
 	text := err.Error()
-	for _, known := range []error{local.ErrStepDisk, local.ErrStepMemory, local.ErrStepPIDs, ErrForbiddenAddress, errGit, errForeignID, errDevice} {
+	for _, known := range []error{ErrStepDisk, ErrBuildDisk, local.ErrStepMemory, local.ErrStepPIDs, ErrForbiddenAddress, errGit, errForeignID, errDevice} {
 		if strings.Contains(text, known.Error()) {
 			return known
 		}

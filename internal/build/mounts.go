@@ -14,11 +14,11 @@ import (
 // unmountLeft frees the mounts that a killed server's builds have left: BuildKit
 // mounts below the temporary directory to copy files into layers, and containerd's
 // library, which BuildKit calls, to compare layers. Nobody else mounts our layers
-// there.
-func unmountLeft(layers string) error {
+// there, nor what holds tells.
+func unmountLeft(layers string, holds func(*mountinfo.Info) bool) error {
 	left, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		ours := isTemporary(m.Mountpoint, "buildkit-mount") || isTemporary(m.Mountpoint, "containerd-mount")
-		return !ours || !strings.Contains(m.VFSOptions, layers) && !strings.Contains(m.Root, layers), false
+		return !ours || !strings.Contains(m.VFSOptions, layers) && !strings.Contains(m.Root, layers) && !holds(m), false
 	})
 	if err != nil {
 		return fmt.Errorf("look for mounts: %w", err)

@@ -38,6 +38,8 @@ type pulls struct {
 	ticket      string
 	credentials image.Credentials
 	hosts       docker.RegistryHosts
+	place       Place // nil is none
+	presence    *presence
 
 	mu     sync.Mutex
 	failed *image.PullError // the first
@@ -132,6 +134,7 @@ type gate struct {
 
 // ResolveImageConfig implements gateway.Client.
 func (g *gate) ResolveImageConfig(ctx context.Context, ref string, o sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	defer g.pulls.waiting()()
 	shown, err := g.images.Prove(ctx, ref, g.pulls.credentials)
 	if err != nil {
 		g.pulls.fail(err)
@@ -196,8 +199,11 @@ func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	_, ticket, _ := r.BasicAuth()
 	r = r.Clone(r.Context())
 	r.Header.Del("Authorization")
-	if r.URL.Host != e.host {
-		return e.plain.RoundTrip(r) // a redirect
+	if r.URL.Host != e.host { // a redirect
+		if p := redirected(r); p != nil {
+			return awaiting{e.plain, p.waiting}.RoundTrip(r)
+		}
+		return e.plain.RoundTrip(r)
 	}
 	e.b.registries.mu.Lock()
 	p := e.b.registries.byTicket[ticket]
@@ -212,9 +218,27 @@ func (e *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := hosts[e.place].Client.Transport.RoundTrip(r)
+	res, err := awaiting{hosts[e.place].Client.Transport, p.waiting}.RoundTrip(r)
 	p.note(r, e.name, res, err)
+	if err == nil {
+		res.Request = r.WithContext(context.WithValue(r.Context(), forBuild{}, p))
+	}
 	return res, err
+}
+
+// forBuild is the key of the build that a request was for, in its context.
+type forBuild struct{}
+
+// redirected is the build whose request was answered by the redirect that r
+// follows.
+func redirected(r *http.Request) *pulls {
+	for r.Response != nil && r.Response.Request != nil {
+		r = r.Response.Request
+		if p, ok := r.Context().Value(forBuild{}).(*pulls); ok {
+			return p
+		}
+	}
+	return nil
 }
 
 // ticket is what a build tells BuildKit for a password.

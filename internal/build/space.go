@@ -19,18 +19,24 @@ func (b *Builder) makeSpace(ctx context.Context) error {
 	}
 	var errs []error
 	for _, scope := range scopes {
-		errs = append(errs, b.prune(ctx, scope))
+		errs = append(errs, b.prune(ctx, scope, b.scarce()))
 	}
-	return errors.Join(append(errs, b.Images.Collect(ctx))...)
+	return errors.Join(append(errs, b.Images.Collect(ctx), b.sweep(ctx))...)
 }
 
-func (b *Builder) prune(ctx context.Context, scope string) error {
+// prune takes from a scope's cache what is too much, or all of it that no build
+// is using.
+func (b *Builder) prune(ctx context.Context, scope string, all bool) error {
 	c, leave, err := b.use(ctx, scope)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := c.client.Prune(ctx, nil, client.PruneAll, client.WithKeepOpt(0, 0, b.CacheSize, 2*space.Reserve)); err != nil {
+	keep := client.WithKeepOpt(0, 0, b.CacheSize, 2*space.Reserve)
+	if all {
+		keep = client.WithKeepOpt(0, 0, 0, 0)
+	}
+	if err := c.client.Prune(ctx, nil, client.PruneAll, keep); err != nil {
 		return fmt.Errorf("free the cache of builds: %w", err)
 	}
 	return nil
@@ -39,5 +45,12 @@ func (b *Builder) prune(ctx context.Context, scope string) error {
 // low tells whether there is less than twice the reserve.
 func (b *Builder) low() bool {
 	free, err := space.Free(b.Dir)
-	return err == nil && free < 2*space.Reserve
+	return err == nil && free < 2*space.Reserve || b.scarce()
+}
+
+// scarce tells whether there is too little of what a cache's size does not tell:
+// of inodes, or of the disks' pool.
+func (b *Builder) scarce() bool {
+	free, err := b.Disks.Free()
+	return err == nil && free < 2*poolReserve || space.LowOnFiles(b.Dir)
 }

@@ -25,7 +25,10 @@ import (
 // applier unpacks one layer straight into the directory of its snapshot, with
 // overlayfs' whiteouts. Unlike containerd's own it refuses a layer that names
 // paths outside itself instead of confining them: nobody makes one by accident.
-type applier struct{ provider content.Provider }
+type applier struct {
+	provider content.Provider
+	take     Take // told of each file before it is made
+}
 
 // Apply implements diff.Applier.
 func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, _ ...diff.ApplyOpt) (ocispec.Descriptor, error) {
@@ -47,11 +50,12 @@ func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 	}
 	defer plain.Close()
 	digester := digest.Canonical.Digester()
+	entries := &meter{take: a.take}
 	counted := &countingReader{r: io.TeeReader(plain, digester.Hash())}
 	var foreign Foreign
 	filter := func(h *tar.Header) (bool, error) {
 		foreign.fold(h)
-		return inside(h)
+		return entries.entry(h)
 	}
 	_, err = archive.Apply(ctx, dir, counted, archive.WithFilter(filter), archive.WithParents(parents), archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
 	if err == nil {
@@ -61,7 +65,7 @@ func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 		_, err = io.Copy(io.Discard, counted) // what follows the end of the archive is part of the digest
 	}
 	if err != nil {
-		if !ofMachine(err) {
+		if !ofMachine(err) && !errors.Is(err, ErrTooLarge) {
 			err = fmt.Errorf("%w: %w", errInvalid, err)
 		}
 		return ocispec.Descriptor{}, fmt.Errorf("unpack layer %s: %w", desc.Digest, err)

@@ -29,6 +29,7 @@ const (
 	KindPlatform     Kind = "wrong_architecture"
 	KindCorrupt      Kind = "corrupt"
 	KindInvalid      Kind = "invalid_image"
+	KindTooLarge     Kind = "too_large"
 	KindNoSpace      Kind = "no_space"
 	KindCanceled     Kind = "canceled"
 	KindCredentials  Kind = "credentials"
@@ -95,6 +96,8 @@ func (e *PullError) Message() string {
 		return fmt.Sprintf("Image %s cannot be unpacked: %v.", e.Reference, root(e.Err))
 	case KindUser:
 		return fmt.Sprintf("Image %s cannot be used: %v.", e.Reference, e.Err)
+	case KindTooLarge:
+		return fmt.Sprintf("Image %s was not unpacked: %v.", e.Reference, tooLarge(e.Err))
 	case KindNoSpace:
 		return fmt.Sprintf("The server has no disk space left for image %s: deactivate or delete snapshots.", e.Reference)
 	case KindAway:
@@ -140,6 +143,17 @@ func root(err error) error {
 	}
 }
 
+// tooLarge is the innermost error that tells what is too large.
+func tooLarge(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil || inner == ErrTooLarge {
+			return err
+		}
+		err = inner
+	}
+}
+
 // ErrPlatform is an image for other machines.
 var ErrPlatform = errors.New("it has no variant for this platform")
 
@@ -172,6 +186,8 @@ func classify(err error) Kind {
 		return KindCanceled
 	case errors.Is(err, ErrPlatform):
 		return KindPlatform
+	case errors.Is(err, ErrTooLarge):
+		return KindTooLarge
 	case errors.Is(err, errInvalid):
 		return KindInvalid
 	case errors.Is(err, ErrUser):

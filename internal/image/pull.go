@@ -252,7 +252,7 @@ func (a *awaited) end() {
 func (s *Store) unpackOption(platform platforms.MatchComparer) unpack.UnpackerOpt {
 	return unpack.WithUnpackPlatform(unpack.Platform{
 		Platform: platform, SnapshotterKey: snapshotter, Snapshotter: s.meta.Snapshotter(snapshotter),
-		SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: applier{provider: s.content()},
+		SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: applier{provider: s.content(), take: Limited(s.MaxSize, s.MaxFiles)},
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/opencontainers/go-digest"
@@ -22,7 +23,7 @@ type Shared struct {
 	Content         content.Store
 	Snapshotter     snapshots.Snapshotter
 	SnapshotterName string
-	Applier         func(content.Provider) diff.Applier
+	Applier         func(content.Provider, Take) diff.Applier
 	Leases          leases.Manager
 	Images          images.Store
 	Collect         func(context.Context) (gc.Stats, error)
@@ -34,7 +35,7 @@ func (s *Store) Share() Shared {
 		Content:         s.content(),
 		Snapshotter:     lent{s.meta.Snapshotter(snapshotter)},
 		SnapshotterName: snapshotter,
-		Applier:         func(p content.Provider) diff.Applier { return applier{provider: p} },
+		Applier:         func(p content.Provider, t Take) diff.Applier { return applier{provider: p, take: t} },
 		Leases:          s.leases,
 		Images:          metadata.NewImageStore(s.meta),
 		Collect:         s.collectNow,
@@ -56,6 +57,12 @@ func (s *Store) Adopt(ctx context.Context, owner, manifestDigest string) (*Image
 		return nil, fmt.Errorf("adopt image: %w", err)
 	}
 	return img, s.Hold(ctx, owner, manifestDigest)
+}
+
+// Writable is the directory that the mounts of a snapshot in the making write to.
+func Writable(mounts []mount.Mount) (dir string, err error) {
+	dir, _, err = target(mounts)
+	return dir, err
 }
 
 // lent is a snapshotter that only its owner closes.

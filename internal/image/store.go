@@ -57,6 +57,8 @@ type Options struct {
 	Transport *http.Transport     // to registries; nil is the default one
 	Parallel  int                 // layers at once; 0 is 4
 	Stall     time.Duration       // how long a registry may send nothing; 0 is a minute
+	MaxSize   int64               // bytes that an image may take, unpacked; 0 is no limit
+	MaxFiles  int64               // files that it may have; 0 is no limit
 	Log       *slog.Logger
 
 	// CheckReach fails for an address to which no registry may send, such as

@@ -8,6 +8,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/registry"
@@ -26,7 +27,7 @@ type builds struct {
 // Build is snapshot.Builder.
 func (b builds) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
 	return b.Builder.Build(ctx, build.Request{
-		ID: r.ID, Owner: r.Owner, Scope: r.OrganizationID, Dockerfile: r.Build.Dockerfile, Log: r.Log,
+		ID: r.ID, Owner: r.Owner, Scope: r.OrganizationID, Dockerfile: r.Build.Dockerfile, Log: r.Log, Place: r.Place,
 		Credentials: b.credentials(r.OrganizationID),
 		Fill: func(ctx context.Context, dir string) error {
 			return b.fill(ctx, r.OrganizationID, r.Build.Contexts, dir)
@@ -66,8 +67,12 @@ func (s *server) openBuilder(ctx context.Context) error {
 	if !ok {
 		return errors.New("this engine cannot run the steps of builds")
 	}
+	disks, ok := s.engine.(interface{ BuildDisks() *local.BuildDisks })
+	if !ok {
+		return errors.New("this engine has no disks for builds")
+	}
 	b, err := build.Open(ctx, build.Options{
-		Dir: s.below(buildsName), Images: s.images, Steps: steps, CacheSize: s.BuildCache, Timeout: s.BuildTimeout,
+		Dir: s.below(buildsName), Images: s.images, Steps: steps, Disks: disks.BuildDisks(), CacheSize: s.BuildCache, Timeout: s.BuildTimeout,
 		Resources: engine.Resources{CPU: float64(s.BuildCPU), Memory: int64(s.BuildMemory) * gib, Disk: int64(s.BuildDisk) * gib, PIDs: maxStepPIDs},
 		Log:       s.log.With(slog.String("part", "builder")),
 	})

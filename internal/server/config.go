@@ -57,6 +57,8 @@ type Config struct {
 	BuildDisk                int           // GiB that a step may write
 	BuildTimeout             time.Duration // of a build
 	BuildCache               int64         // bytes
+	ImageDisk                int           // GiB that an image may take, unpacked
+	ImageFiles               int           // that an image may have
 	RegistryKeep             time.Duration // of pushed images that no snapshot uses
 	QuarantineKeep           time.Duration // of what the database does not know; 0 is for ever
 	QuotaUploads             int           // GiB of an organization's uploads for builds

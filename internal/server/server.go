@@ -235,6 +235,7 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 	}
 	s.images, err = image.Open(ctx, image.Options{
 		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log, CheckReach: s.checkReach,
+		MaxSize: int64(s.ImageDisk) * gib, MaxFiles: int64(s.ImageFiles),
 	})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
 
 // testServer is a whole server on a machine whose sandboxes are in memory; the
@@ -175,6 +176,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 type memoryEngine struct {
 	noCaptures
 	agent http.Handler
+	disks disk.Pool // of builds
 
 	mu      sync.Mutex
 	running map[string]bool
@@ -191,7 +193,7 @@ func newMemoryEngine(t *testing.T, agent http.Handler) *memoryEngine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &memoryEngine{agent: agent, running: map[string]bool{}}
+	m := &memoryEngine{agent: agent, disks: plainDisks(t), running: map[string]bool{}}
 	if m.socket, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
 		t.Fatal(err)
 	}
@@ -274,6 +276,18 @@ var _ build.Steps = (*memoryEngine)(nil)
 
 // CheckReach is build.Steps.
 func (m *memoryEngine) CheckReach(netip.Addr) error { return nil }
+
+// BuildDisks are plain directories.
+func (m *memoryEngine) BuildDisks() *local.BuildDisks { return local.BuildDisksIn(m.disks) }
+
+func plainDisks(t testing.TB) disk.Pool {
+	t.Helper()
+	pool, err := disk.OpenPlain(disk.Config{Dir: filepath.Join(t.TempDir(), "disks"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool
+}
 
 // RunStep is build.Steps; nothing is built here.
 func (m *memoryEngine) RunStep(context.Context, local.Step) (int, error) {

@@ -182,7 +182,7 @@ var settings = []setting{
 		set: func(c *Config, s string) bool { return whole(&c.BuildMemory, s, 1, maxQuota) },
 	},
 	{
-		key: "build-disk", fallback: "20", usage: "`GiB` that one build step may write", allowed: wholeAllowed,
+		key: "build-disk", fallback: "20", usage: "`GiB` that one step of a build may write", allowed: wholeAllowed,
 		set: func(c *Config, s string) bool { return whole(&c.BuildDisk, s, 1, maxQuota) },
 	},
 	{
@@ -200,6 +200,14 @@ var settings = []setting{
 			c.BuildCache = n
 			return ok && n >= 100<<20
 		},
+	},
+	{
+		key: "image-disk", fallback: "100", usage: "`GiB` that an image may take, unpacked", allowed: wholeAllowed,
+		set: func(c *Config, s string) bool { return whole(&c.ImageDisk, s, 1, maxQuota) },
+	},
+	{
+		key: "image-files", fallback: "2000000", usage: "`number` of files that an image may have", allowed: "a whole number from 1000 to 1000000000",
+		set: func(c *Config, s string) bool { return whole(&c.ImageFiles, s, 1000, 1_000_000_000) },
 	},
 	{
 		key: "registry-keep", fallback: "24h", usage: "`time` that a pushed image stays without a snapshot that is made of it", allowed: "at least 1m, written such as 24h",

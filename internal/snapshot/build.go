@@ -78,13 +78,13 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 		return nil // removed, or the server ends
 	}
 	defer unlock()
-	leave, err := s.line.enter(ctx, func(place int) {
+	place := newPlace(&s.line, func(place int) {
 		log.Line(fmt.Sprintf("Waiting for a free builder: place %d in the queue", place))
 	}, bound{most: max(s.Builds, 1)})
-	if err != nil {
+	if err := place.Enter(ctx); err != nil {
 		return nil // removed, or the server ends
 	}
-	defer leave()
+	defer place.Leave()
 	if snap.State == StatePending {
 		if _, err := s.move(ctx, snap.ID, StateBuilding, "", func(now *Snapshot) error { return now.still(snap) }); err != nil {
 			return ignoreOvertaken(err)
@@ -95,7 +95,7 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 	}
 	began := s.Clock.Now()
 	img, err := s.Builder.Build(ctx, BuildRequest{
-		ID: snap.Revision, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.Revision), Build: *snap.Build, Log: log,
+		ID: snap.Revision, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.Revision), Build: *snap.Build, Log: log, Place: place,
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:

@@ -16,7 +16,7 @@ import (
 )
 
 // builder builds what its Dockerfile says: "fail" fails, "wait" goes on until it
-// is cancelled.
+// is cancelled, "silent" does so without its place.
 type builder struct {
 	images *images
 	mu     sync.Mutex
@@ -30,6 +30,10 @@ func (b *builder) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Im
 	b.mu.Unlock()
 	fmt.Fprintln(r.Log, "building")
 	switch {
+	case strings.Contains(r.Build.Dockerfile, "silent"):
+		r.Place.Leave()
+		<-ctx.Done()
+		return nil, ctx.Err()
 	case strings.Contains(r.Build.Dockerfile, "wait"):
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -165,6 +169,19 @@ func TestEqualBuildsTakeOneBuilderAndADeletionEndsTheWaitForAnother(t *testing.T
 		}
 		reachGone(t, s, organization, name)
 	}
+}
+
+func TestBuildsThatLeaveTheirPlaceKeepNobodyWaiting(t *testing.T) {
+	s, _, _, organization := service(t)
+	silent := build(t, s, organization, "silent", "FROM silent:1")
+	reach(t, s, organization, "silent", snapshot.StateBuilding)
+	if snap := settle(t, s, build(t, s, organization, "good", "FROM a:1")); snap.State != snapshot.StateActive {
+		t.Errorf("%+v", snap)
+	}
+	if err := s.Delete(t.Context(), organization, silent.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	reachGone(t, s, organization, "silent")
 }
 
 func TestSnapshotsOfSandboxesAreFoundAgainAndRemovedWhenUnused(t *testing.T) {

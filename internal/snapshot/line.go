@@ -112,3 +112,46 @@ func (l *line) tell() {
 		t.place <- i + 1
 	}
 }
+
+// place is what somebody has in a line, left and entered again. Its methods may run
+// at once, and be repeated.
+type place struct {
+	line   *line
+	moved  func(place int)
+	bounds []bound
+
+	entering chan struct{} // holds a token while nobody enters or leaves
+	leave    func()        // nil outside of the line
+}
+
+func newPlace(l *line, moved func(place int), bounds ...bound) *place {
+	p := &place{line: l, moved: moved, bounds: bounds, entering: make(chan struct{}, 1)}
+	p.entering <- struct{}{}
+	return p
+}
+
+// Enter is Place's.
+func (p *place) Enter(ctx context.Context) error {
+	select {
+	case <-p.entering:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { p.entering <- struct{}{} }()
+	if p.leave != nil {
+		return nil
+	}
+	leave, err := p.line.enter(ctx, p.moved, p.bounds...)
+	p.leave = leave
+	return err
+}
+
+// Leave is Place's.
+func (p *place) Leave() {
+	<-p.entering
+	defer func() { p.entering <- struct{}{} }()
+	if p.leave != nil {
+		p.leave()
+	}
+	p.leave = nil
+}

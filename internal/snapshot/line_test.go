@@ -151,3 +151,46 @@ func TestPullsLeaveEachOtherRoom(t *testing.T) {
 		q.empty()
 	})
 }
+
+func TestAPlaceThatIsLeftIsSomebodyElsesUntilItIsEnteredAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{T: t, all: map[string]*member{}}
+		one := bound{most: 1}
+		p := newPlace(&q.line, func(int) {}, one)
+		for range 2 {
+			if err := p.Enter(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q.enter("next", one)
+		q.are(map[string]int{"next": 1})
+		for range 2 {
+			p.Leave()
+		}
+		synctest.Wait()
+		q.are(map[string]int{"next": 0})
+		back := make(chan error, 1)
+		go func() { back <- p.Enter(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-back:
+			t.Fatal("it is entered while somebody else is there:", err)
+		default:
+		}
+		q.leave("next")
+		if err := <-back; err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		other := newPlace(&q.line, func(int) {}, one)
+		go func() { back <- other.Enter(ctx) }()
+		synctest.Wait()
+		cancel()
+		if err := <-back; !errors.Is(err, context.Canceled) {
+			t.Errorf("a wait that is given up: %v", err)
+		}
+		other.Leave()
+		p.Leave()
+		q.empty()
+	})
+}

@@ -112,6 +112,15 @@ type BuildRequest struct {
 	Owner          string
 	Build          Build
 	Log            io.Writer
+	Place          Place
+}
+
+// Place is one of those at which images are built at once. A build begins with
+// it, and gives it to others while it only waits for a registry.
+type Place interface {
+	Leave()
+	// Enter waits for a place again; who has one keeps it. Errors: ctx's.
+	Enter(ctx context.Context) error
 }
 
 // Regions tells which regions there are.

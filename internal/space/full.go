@@ -26,12 +26,16 @@ func IsFull(err error) bool {
 	return errors.As(err, &coded) && coded.Code()&0xff == sqliteFull
 }
 
-// Require fails with ErrLow unless the filesystem of dir has n bytes beyond keep.
+// Require fails with ErrLow unless the filesystem of dir has n bytes beyond keep,
+// and inodes.
 // One that cannot be measured has them.
 func Require(dir string, n, keep int64) error {
 	free, err := Free(dir)
 	if err == nil && free-n < keep {
 		return ErrLow
+	}
+	if keep > 0 && LowOnFiles(dir) {
+		return ErrLowFiles
 	}
 	return nil
 }

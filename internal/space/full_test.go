@@ -1,9 +1,11 @@
 package space
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -59,6 +61,33 @@ func TestABallastGivesItsSpaceAndTakesItAgainWhenThereIsEnough(t *testing.T) {
 	}
 	if err := b.Restore(); err != nil || b.Drop() {
 		t.Errorf("it took of the reserve: %v", err)
+	}
+}
+
+func TestInodesAreKeptAsBytesAre(t *testing.T) {
+	dir := mounted(t, Reserve+64<<20)
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, "nr_inodes=1000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Require(dir, 0, Reserve); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		for i := range 960 {
+			if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600); err != nil {
+				cancel(err)
+			}
+		}
+	}()
+	Watch(ctx, dir, slog.New(slog.DiscardHandler), cancel)
+	for _, err := range []error{context.Cause(ctx), Require(dir, 0, Reserve)} {
+		if !errors.Is(err, ErrLowFiles) || !errors.Is(err, ErrLow) || !IsFull(err) {
+			t.Errorf("without inodes: %v", err)
+		}
+	}
+	if err := Require(dir, 0, 0); err != nil {
+		t.Errorf("what may use the reserve: %v", err)
 	}
 }
 

@@ -17,8 +17,15 @@ import (
 // Reserve is what stays free, in bytes.
 const Reserve = 1 << 30
 
-// ErrLow ends what would take of the reserve.
-var ErrLow = errors.New("the server has less than 1 GiB of disk space left")
+// reserveFiles is how many files more can be made than are, and a twentieth of
+// all on filesystems that have few.
+const reserveFiles = 1 << 16
+
+// Errors of what would take of the reserve; errors.Is takes both for ErrLow.
+var (
+	ErrLow      = errors.New("the server has less than 1 GiB of disk space left")
+	ErrLowFiles = fmt.Errorf("%w, or almost no inodes: its filesystem can hold no more files", ErrLow)
+)
 
 const period = 100 * time.Millisecond
 
@@ -29,6 +36,16 @@ func Free(dir string) (bytes int64, err error) {
 		return 0, fmt.Errorf("statfs %s: %w", dir, err)
 	}
 	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// LowOnFiles tells whether the filesystem of dir has come to its reserve of
+// inodes. Some filesystems make them as they need them, and never do.
+func LowOnFiles(dir string) bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil || st.Files == 0 {
+		return false
+	}
+	return st.Ffree < min(st.Files/20, reserveFiles)
 }
 
 // Watch cancels with ErrLow when the filesystem of dir comes to its reserve; it
@@ -42,6 +59,10 @@ func Watch(ctx context.Context, dir string, log *slog.Logger, cancel context.Can
 			log.Error("measure free space", "err", err)
 		} else if free < Reserve {
 			cancel(ErrLow)
+			return
+		}
+		if LowOnFiles(dir) {
+			cancel(ErrLowFiles)
 			return
 		}
 		select {

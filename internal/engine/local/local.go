@@ -418,7 +418,7 @@ func (l *Local) List(ctx context.Context) ([]engine.Status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list sandboxes: %w", err)
 	}
-	ids = slices.DeleteFunc(ids, isCapture)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return isCapture(id) || isBuildDisk(id) })
 	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		seen[id] = true

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -14,7 +13,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,7 +46,9 @@ type Step struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
-	ReadOnly  bool // its root
+	ReadOnly bool // its root
+	// Over is asked again and again while the step runs; an error ends it.
+	Over      func() error
 	Resources engine.Resources
 	Network   engine.Network
 }
@@ -77,17 +77,15 @@ type StepUser struct {
 
 // Errors of RunStep, besides engine.ErrNoSlot.
 var (
-	ErrStepDisk   = errors.New("it wrote more than a build step may (build-disk)")
 	ErrStepMemory = errors.New("its command was killed because it needed more memory than a build step may have (build-memory)")
 	ErrStepPIDs   = errors.New("it started more processes than a build step may have at once")
 )
 
-// diskPeriod is how often a step's writes are counted.
-const diskPeriod = time.Second
+// overPeriod is how often a step's Over is asked.
+const overPeriod = 250 * time.Millisecond
 
 // RunStep runs the step and returns its exit code. All of it ends when ctx
-// does. The disk limit is counted, not enforced by the filesystem: a step may
-// be over it for a moment.
+// does. Errors: those above; st.Over's.
 func (l *Local) RunStep(ctx context.Context, st Step) (code int, err error) {
 	s, err := l.slots.Take()
 	if errors.Is(err, slot.ErrNone) {
@@ -232,7 +230,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 		}
 	}
 	defer func() { closeEnds(); copies.Wait() }()
-	var over atomic.Bool
+	var over error
 	watched, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	kill := func() {
@@ -249,8 +247,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 	}
 	closeEnds()
 	watching.Go(func() {
-		if !l.watchStep(watched, st) {
-			over.Store(true)
+		if over = st.watch(watched); over != nil {
 			kill()
 		} else if ctx.Err() != nil {
 			kill()
@@ -263,51 +260,40 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 	switch {
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
-	case over.Load():
-		return 0, ErrStepDisk
+	case over != nil:
+		return 0, over
 	case errors.As(err, &exit):
 		if msg := lastError(log); msg != "" {
 			return 0, fmt.Errorf("run container: %s", msg)
+		}
+		if st.Over != nil { // it may have failed because of it before it was asked
+			if err := st.Over(); err != nil {
+				return 0, err
+			}
 		}
 		return exit.ExitCode(), nil
 	}
 	return 0, err
 }
 
-// watchStep returns true when ctx ends, false when the step has written too
-// much.
-func (l *Local) watchStep(ctx context.Context, st Step) bool {
-	wait := diskPeriod
+// watch returns nil when ctx ends, and the error of Over once there is one.
+func (st *Step) watch(ctx context.Context) error {
+	wait := overPeriod
 	for {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return true
+			return nil
 		}
-		if st.Resources.Disk <= 0 || st.Root.Upper == "" {
+		if st.Over == nil {
 			continue
 		}
 		began := time.Now()
-		if diskUsage(ctx, st.Root.Upper) > st.Resources.Disk {
-			return false
+		if err := st.Over(); err != nil {
+			return err
 		}
-		wait = max(diskPeriod, 20*time.Since(began)) // counting takes little of the machine
+		wait = max(overPeriod, 20*time.Since(began)) // where it takes long, it takes little of the machine
 	}
-}
-
-func diskUsage(ctx context.Context, dir string) (bytes int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it vanishes while we look
-		}
-		if info, err := d.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				bytes += st.Blocks * 512
-			}
-		}
-		return ctx.Err()
-	})
-	return bytes
 }
 
 func (t StepTree) on(target, stage string, idmap *os.File) rootfs.Tree {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -145,7 +147,10 @@ func (p *btrfs) Revive(ctx context.Context) error {
 	return p.prepare(p.config, p.loop.target)
 }
 
-func (p *btrfs) Create(id string, limit int64) error {
+func (p *btrfs) Create(id string, limit int64) error { return p.create(id, limit, 0) }
+
+// create makes a disk in a quota group, 0 for none.
+func (p *btrfs) create(id string, limit int64, group uint64) error {
 	dir, err := os.Open(p.disks)
 	if err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
@@ -155,11 +160,12 @@ func (p *btrfs) Create(id string, limit int64) error {
 	if p.Exists(id) {
 		return p.giveLimit(id, limit)
 	}
-	if err := p.promise(id, limit); err != nil {
-		return fmt.Errorf("create disk %s: %w", id, err)
+	if group == 0 { // what a group may take is promised as a whole
+		if err := p.promise(id, limit); err != nil {
+			return fmt.Errorf("create disk %s: %w", id, err)
+		}
 	}
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(dir.Fd()), &st); err == nil && int64(st.Bavail)*st.Bsize < reserve {
+	if free, err := p.Free(); err == nil && free < reserve {
 		return fmt.Errorf("create disk %s: %w", id, ErrFull)
 	}
 	tmp := ".new-" + id
@@ -168,7 +174,7 @@ func (p *btrfs) Create(id string, limit int64) error {
 		err = errors.Join(destroySubvolume(dir, tmp), createSubvolume(dir, tmp))
 	}
 	if err == nil {
-		err = p.fill(tmp, id, limit)
+		err = p.fill(dir, tmp, id, limit, group)
 		if err != nil {
 			err = errors.Join(err, destroySubvolume(dir, tmp))
 		}
@@ -182,8 +188,17 @@ func (p *btrfs) Create(id string, limit int64) error {
 	return nil
 }
 
-func (p *btrfs) fill(tmp, id string, limit int64) error {
+func (p *btrfs) fill(dir *os.File, tmp, id string, limit int64, group uint64) error {
 	path := filepath.Join(p.disks, tmp)
+	if group != 0 {
+		sub, err := subvolumeID(path)
+		if err == nil {
+			err = assignQuotaGroup(dir, sub, group)
+		}
+		if err != nil {
+			return fmt.Errorf("count it to its group: %w", err)
+		}
+	}
 	for _, name := range []string{Upper, Work, Data} {
 		if err := os.Mkdir(filepath.Join(path, name), 0o755); err != nil {
 			return err
@@ -200,17 +215,24 @@ func (p *btrfs) Used(id string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("use of disk %s: %w", id, err)
 	}
-	sum, err := p.quota(sub, "referenced")
+	n, err := p.used(subvolumeGroup(sub))
 	if err != nil {
 		return 0, fmt.Errorf("use of disk %s: %w", id, err)
 	}
-	// What was written since the last commit counts against the limit too. Kernels
-	// that do not tell lag behind by half a minute.
-	for _, reserved := range []string{"rsv_data", "rsv_meta_prealloc", "rsv_meta_pertrans"} {
-		n, _ := p.quota(sub, reserved)
-		sum += n
+	return n, nil
+}
+
+// used is what a quota group counts.
+func (p *btrfs) used(group string) (int64, error) {
+	sum, err := p.quota(group, "referenced")
+	if err != nil {
+		return 0, err
 	}
-	return sum, nil
+	// Data that was written since the last commit counts against the limit too.
+	// Kernels that do not tell of it lag behind by half a minute. What is reserved
+	// for metadata is many times what that will take.
+	pending, _ := p.quota(group, "rsv_data")
+	return sum + pending, nil
 }
 
 func (p *btrfs) Limit(id string) (int64, error) {
@@ -218,16 +240,19 @@ func (p *btrfs) Limit(id string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("limit of disk %s: %w", id, err)
 	}
-	n, err := p.quota(sub, "max_referenced")
+	n, err := p.quota(subvolumeGroup(sub), "max_referenced")
 	if err != nil {
 		return 0, fmt.Errorf("limit of disk %s: %w", id, err)
 	}
 	return n, nil
 }
 
-// quota reads a number of a subvolume's quota group.
-func (p *btrfs) quota(subvolume uint64, name string) (int64, error) {
-	b, err := os.ReadFile(filepath.Join(p.qgroup, fmt.Sprintf("0_%d", subvolume), name))
+// subvolumeGroup is how sysfs names a subvolume's own quota group.
+func subvolumeGroup(subvolume uint64) string { return fmt.Sprintf("0_%d", subvolume) }
+
+// quota reads a number of a quota group.
+func (p *btrfs) quota(group, name string) (int64, error) {
+	b, err := os.ReadFile(filepath.Join(p.qgroup, group, name))
 	if err != nil {
 		return 0, err
 	}
@@ -288,6 +313,39 @@ func (p *btrfs) dropStale(dir *os.File) {
 		}
 	}
 	p.stale = left
+}
+
+// settlePeriod is how often Settle looks.
+const settlePeriod = 50 * time.Millisecond
+
+// Settle is Pool's. The kernel takes deleted subvolumes apart when it has
+// committed a transaction, by default every 30 seconds, which this asks for.
+func (p *btrfs) Settle(ctx context.Context) error {
+	dir, err := os.Open(p.disks)
+	if err != nil {
+		return fmt.Errorf("wait for the space of deleted disks: %w", err)
+	}
+	defer dir.Close()
+	p.mu.Lock()
+	wanted := slices.Clone(p.stale)
+	p.mu.Unlock()
+	for {
+		if err := ioctl(dir, iocSync, nil); err != nil {
+			return fmt.Errorf("wait for the space of deleted disks: %w", err)
+		}
+		wanted = slices.DeleteFunc(wanted, func(id uint64) bool {
+			used, err := p.quota(subvolumeGroup(id), "referenced")
+			return err != nil || used == 0
+		})
+		if len(wanted) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(settlePeriod):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the space of deleted disks: %w", context.Cause(ctx))
+		}
+	}
 }
 
 func (p *btrfs) Close(keep bool) error {

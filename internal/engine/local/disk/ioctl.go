@@ -15,12 +15,14 @@ import (
 // Requests and structures of include/uapi/linux/btrfs.h.
 const (
 	iocResize       = 0x50009403
+	iocSync         = 0x00009408
 	iocIDLookup     = 0xd0009412
 	iocSubvolCreate = 0x50009418
 	iocSnapCreate   = 0x50009417
 	iocSnapDestroy  = 0x5000940f
 	iocFSInfo       = 0x8400941f
 	iocQuotaCtl     = 0xc0109428
+	iocQgroupAssign = 0x40189429
 	iocQgroupCreate = 0x4010942a
 	iocQgroupLimit  = 0x8030942b
 
@@ -105,14 +107,34 @@ func setLimit(path string, limit int64) error {
 		return err
 	}
 	defer f.Close()
-	a := limitArgs{flags: limitReferenced, maxRefer: uint64(limit)} // qgroup 0 is the subvolume's own
-	if limit <= 0 {
-		a.maxRefer = ^uint64(0) // CLEAR_VALUE
-	}
-	if err := ioctl(f, iocQgroupLimit, unsafe.Pointer(&a)); err != nil {
+	if err := limitQuotaGroup(f, 0, limit); err != nil { // 0 is the subvolume's own
 		return fmt.Errorf("limit disk %s: %w", path, err)
 	}
 	return nil
+}
+
+func limitQuotaGroup(f *os.File, id uint64, limit int64) error {
+	a := limitArgs{qgroup: id, flags: limitReferenced, maxRefer: uint64(limit)}
+	if limit <= 0 {
+		a.maxRefer = ^uint64(0) // CLEAR_VALUE
+	}
+	return ioctl(f, iocQgroupLimit, unsafe.Pointer(&a))
+}
+
+// createQuotaGroup makes the group unless it is there.
+func createQuotaGroup(f *os.File, id uint64) error {
+	a := struct{ create, qgroup uint64 }{1, id}
+	err := ioctl(f, iocQgroupCreate, unsafe.Pointer(&a))
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
+}
+
+// assignQuotaGroup counts what the member takes to the group, too.
+func assignQuotaGroup(f *os.File, member, group uint64) error {
+	a := struct{ assign, member, group uint64 }{1, member, group}
+	return ioctl(f, iocQgroupAssign, unsafe.Pointer(&a))
 }
 
 func destroyQuotaGroup(dir *os.File, id uint64) error {

@@ -18,7 +18,8 @@ import (
 // plain keeps each disk in a directory. Nothing limits it.
 type plain struct{ rooms }
 
-func openPlain(c Config) (Pool, error) {
+// OpenPlain opens a pool of plain directories.
+func OpenPlain(c Config) (Pool, error) {
 	r, err := makeRooms(c.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)

@@ -33,6 +33,14 @@ type Pool interface {
 	// and its record: Create and Copy do not wait for that. What was written to
 	// it is its user's to sync.
 	Sync(id string) error
+	// Bound makes the group, or sets a new limit on the one that is there, of
+	// what its disks take together; 0 is no limit.
+	Bound(group string, limit int64) error
+	// CreateIn makes a disk, as Create does, in a group that Bound has made.
+	CreateIn(group, id string, limit int64) error
+	// GroupUsed is how many bytes the disks of the group take together, as far as
+	// the pool counts them.
+	GroupUsed(group string) (int64, error)
 	// Path is where the disk of that id is, whether it exists or not.
 	Path(id string) string
 	// Exists tells whether the disk is there.
@@ -68,6 +76,11 @@ type Pool interface {
 	// was synced since, is there. All that uses a disk must have ended, and no
 	// other method may run. Errors: when it cannot be, for now or for ever.
 	Revive(ctx context.Context) error
+	// Settle returns when the space of deleted disks has come back, or with ctx.
+	Settle(ctx context.Context) error
+	// Size is how much the pool has in all, and Free what is left of it.
+	Size() (int64, error)
+	Free() (int64, error)
 	// Kind names the pool for people.
 	Kind() string
 	// Close unmounts what Open mounted when keep is false; the disks stay.
@@ -115,7 +128,7 @@ func Open(ctx context.Context, c Config) (Pool, error) {
 	if errors.Is(err, errNoBtrfs) {
 		c.Logger.Warn("SANDBOX DISKS ARE NOT LIMITED: one sandbox can fill this machine's disk; install btrfs-progs on a kernel with btrfs",
 			"reason", err)
-		return openPlain(c)
+		return OpenPlain(c)
 	}
 	return p, err
 }

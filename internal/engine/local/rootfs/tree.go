@@ -42,21 +42,20 @@ func MountTree(t Tree) error {
 		}
 		return nil
 	}
-	var top writable
-	if t.Upper != "" {
-		paths = append(paths, t.Work)
-	}
-	// One clone of their common directory serves all, as overlayfs asks of its
-	// upper and work directories.
-	fds, err := open.layers(paths, t.IDMap, t.Stage)
+	layers, err := open.layers(t.Layers, t.IDMap, t.Stage)
 	if err != nil {
 		return err
 	}
+	var top writable
 	if t.Upper != "" {
-		top = writable{upper: fdPath(fds[0]), work: fdPath(fds[len(fds)-1]), shared: true}
-		fds = fds[1 : len(fds)-1]
+		// Overlayfs asks for one mount of both.
+		dirs, err := open.layers([]string{t.Upper, t.Work}, t.IDMap, t.Stage)
+		if err != nil {
+			return err
+		}
+		top = writable{upper: fdPath(dirs[0]), work: fdPath(dirs[1]), shared: true}
 	}
-	if err := overlay(fds, top, t.Target, &open); err != nil {
+	if err := overlay(layers, top, t.Target, &open); err != nil {
 		return fmt.Errorf("mount tree on %s: %w", t.Target, err)
 	}
 	return nil

@@ -1,0 +1,201 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/continuity/sysx"
+	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/image"
+)
+
+// moveTree makes to, which is emptied, the same tree as from, as far as a layer
+// tells: owners, modes, times, links, devices (overlayfs' whiteouts among them),
+// extended attributes, and holes, which a file keeps: one of a terabyte may take
+// nothing. take is told of each file before it is made. Nobody may write to from meanwhile.
+func moveTree(ctx context.Context, to, from string, take image.Take) error {
+	if err := clearDir(to); err != nil {
+		return err
+	}
+	m := mover{ctx: ctx, take: take, links: make(map[uint64]string)}
+	err := m.directory(to, from)
+	if err == nil {
+		err = syncAt(to)
+	}
+	if err != nil {
+		return errors.Join(err, clearDir(to))
+	}
+	return nil
+}
+
+// syncAt writes to the device what the filesystem of dir has in memory: who
+// notes that a layer is there, or removes where it came from, is sure of it.
+func syncAt(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+type mover struct {
+	ctx   context.Context
+	take  image.Take
+	links map[uint64]string // where files with several names are, by their inode
+}
+
+// directory copies what is in a directory, and then what the directory itself
+// tells: its times last.
+func (m *mover) directory(to, from string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := m.ctx.Err(); err != nil {
+			return context.Cause(m.ctx)
+		}
+		if err := m.entry(filepath.Join(to, e.Name()), filepath.Join(from, e.Name())); err != nil {
+			return err
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(from, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: from, Err: err}
+	}
+	return describe(to, from, &st)
+}
+
+func (m *mover) entry(to, from string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(from, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: from, Err: err}
+	}
+	// What a file takes is limited where it was written.
+	if err := m.take(st.Blocks*512, 1); err != nil {
+		return err
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind == unix.S_IFDIR {
+		if err := os.Mkdir(to, 0o700); err != nil {
+			return err
+		}
+		return m.directory(to, from)
+	}
+	if st.Nlink > 1 {
+		if first, ok := m.links[st.Ino]; ok {
+			return os.Link(first, to)
+		}
+		m.links[st.Ino] = to
+	}
+	var err error
+	switch kind {
+	case unix.S_IFREG:
+		err = m.file(to, from, st.Size)
+	case unix.S_IFLNK:
+		var target string
+		if target, err = os.Readlink(from); err == nil {
+			err = os.Symlink(target, to)
+		}
+	default:
+		if err = unix.Mknod(to, st.Mode, int(st.Rdev)); err != nil {
+			err = &os.PathError{Op: "mknod", Path: to, Err: err}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return describe(to, from, &st)
+}
+
+// file copies the data of a file, and leaves its holes.
+func (m *mover) file(to, from string, size int64) (err error) {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	if size == 0 {
+		return nil
+	}
+	if err := target.Truncate(size); err != nil {
+		return err
+	}
+	for at := int64(0); at < size; {
+		data, err := source.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil // but for a hole, that was all
+		}
+		if err != nil {
+			return err
+		}
+		hole, err := source.Seek(data, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		for at = data; at < hole; {
+			if err := m.ctx.Err(); err != nil {
+				return context.Cause(m.ctx)
+			}
+			n, err := io.Copy(io.NewOffsetWriter(target, at), io.NewSectionReader(source, at, min(hole-at, chunk)))
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				return fmt.Errorf("copy %s: %w", from, io.ErrUnexpectedEOF)
+			}
+			at += n
+		}
+	}
+	return nil
+}
+
+// chunk is what is copied between two looks at whether to go on.
+const chunk = 16 << 20
+
+// describe gives to what from tells of itself.
+func describe(to, from string, st *unix.Stat_t) error {
+	if err := os.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	names, err := sysx.LListxattr(from)
+	if err != nil && !errors.Is(err, unix.ENOTSUP) {
+		return fmt.Errorf("list the attributes of %s: %w", from, err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "btrfs.") { // how that filesystem keeps the file
+			continue
+		}
+		value, err := sysx.LGetxattr(from, name)
+		if err == nil {
+			err = sysx.LSetxattr(to, name, value, 0)
+		}
+		if err != nil {
+			return fmt.Errorf("copy attribute %s of %s: %w", name, from, err)
+		}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK { // a change of owner clears the setuid bits
+		if err := unix.Chmod(to, st.Mode&0o7777); err != nil {
+			return &os.PathError{Op: "chmod", Path: to, Err: err}
+		}
+	}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "set the times of", Path: to, Err: err}
+	}
+	return nil
+}
