@@ -85,7 +85,7 @@ func TestTheOfficialCommandUploads(t *testing.T) {
 // file: it is read before it is complete.
 func TestTheOfficialCommandsArchiveIsRead(t *testing.T) {
 	s, at := open(t)
-	m := client(t, at, s.credentials(organization))
+	m := client(t, at, s.credentials(organization, "key"))
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	for _, h := range []tar.Header{{Name: ".", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "app", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "app/main.py", Typeflag: tar.TypeReg, Mode: 0o644, Size: 5}} {
@@ -119,7 +119,7 @@ func TestTheOfficialCommandsArchiveIsRead(t *testing.T) {
 // The SDK for Java uses Amazon's without checksums of its own.
 func TestAmazonsClientUploadsWithoutChecksums(t *testing.T) {
 	s, at := open(t)
-	c := s.credentials(organization)
+	c := s.credentials(organization, "key")
 	m := s3.New(s3.Options{
 		Region: Region, BaseEndpoint: &at, UsePathStyle: true, Credentials: awscredentials.NewStaticCredentialsProvider(c.AccessKey, c.Secret, c.SessionToken),
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
