@@ -57,7 +57,7 @@ func TestABodyEndsWhereThereIsNoRoomForIt(t *testing.T) {
 					}
 					return nil
 				},
-				Refuse: func(w http.ResponseWriter, reason error) { http.Error(w, reason.Error(), 413) },
+				Refuse: func(w http.ResponseWriter, reason error) { http.Error(w, reason.Error(), http.StatusRequestEntityTooLarge) },
 			}
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(ctx, "PUT", "/", sent)
