@@ -57,7 +57,9 @@ func TestABodyEndsWhereThereIsNoRoomForIt(t *testing.T) {
 					}
 					return nil
 				},
-				Refuse: func(w http.ResponseWriter, reason error) { http.Error(w, reason.Error(), http.StatusRequestEntityTooLarge) },
+				Refuse: func(w http.ResponseWriter, reason error) {
+					http.Error(w, reason.Error(), http.StatusRequestEntityTooLarge)
+				},
 			}
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(ctx, "PUT", "/", sent)
