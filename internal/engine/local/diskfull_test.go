@@ -2,11 +2,9 @@ package local
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,17 +33,11 @@ func (f *fixture) upload(id, route string, parts map[string]string) (status int,
 		}
 	}
 	form.Close()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
-	r, err := c.Post("http://agent"+route, form.FormDataContentType(), &body)
+	status, answer, err := f.post(id, route, form.FormDataContentType(), &body)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return r.StatusCode, string(b)
+	return status, answer
 }
 
 func TestUploadsToAFullDiskSayItAndLeaveNothing(t *testing.T) {
@@ -116,23 +108,17 @@ func TestASandboxWithAFullDiskStartsAgainAndCanMakeRoom(t *testing.T) {
 		}
 	}
 	f.has(s.ID, "cd /home/user; touch more 2>&1", "uota exceeded")
-	f.post(s.ID, "/process/session", `{"sessionId":"mend"}`)
-	if out := f.post(s.ID, "/process/session/mend/exec", `{"command":"rm /home/user/fill; echo room >/home/user/more; cat /home/user/more"}`); !strings.Contains(out, `"output":"room\n"`) {
+	out := ""
+	for _, r := range []struct{ route, body string }{
+		{"/process/session", `{"sessionId":"mend"}`},
+		{"/process/session/mend/exec", `{"command":"rm /home/user/fill; echo room >/home/user/more; cat /home/user/more"}`},
+	} {
+		var err error
+		if _, out, err = f.post(s.ID, r.route, "application/json", strings.NewReader(r.body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(out, `"output":"room\n"`) {
 		t.Errorf("in a session: %s", out)
 	}
-}
-
-func (f *fixture) post(id, route, body string) string {
-	f.t.Helper()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
-	r, err := c.Post("http://agent"+route, "application/json", strings.NewReader(body))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return string(b)
 }

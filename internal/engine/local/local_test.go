@@ -151,15 +151,20 @@ func (f *fixture) slot(id string) int {
 
 // do runs a command in the sandbox by its agent.
 func (f *fixture) do(id, command string) (string, error) {
+	_, answer, err := f.post(id, "/process/execute", "application/json", strings.NewReader(fmt.Sprintf(`{"command":%q}`, command)))
+	return answer, err
+}
+
+// post sends the agent a request.
+func (f *fixture) post(id, route, kind string, body io.Reader) (status int, answer string, err error) {
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return f.Dial(ctx, id) }}}
-	body := fmt.Sprintf(`{"command":%q}`, command)
-	r, err := c.Post("http://agent/process/execute", "application/json", strings.NewReader(body))
+	r, err := c.Post("http://agent"+route, kind, body)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
-	return string(b), err
+	return r.StatusCode, string(b), err
 }
 
 func (f *fixture) has(id, command, want string) {
