@@ -18,6 +18,7 @@ type Error struct {
 	Path       string `json:"path"`
 	Timestamp  string `json:"timestamp" doc:"RFC 3339"`
 	Source     string `json:"source,omitempty" doc:"DAYTONA_API, DAYTONA_DAEMON or DAYTONA_PROXY"`
+	SandboxID  string `json:"sandboxId,omitempty" doc:"With the code SANDBOX_START_FAILED, the sandbox, which is kept"`
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -29,6 +30,9 @@ func (e Error) MarshalJSON() ([]byte, error) {
 	e.Message = strings.ReplaceAll(e.Message, `"`, "'")
 	return json.Marshal(plain(e))
 }
+
+// CodeStartFailed is the Code of an Error that a sandbox did not start.
+const CodeStartFailed = "SANDBOX_START_FAILED"
 
 // The services that an Error may come from.
 const (

@@ -93,6 +93,7 @@ type Error struct {
 	Source     string // DAYTONA_API, DAYTONA_PROXY or DAYTONA_DAEMON (in the sandbox); may be empty
 	Method     string
 	URL        string
+	sandboxID  string // with CodeStartFailed
 	cause      error
 }
 
@@ -246,7 +247,7 @@ func readError(resp *http.Response) error {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	var said api.Error
 	if err == nil && json.Unmarshal(b, &said) == nil && said.Message != "" {
-		e.Code, e.Message, e.Source = said.Code, said.Message, said.Source
+		e.Code, e.Message, e.Source, e.sandboxID = said.Code, said.Message, said.Source, said.SandboxID
 		return e
 	}
 	e.Message = fmt.Sprintf("The server answered %s to %s %s: check that the API's URL is right; it ends in /api.", resp.Status, e.Method, e.URL)

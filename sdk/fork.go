@@ -8,13 +8,15 @@ import (
 )
 
 // Fork makes a sandbox with a copy of this one's disk, and waits until it is
-// started. Its processes do not come along. name "" is its id. Errors:
+// started. Its processes do not come along. name "" is its id. When that fails
+// after the sandbox was made, it is returned along with the error. Errors:
 // *StateError when it does not start.
 func (s *Sandbox) Fork(ctx context.Context, name string) (*Sandbox, error) {
 	fork := s.client.newSandbox()
+	fork.Name = name
 	err := s.client.do(ctx, request{method: http.MethodPost, url: s.path("/fork"), body: api.ForkSandbox{Name: name}}, &fork.Sandbox)
 	if err != nil {
-		return nil, err
+		return fork.made(ctx, err)
 	}
 	return fork, fork.awaitStarted(ctx)
 }

@@ -86,8 +86,9 @@ func (c *Client) Create(ctx context.Context, p CreateParams) (*Sandbox, error) {
 		ask.BuildInfo = build
 	}
 	s := c.newSandbox()
+	s.Name = p.Name
 	if err := c.do(ctx, request{method: http.MethodPost, url: "/sandbox", body: ask}, &s.Sandbox); err != nil {
-		return nil, err
+		return s.made(ctx, err)
 	}
 	if s.State == api.SandboxPendingBuild || s.State == api.SandboxBuilding {
 		defer c.tell(ctx, s.path(""), p.OnBuildLogs)()
@@ -208,7 +209,7 @@ func (s *Sandbox) change(ctx context.Context, method, route string) error {
 // *StateError when it does not start.
 func (s *Sandbox) Start(ctx context.Context) error {
 	if err := s.change(ctx, http.MethodPost, "/start"); err != nil {
-		return err
+		return s.notStarted(ctx, err)
 	}
 	return s.awaitStarted(ctx)
 }
@@ -301,6 +302,35 @@ func (e *StateError) Error() string {
 		return fmt.Sprintf("%s %s is in state %s.", e.Noun, e.Name, e.State)
 	}
 	return fmt.Sprintf("%s %s is in state %s: %s", e.Noun, e.Name, e.State, e.Reason)
+}
+
+// notStarted turns the answer that the sandbox did not start into the StateError
+// that a wait for it ends with; other errors stay. A server that knows the outcome
+// soon enough answers with it, so callers would else have to expect both.
+func (s *Sandbox) notStarted(ctx context.Context, err error) error {
+	answer, ok := errors.AsType[*Error](err)
+	if !ok || answer.Code != api.CodeStartFailed {
+		return err
+	}
+	if s.ID == "" {
+		s.ID = answer.sandboxID
+	}
+	e := &StateError{Noun: "Sandbox", State: string(api.SandboxError), Reason: answer.Message}
+	if s.ID != "" && s.RefreshData(ctx) == nil && s.State == api.SandboxError {
+		e.Reason = s.ErrorReason
+	}
+	e.Name = first(s.Name, s.ID)
+	return e
+}
+
+// made is what a method returns that makes s, once the answer was err: the sandbox
+// too, where there is one that did not start.
+func (s *Sandbox) made(ctx context.Context, err error) (*Sandbox, error) {
+	err = s.notStarted(ctx, err)
+	if s.ID == "" {
+		return nil, err
+	}
+	return s, err
 }
 
 // WaitUntilStarted returns when the sandbox is started. Errors: *StateError as

@@ -205,3 +205,30 @@ func TestAWaitEndsWithItsContextAndWithTheState(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAStartThatFailsIsAStateError(t *testing.T) {
+	box, c, s := started(t)
+	s.Machine.FailStarts(errors.New("the disk is on fire"))
+	failed := func(what string, got *daytona.Sandbox, err error) {
+		t.Helper()
+		e, isState := errors.AsType[*daytona.StateError](err)
+		if !isState || e.Noun != "Sandbox" || e.State != "error" || !strings.Contains(e.Reason, "the disk is on fire") || strings.Contains(e.Reason, "failed to start") {
+			t.Fatalf("%s: %#v", what, err)
+		}
+		if got == nil || got.ID == "" || got.State != api.SandboxError || e.Name != got.Name {
+			t.Fatalf("%s: %v came with %+v", what, err, got)
+		}
+	}
+	made, err := c.Create(t.Context(), daytona.CreateParams{})
+	failed("a create", made, err)
+	ok(t, made.Delete(t.Context()))
+	fork, err := box.Fork(t.Context(), "other")
+	failed("a fork", fork, err)
+	if fork.ID == box.ID || fork.Name != "other" {
+		t.Errorf("the fork is %+v", fork.Sandbox)
+	}
+	ok(t, box.Stop(t.Context()))
+	failed("a start", box, box.Start(t.Context()))
+	s.Machine.FailStarts(nil)
+	ok(t, box.Start(t.Context()))
+}

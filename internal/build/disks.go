@@ -23,8 +23,9 @@ import (
 
 // Disks are what builds write to, limited by the kernel; *local.BuildDisks is.
 type Disks interface {
-	// Bound limits what the disks of an owner take together.
-	Bound(ctx context.Context, owner string, limit int64) error
+	// Bound limits what the disks of an owner take together. The limit in force is
+	// the former one where they may not be promised more.
+	Bound(ctx context.Context, owner string, limit int64) (inForce int64, err error)
 	// Create makes a disk of an owner that Bound has named. Errors:
 	// engine.ErrNoSpace; unix.EDQUOT, when the owner's are at their limit.
 	Create(ctx context.Context, owner, name string, limit int64) error
@@ -145,7 +146,13 @@ func (b *Builder) openDisks(ctx context.Context, scope string) (*disks, error) {
 	if scope != "" {
 		d.all = min(d.all, size/2)
 	}
-	return d, d.Bound(ctx, d.owner, d.all)
+	inForce, err := d.Bound(ctx, d.owner, d.all)
+	if err == nil && inForce < d.all {
+		b.Log.Warn("the builds of an organization keep a lower limit: the disk pool may not promise them more until their cache or sandboxes are deleted",
+			"scope", scope, "bytes", inForce, "wanted", d.all)
+		d.all = inForce
+	}
+	return d, err
 }
 
 // over tells whether one of the named disks, or all of the scope, are at their

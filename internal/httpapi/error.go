@@ -23,7 +23,11 @@ import (
 func (a *API) envelope(ctx context.Context, err error) *api.Error {
 	var f *fault.Error
 	if errors.As(err, &f) {
-		return &api.Error{StatusCode: f.Kind.Status(), Code: f.Code, Message: f.Message}
+		e := &api.Error{StatusCode: f.Kind.Status(), Code: f.Code, Message: f.Message}
+		if start, ok := errors.AsType[*startError](err); ok {
+			e.SandboxID = start.sandboxID
+		}
+		return e
 	}
 	if ended := fault.Ended(ctx); ended != nil {
 		return a.envelope(context.Background(), ended)

@@ -67,16 +67,17 @@ func TestAStartThatFailsIsAnErrorThatSaysWhy(t *testing.T) {
 	s := newServer(t)
 	s.snapshot("snap")
 	s.engine.breaks(errors.New("no such device"))
-	failed := func(method, path, body string) {
+	failed := func(method, path, body string) (sandboxID string) {
 		t.Helper()
 		got := s.call(method, path, body, 400)
 		if message := fmt.Sprint(got["message"]); got["code"] != "SANDBOX_START_FAILED" || !strings.HasPrefix(message, "Sandbox failed to start: ") || !strings.Contains(message, "no such device") {
 			t.Errorf("%s %s: %v", method, path, got)
 		}
+		return fmt.Sprint(got["sandboxId"])
 	}
-	failed("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`)
+	id := failed("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`)
 	// It is kept, so that somebody may look or try again.
-	if got := s.call("GET", "/api/sandbox/box", "", 200); got["state"] != "error" || !strings.Contains(fmt.Sprint(got["errorReason"]), "no such device") {
+	if got := s.call("GET", "/api/sandbox/"+id, "", 200); got["name"] != "box" || got["state"] != "error" || !strings.Contains(fmt.Sprint(got["errorReason"]), "no such device") {
 		t.Errorf("it is told as %v", got)
 	}
 	failed("POST", "/api/sandbox/box/start", "")
@@ -85,7 +86,10 @@ func TestAStartThatFailsIsAnErrorThatSaysWhy(t *testing.T) {
 		t.Errorf("mended it is %v", got)
 	}
 	s.engine.breaks(errors.New("no such device"))
-	failed("POST", "/api/sandbox/box/fork", `{}`)
+	fork := failed("POST", "/api/sandbox/box/fork", `{}`)
+	if got := s.call("GET", "/api/sandbox/"+fork, "", 200); fork == id || got["state"] != "error" {
+		t.Errorf("the fork %s is told as %v", fork, got)
+	}
 }
 
 // The sandboxes of a snapshot that is pulled are told of its failure.

@@ -233,12 +233,22 @@ func (a *API) settle(ctx context.Context, sb *sandbox.Sandbox, err error) (*sand
 func (a *API) started(ctx context.Context, sb *sandbox.Sandbox, err error) (*body[api.Sandbox], error) {
 	sb, err = a.settle(ctx, sb, err)
 	if err == nil && sb.State == sandbox.StateError {
-		return nil, &fault.Error{
-			Kind: fault.KindInvalid, Code: "SANDBOX_START_FAILED", Message: fmt.Sprintf("Sandbox failed to start: %s (sandbox %s)", sb.ErrorReason, sb.ID),
-		}
+		return nil, &startError{sandboxID: sb.ID, fault: &fault.Error{
+			Kind: fault.KindInvalid, Code: api.CodeStartFailed, Message: fmt.Sprintf("Sandbox failed to start: %s (sandbox %s)", sb.ErrorReason, sb.ID),
+		}}
 	}
 	return a.sandboxBody(ctx, sb, err)
 }
+
+// startError is a start that failed, of a sandbox that is kept.
+type startError struct {
+	sandboxID string
+	fault     *fault.Error
+}
+
+func (e *startError) Error() string { return e.fault.Error() }
+
+func (e *startError) Unwrap() error { return e.fault }
 
 func (a *API) sandboxBody(ctx context.Context, sb *sandbox.Sandbox, err error) (*body[api.Sandbox], error) {
 	if err != nil {

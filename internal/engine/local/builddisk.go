@@ -35,9 +35,14 @@ const buildPrefix = "build-"
 
 func isBuildDisk(id string) bool { return strings.HasPrefix(id, buildPrefix) }
 
-// Bound limits what the disks of an owner take together.
-func (d *BuildDisks) Bound(ctx context.Context, owner string, limit int64) error {
-	return d.with(ctx, owner, func(string) error { return d.disks.Bound(buildPrefix+owner, limit) })
+// Bound limits what the disks of an owner take together. The limit in force is the
+// former one where the pool may not promise them more.
+func (d *BuildDisks) Bound(ctx context.Context, owner string, limit int64) (inForce int64, err error) {
+	err = d.with(ctx, owner, func(string) (err error) {
+		inForce, err = d.disks.Bound(buildPrefix+owner, limit)
+		return err
+	})
+	return inForce, err
 }
 
 // Create makes a disk of an owner that Bound has named; one that is there stays.

@@ -160,10 +160,8 @@ func (p *btrfs) create(id string, limit int64, group uint64) error {
 	if p.Exists(id) {
 		return p.giveLimit(id, limit)
 	}
-	if group == 0 { // what a group may take is promised as a whole
-		if err := p.promise(id, limit); err != nil {
-			return fmt.Errorf("create disk %s: %w", id, err)
-		}
+	if err := p.promise(func(ps promises) { ps.disks[id] = promised{limit, group} }); err != nil {
+		return fmt.Errorf("create disk %s: %w", id, err)
 	}
 	if free, err := p.Free(); err == nil && free < reserve {
 		return fmt.Errorf("create disk %s: %w", id, ErrFull)

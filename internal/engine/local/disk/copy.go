@@ -47,7 +47,7 @@ func (p *btrfs) Copy(ctx context.Context, from, to string, limit int64, hold fun
 	err = p.snapshot(ctx, dir, from, tmp, hold)
 	if err == nil {
 		defer p.lockPromises()()
-		err = p.promise(to, limit)
+		err = p.promise(func(ps promises) { ps.disks[to] = promised{limit: limit} })
 	}
 	if err == nil {
 		err = p.settle(tmp, to, limit)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 
@@ -25,25 +26,37 @@ func groupID(group string) uint64 {
 }
 
 // groupFile is how sysfs names it.
-func groupFile(group string) string {
-	id := groupID(group)
-	return fmt.Sprintf("%d_%d", id>>48, id&(1<<48-1))
-}
+func groupFile(id uint64) string { return fmt.Sprintf("%d_%d", id>>48, id&(1<<48-1)) }
 
 // Bound is Pool's.
-func (p *btrfs) Bound(group string, limit int64) error {
+func (p *btrfs) Bound(group string, limit int64) (inForce int64, err error) {
+	inForce, err = p.bound(groupID(group), limit)
+	if err != nil {
+		return 0, fmt.Errorf("bound the disks of %s: %w", group, err)
+	}
+	return inForce, nil
+}
+
+func (p *btrfs) bound(group uint64, limit int64) (inForce int64, err error) {
 	dir, err := os.Open(p.disks)
 	if err != nil {
-		return fmt.Errorf("bound the disks of %s: %w", group, err)
+		return 0, err
 	}
 	defer dir.Close()
-	if err := createQuotaGroup(dir, groupID(group)); err != nil {
-		return fmt.Errorf("bound the disks of %s: make a quota group: %w", group, err)
+	if err := createQuotaGroup(dir, group); err != nil {
+		return 0, fmt.Errorf("make a quota group: %w", err)
 	}
-	if err := limitQuotaGroup(dir, groupID(group), limit); err != nil {
-		return fmt.Errorf("bound the disks of %s: %w", group, err)
+	defer p.lockPromises()()
+	// Only the disks that are there can take more by it: a group without any
+	// promises nothing.
+	err = p.promise(func(ps promises) { ps.groups[group] = limit })
+	if errors.Is(err, ErrFull) {
+		return p.quota(groupFile(group), "max_referenced")
 	}
-	return nil
+	if err != nil {
+		return 0, err
+	}
+	return limit, limitQuotaGroup(dir, group, limit)
 }
 
 // CreateIn is Pool's.
@@ -53,7 +66,7 @@ func (p *btrfs) CreateIn(group, id string, limit int64) error {
 
 // GroupUsed is Pool's.
 func (p *btrfs) GroupUsed(group string) (int64, error) {
-	n, err := p.used(groupFile(group))
+	n, err := p.used(groupFile(groupID(group)))
 	if err != nil {
 		return 0, fmt.Errorf("use of the disks of %s: %w", group, err)
 	}
@@ -80,7 +93,7 @@ func (r rooms) statfs() (st unix.Statfs_t, err error) {
 }
 
 // Bound is Pool's: directories have no limits, nor do groups of them.
-func (p *plain) Bound(string, int64) error { return nil }
+func (p *plain) Bound(_ string, limit int64) (inForce int64, err error) { return limit, nil }
 
 // CreateIn is Pool's.
 func (p *plain) CreateIn(_, id string, limit int64) error { return p.Create(id, limit) }

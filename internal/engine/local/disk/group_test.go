@@ -27,7 +27,7 @@ func TestTheDisksOfAGroupShareALimit(t *testing.T) {
 	dir := t.TempDir()
 	p := openPool(t, dir)
 	for group, limit := range map[string]int64{"red": 32 << 20, "blue": 32 << 20} {
-		if err := p.Bound(group, limit); err != nil {
+		if _, err := p.Bound(group, limit); err != nil {
 			t.Fatal(err)
 		}
 		for _, n := range []string{"1", "2", "3"} {
@@ -75,7 +75,7 @@ func TestTheDisksOfAGroupShareALimit(t *testing.T) {
 	if err := write(p, "red4", "a", 16<<20); err != nil {
 		t.Errorf("what was deleted still counts: %v", err)
 	}
-	if err := p.Bound("red", 4<<20); err != nil {
+	if _, err := p.Bound("red", 4<<20); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(p, "red4", "b", 4<<20); !errors.Is(err, unix.EDQUOT) {
@@ -89,7 +89,10 @@ func TestEmptyFilesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	p := openPool(t, dir)
 	defer closePool(t, p)
-	if err := errors.Join(p.Bound("red", 64<<20), p.CreateIn("red", "a", 8<<20)); err != nil {
+	if _, err := p.Bound("red", 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.CreateIn("red", "a", 8<<20); err != nil {
 		t.Fatal(err)
 	}
 	var before, after unix.Statfs_t

@@ -20,6 +20,7 @@ const (
 	iocSubvolCreate = 0x50009418
 	iocSnapCreate   = 0x50009417
 	iocSnapDestroy  = 0x5000940f
+	iocTreeSearch   = 0xd0009411
 	iocFSInfo       = 0x8400941f
 	iocQuotaCtl     = 0xc0109428
 	iocQgroupAssign = 0x40189429
@@ -30,6 +31,9 @@ const (
 	quotaEnableSimple = 4 // Linux 6.7: counts extents where they were written, at almost no cost
 
 	limitReferenced = 1 << 0
+
+	quotaTree        = 8   // BTRFS_QUOTA_TREE_OBJECTID
+	relationItemType = 246 // BTRFS_QGROUP_RELATION_KEY
 
 	firstSubvolume = 256 // BTRFS_FIRST_FREE_OBJECTID, also the inode of a subvolume's root
 )
@@ -53,6 +57,17 @@ type idLookupArgs struct {
 type limitArgs struct {
 	qgroup                                      uint64
 	flags, maxRefer, maxExcl, rsvRefer, rsvExcl uint64
+}
+
+type searchArgs struct {
+	tree                 uint64
+	minObject, maxObject uint64
+	minOffset, maxOffset uint64
+	minTrans, maxTrans   uint64
+	minType, maxType     uint32
+	items, _             uint32
+	_                    [4]uint64
+	found                [3992]byte
 }
 
 func createSubvolume(dir *os.File, name string) error {
@@ -135,6 +150,35 @@ func createQuotaGroup(f *os.File, id uint64) error {
 func assignQuotaGroup(f *os.File, member, group uint64) error {
 	a := struct{ assign, member, group uint64 }{1, member, group}
 	return ioctl(f, iocQgroupAssign, unsafe.Pointer(&a))
+}
+
+// memberships tells of each subvolume in a group of ours which group that is.
+func memberships(f *os.File) (map[uint64]uint64, error) {
+	groups := make(map[uint64]uint64)
+	const first, last = groupLevel << 48, groupLevel<<48 | (1<<48 - 1)
+	next := searchArgs{
+		tree: quotaTree, minObject: first, maxObject: last, minType: relationItemType, maxType: relationItemType,
+		maxOffset: ^uint64(0), maxTrans: ^uint64(0), items: ^uint32(0),
+	}
+	for {
+		a := next
+		if err := ioctl(f, iocTreeSearch, unsafe.Pointer(&a)); err != nil {
+			return nil, fmt.Errorf("search the quota groups: %w", err)
+		}
+		if a.items == 0 {
+			return groups, nil
+		}
+		found := a.found[:]
+		for range a.items {
+			// struct btrfs_ioctl_search_header, then the item, which is empty here
+			group, member := binary.NativeEndian.Uint64(found[8:]), binary.NativeEndian.Uint64(found[16:])
+			if binary.NativeEndian.Uint32(found[24:]) == relationItemType {
+				groups[member] = group
+			}
+			found = found[32+binary.NativeEndian.Uint32(found[28:]):]
+			next.minObject, next.minOffset = group, member+1
+		}
+	}
 }
 
 func destroyQuotaGroup(dir *os.File, id uint64) error {

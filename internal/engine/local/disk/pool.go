@@ -34,9 +34,11 @@ type Pool interface {
 	// it is its user's to sync.
 	Sync(id string) error
 	// Bound makes the group, or sets a new limit on the one that is there, of
-	// what its disks take together; 0 is no limit.
-	Bound(group string, limit int64) error
+	// what its disks take together; 0 is no limit. The limit in force is the
+	// former one where the pool may not promise the group's disks more.
+	Bound(group string, limit int64) (inForce int64, err error)
 	// CreateIn makes a disk, as Create does, in a group that Bound has made.
+	// Errors: ErrFull.
 	CreateIn(group, id string, limit int64) error
 	// GroupUsed is how many bytes the disks of the group take together, as far as
 	// the pool counts them.
@@ -114,8 +116,8 @@ func HasFailed(dir string) bool {
 type Config struct {
 	Dir  string // made by Open
 	Size int64  // of the file a pool of its own is made in; 0 is half of the free space
-	// Oversubscribe bounds the sum of all limits, in times of the pool's size; 0
-	// is no bound.
+	// Oversubscribe bounds what all disks can take together by their limits and
+	// their groups', in times of the pool's size; 0 is no bound.
 	Oversubscribe float64
 	Sparse        bool  // the file takes what is written: for a pool that goes again in a moment
 	KeepFree      int64 // bytes of the filesystem below that are not the pool's to take

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -31,8 +33,8 @@ func openOversubscribed(t testing.TB, c Config) *btrfs {
 	return b
 }
 
-// sum is what all disks may hold together.
-func (p *btrfs) sum(t *testing.T) (sum int64) {
+// limits is what all disks may hold together.
+func (p *btrfs) limits(t *testing.T) (sum int64) {
 	t.Helper()
 	ids, err := p.List()
 	if err != nil {
@@ -91,7 +93,7 @@ func TestDisksMayBePromisedMoreThanThePoolHasUnlessThatIsBounded(t *testing.T) {
 				if errors.Is(err, ErrFull) != refused || err != nil && !refused {
 					t.Errorf("%s: %v", what, err)
 				}
-				if now := float64(p.sum(t)); refused && now > total*c.times {
+				if now := float64(p.limits(t)); refused && now > total*c.times {
 					t.Errorf("after %s, %.2f times the pool is promised", what, now/total)
 				}
 			}
@@ -121,6 +123,98 @@ func TestDisksMayBePromisedMoreThanThePoolHasUnlessThatIsBounded(t *testing.T) {
 				t.Errorf("of a disk that is not there: %v", err)
 			}
 		})
+	}
+}
+
+// What a group may take is promised once, for all disks in it.
+func TestTheDisksOfAGroupArePromisedTogether(t *testing.T) {
+	p := openOversubscribed(t, Config{Size: 1 << 30, Oversubscribe: 1})
+	bound := func(group string, limit, want int64) {
+		t.Helper()
+		if inForce, err := p.Bound(group, limit); err != nil || inForce != want {
+			t.Errorf("the limit of %s is %d MiB, %v; want %d MiB", group, inForce>>20, err, want>>20)
+		}
+	}
+	fits := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	full := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, ErrFull) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	const mib = 1 << 20
+	bound("builds", 600*mib, 600*mib)
+	bound("idle", 900*mib, 900*mib) // a group without disks promises nothing
+
+	fits("the first disk of the group", p.CreateIn("builds", "b1", 300*mib))
+	fits("a disk beside what the group has", p.Create("s1", 400*mib))
+	fits("the group up to its limit", p.CreateIn("builds", "b2", 300*mib))
+	fits("the group beyond it, which its limit keeps", p.CreateIn("builds", "b3", 300*mib))
+	fits("a larger disk in the full group", p.Resize("b3", 600*mib))
+
+	full("a disk beside the whole group", p.Create("s2", 200*mib))
+	full("a larger disk", p.Resize("s1", 500*mib))
+	full("a disk in another group", p.CreateIn("idle", "i1", 200*mib))
+	bound("builds", 800*mib, 600*mib)
+	bound("builds", 0, 600*mib)
+	if p.Exists("s2") || p.Exists("i1") {
+		t.Error("a refused disk is there")
+	}
+
+	// As after kill -9: the kernel knows who is in which group.
+	again, err := Open(t.Context(), p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full("after the pool was opened again", again.Create("s2", 200*mib))
+
+	bound("builds", 400*mib, 400*mib)
+	fits("what a lower limit gave back", p.Create("s2", 200*mib))
+	full("a disk more", p.Create("s3", 200*mib))
+	for _, id := range []string{"b1", "b2", "b3"} {
+		fits("delete", p.Delete(id))
+	}
+	fits("in the place of the group's deleted disks", p.Create("s3", 300*mib))
+	bound("builds", 900*mib, 900*mib)
+	full("a disk in a group that was given more than there is", p.CreateIn("builds", "b4", 300*mib))
+	if err := p.CreateIn("nobody-bounded", "b4", 10*mib); err == nil || p.Exists("b4") {
+		t.Errorf("in a group that is not there: %v", err)
+	}
+}
+
+// More than one answer of the kernel's search holds.
+func TestAllDisksOfManyGroupsAreFound(t *testing.T) {
+	p := openOversubscribed(t, Config{Size: 2 << 30})
+	dir, err := os.Open(p.disks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	want := make(map[uint64]uint64)
+	for i := range 300 {
+		group, id := fmt.Sprint("group-", i%7), fmt.Sprint("disk-", i)
+		if i < 7 {
+			if _, err := p.Bound(group, 1<<30); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(p.CreateIn(group, id, 1<<20), p.Create("alone-"+id, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		sub, err := subvolumeID(p.Path(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[sub] = groupID(group)
+	}
+	got, err := memberships(dir)
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("%d of %d disks were found in their groups, %v", len(got), len(want), err)
 	}
 }
 

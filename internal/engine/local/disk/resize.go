@@ -63,7 +63,8 @@ func (p *plain) Lend(id string, _ int64) (giveBack func() error, err error) {
 // giveLimit sets the limit of a disk that is there. The caller keeps lockPromises.
 func (p *btrfs) giveLimit(id string, limit int64) error {
 	if was, err := p.Limit(id); err == nil && limit > was {
-		if err := p.promise(id, limit); err != nil {
+		err := p.promise(func(ps promises) { ps.disks[id] = promised{limit, ps.disks[id].group} })
+		if err != nil {
 			return err
 		}
 	}
