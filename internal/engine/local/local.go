@@ -317,8 +317,10 @@ func (l *Local) Purge(ctx context.Context) error {
 	for _, id := range ids {
 		errs = append(errs, l.Stop(ctx, id, 0))
 	}
-	for _, id := range l.cgroups.List() {
-		errs = append(errs, l.sweepGroup(ctx, id)) // of one that could not be cleaned up after
+	if l.cgroups != nil { // as with an engine that did not open
+		for _, id := range l.cgroups.List() {
+			errs = append(errs, l.sweepGroup(ctx, id)) // of one that could not be cleaned up after
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
