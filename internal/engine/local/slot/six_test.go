@@ -314,7 +314,7 @@ func TestForwardingLeavesWhatRoutersSay(t *testing.T) {
 			return all
 		}
 		run("ip link add up0 type veth peer name eth0 netns /proc/self/fd/3; nsenter --net=/proc/self/fd/3 ip addr add fe80::99/64 dev eth0 nodad;" +
-			"nsenter --net=/proc/self/fd/3 ip link set eth0 up; echo 0 >/proc/sys/net/ipv6/conf/up0/accept_dad; ip link set up0 up addrgenmode eui64")
+			"nsenter --net=/proc/self/fd/3 ip link set eth0 up addrgenmode none; echo 0 >/proc/sys/net/ipv6/conf/up0/accept_dad; ip link set up0 up addrgenmode eui64")
 		before := learned("2001:db8:1:")
 		if !strings.Contains(before, "default via fe80::99") || !strings.Contains(before, "2001:db8:1:") {
 			t.Errorf("before: %s", before)
