@@ -12,7 +12,7 @@ import (
 )
 
 // unmountLeft frees the mounts that a killed server's builds have left: BuildKit
-// mounts below the temporary directory to copy files into layers, and containerd's
+// mounts at temporary directories to copy files into layers, and containerd's
 // library, which BuildKit calls, to compare layers. Nobody else mounts our layers
 // there, nor what holds tells.
 func unmountLeft(layers string, holds func(*mountinfo.Info) bool) error {
@@ -43,8 +43,6 @@ func unmountLeft(layers string, holds func(*mountinfo.Info) bool) error {
 	return errors.Join(errs...)
 }
 
-// isTemporary tells whether a path is that of a temporary file or directory with
-// the prefix.
-func isTemporary(path, prefix string) bool {
-	return filepath.Dir(path) == filepath.Clean(os.TempDir()) && strings.HasPrefix(filepath.Base(path), prefix)
-}
+// isTemporary tells whether a path is that of a temporary directory with the
+// prefix. Where those are depends on the environment of the server that made it.
+func isTemporary(path, prefix string) bool { return strings.HasPrefix(filepath.Base(path), prefix) }

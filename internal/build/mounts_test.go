@@ -14,8 +14,9 @@ func TestMountsOfAKilledServersBuildsAreFreed(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test needs root")
 	}
-	temporary := func(pattern string) string {
-		dir, err := os.MkdirTemp("", pattern)
+	elsewhere := t.TempDir() // as with XDG_RUNTIME_DIR, or another TMPDIR
+	temporary := func(in, pattern string) string {
+		dir, err := os.MkdirTemp(in, pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +37,7 @@ func TestMountsOfAKilledServersBuildsAreFreed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	empty, compared, copied, foreign := temporary("buildkit"), temporary("containerd-mount"), temporary("buildkit-mount"), temporary("containerd-mount")
+	empty, compared, copied, foreign := temporary("", "buildkit"), temporary(elsewhere, "containerd-mount"), temporary("", "buildkit-mount"), temporary("", "containerd-mount")
 	overlay(compared, ours+"/1:"+empty)
 	overlay(copied, ours+"/1:"+ours+"/2")
 	overlay(foreign, others+"/1:"+others+"/2")
