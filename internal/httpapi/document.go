@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,14 +29,35 @@ func (op operation) refusals() []int {
 func tidyDocument(d *huma.OpenAPI) {
 	for _, p := range d.Paths {
 		for _, o := range []*huma.Operation{p.Get, p.Put, p.Post, p.Delete, p.Patch} {
-			if o != nil {
-				delete(o.Responses, "422") // validation makes it 400
+			if o == nil {
+				continue
+			}
+			delete(o.Responses, "422") // validation makes it 400
+			if o.RequestBody != nil {
+				allowNull(d, o.RequestBody.Content["application/json"].Schema)
 			}
 		}
 	}
 	// huma takes a pointer to an object for the object.
 	organization := d.Components.Schemas.Map()["Organization"].Properties
 	organization["otelConfig"] = &huma.Schema{AnyOf: []*huma.Schema{organization["otelConfig"], {Type: "null"}}}
+}
+
+// allowNull says of fields that may be left out of a request what huma allows: null
+// leaves them out.
+func allowNull(d *huma.OpenAPI, s *huma.Schema) {
+	if s.Ref != "" {
+		s = d.Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	for name, property := range s.Properties {
+		if property.Ref == "" && property.Type != "" && !slices.Contains(s.Required, name) {
+			property.Nullable = true
+		}
+		allowNull(d, property)
+	}
+	if s.Items != nil {
+		allowNull(d, s.Items)
+	}
 }
 
 // refuseEmpty answers for query parameters that are there and empty, but cannot be:
