@@ -66,7 +66,7 @@ func (a *API) refuseEmpty(hc huma.Context, next func(huma.Context)) {
 	u := hc.URL()
 	query := u.Query()
 	for _, p := range hc.Operation().Parameters {
-		if p.In != "query" || p.Schema == nil || p.Schema.Type == huma.TypeString && p.Schema.Format == "" || p.Schema.Type == huma.TypeArray {
+		if p.In != "query" || p.Schema == nil || mayBeEmpty(p.Schema) {
 			continue
 		}
 		if values, there := query[p.Name]; there && strings.Join(values, "") == "" {
@@ -75,4 +75,15 @@ func (a *API) refuseEmpty(hc huma.Context, next func(huma.Context)) {
 		}
 	}
 	next(hc)
+}
+
+// mayBeEmpty tells whether the empty text is a value of the schema.
+func mayBeEmpty(s *huma.Schema) bool {
+	switch s.Type {
+	case huma.TypeArray:
+		return true
+	case huma.TypeString:
+		return s.Format == "" && len(s.Enum) == 0 && s.Pattern == "" && s.MinLength == nil
+	}
+	return false
 }

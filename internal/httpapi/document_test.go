@@ -73,7 +73,7 @@ func TestTheDocumentAllowsNullForWhatMayBeLeftOut(t *testing.T) {
 func TestAnEmptyQueryParameterThatCannotBeEmptyIsRefused(t *testing.T) {
 	s := newServer(t)
 	for path, want := range map[string]int{
-		"/api/sandbox?lastEventBefore=": 400, "/api/sandbox?limit=": 400, "/api/sandbox?name=": 200, "/api/sandbox?states=": 200, "/api/sandbox": 200,
+		"/api/sandbox?lastEventBefore=": 400, "/api/sandbox?limit=": 400, "/api/sandbox?sort=": 400, "/api/sandbox/paginated?order=": 400, "/api/sandbox?name=": 200, "/api/sandbox?states=": 200, "/api/sandbox": 200,
 	} {
 		if out := s.call("GET", path, "", want); want == 400 && !strings.Contains(out["message"].(string), "is empty: give it a value") {
 			t.Errorf("%s: %v", path, out)
