@@ -1,7 +1,7 @@
 // Package baseimage makes what the default snapshots' image stands on from
 // Debian's packages, for machines that reach no hub, and serves it as a registry
-// would. It imports package debian, and images for the list of packages; package
-// server builds and serves it.
+// would. It imports packages debian and durable, and images for the list of
+// packages; package server builds and serves it.
 package baseimage
 
 import (

@@ -1,12 +1,18 @@
 package build
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/leases"
+
+	"github.com/opendaytona/daytona/internal/engine/local"
+	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
 
 func TestDisksThatAKilledServerLeftAreFreed(t *testing.T) {
@@ -84,5 +90,48 @@ func TestASnapshotWithoutADiskGetsOneWithWhatItHas(t *testing.T) {
 	}
 	if err := f.shared.Leases.Delete(ctx, lease); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Where the pool promises no more than it has, builds wait for no disk that the
+// sandboxes were promised, and what their cache may take comes back to others.
+func TestABuildTakesNoneOfWhatSandboxesWerePromised(t *testing.T) {
+	pool, err := disk.Open(t.Context(), disk.Config{Dir: filepath.Join(t.TempDir(), "pool"), Size: 1 << 30, Oversubscribe: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pool.Close(false); err != nil {
+			t.Error(err)
+		}
+	})
+	const mib = 1 << 20
+	f := open(t, func(o *Options) {
+		o.Disks, o.Resources.Disk, o.CacheSize = local.BuildDisksIn(pool), 250*mib, 500*mib
+	})
+	const dockerfile = "FROM busybox:1\nRUN --mount=type=cache,target=/cache echo made >/cache/file\n"
+	if err := pool.Create("sandbox", 700*mib); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = f.make("refused", dockerfile, nil)
+	var told *Error
+	if !errors.As(err, &told) || !strings.Contains(told.Message(), "the server's disk pool has no room for it") {
+		t.Fatalf("beside a sandbox that was promised most of it: %v", err)
+	}
+	if err := pool.Resize("sandbox", 100*mib); err != nil {
+		t.Fatal(err)
+	}
+	if _, log, err := f.make("made", dockerfile, nil); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	// The cache mount is still there, and may be written by the next build.
+	if err := pool.Resize("sandbox", 800*mib); !errors.Is(err, disk.ErrFull) {
+		t.Errorf("beside a cache mount: %v", err)
+	}
+	if err := f.clear(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Resize("sandbox", 800*mib); err != nil {
+		t.Errorf("when the cache is gone: %v", err)
 	}
 }

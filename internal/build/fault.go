@@ -12,6 +12,7 @@ import (
 	bkerrors "github.com/moby/buildkit/solver/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/space"
@@ -82,6 +83,8 @@ func (e *Error) Message() string {
 		return at + ": what it makes is for other machines than this one (" + platforms.DefaultString() + "): leave --platform out."
 	case errors.Is(e.Err, image.ErrUser):
 		return at + ": " + strings.TrimPrefix(e.Err.Error(), "adopt image: ") + "."
+	case isNoRoom(e.Err):
+		return at + ": the server's disk pool has no room for it. Its organization's cache has been freed: try again; if this stays, delete sandboxes or enlarge the pool."
 	case errors.Is(e.Err, space.ErrLow), strings.Contains(e.Err.Error(), unix.ENOSPC.Error()):
 		return "The server has no disk space left for this build: deactivate or delete snapshots."
 	case errors.As(e.Err, &exit):
@@ -111,6 +114,11 @@ func limit(err error) error {
 		}
 	}
 	return nil
+}
+
+// isNoRoom tells whether the pool had no room for a disk of a build.
+func isNoRoom(err error) bool {
+	return err != nil && strings.Contains(err.Error(), engine.ErrNoSpace.Error())
 }
 
 // root is the error's text without the path that gRPC and the solver put

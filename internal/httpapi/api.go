@@ -106,6 +106,7 @@ func New(c Config) *API {
 	a.registerRegistry()
 	a.registerRegistryPush()
 	tidyDocument(a.huma.OpenAPI())
+	documentUnserved(a.huma.OpenAPI())
 	mux.HandleFunc("GET /docs", a.docs)
 	mux.HandleFunc("/", a.unknown)
 	return a

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,8 +29,12 @@ func (op operation) refusals() []int {
 func tidyDocument(d *huma.OpenAPI) {
 	for _, p := range d.Paths {
 		for _, o := range []*huma.Operation{p.Get, p.Put, p.Post, p.Delete, p.Patch} {
-			if o != nil {
-				delete(o.Responses, "422") // validation makes it 400
+			if o == nil {
+				continue
+			}
+			delete(o.Responses, "422") // validation makes it 400
+			if o.RequestBody != nil {
+				allowNull(d, o.RequestBody.Content["application/json"].Schema)
 			}
 		}
 	}
@@ -38,13 +43,30 @@ func tidyDocument(d *huma.OpenAPI) {
 	organization["otelConfig"] = &huma.Schema{AnyOf: []*huma.Schema{organization["otelConfig"], {Type: "null"}}}
 }
 
+// allowNull says of fields that may be left out of a request what huma allows: null
+// leaves them out.
+func allowNull(d *huma.OpenAPI, s *huma.Schema) {
+	if s.Ref != "" {
+		s = d.Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	for name, property := range s.Properties {
+		if property.Ref == "" && property.Type != "" && !slices.Contains(s.Required, name) {
+			property.Nullable = true
+		}
+		allowNull(d, property)
+	}
+	if s.Items != nil {
+		allowNull(d, s.Items)
+	}
+}
+
 // refuseEmpty answers for query parameters that are there and empty, but cannot be:
 // huma takes them for absent.
 func (a *API) refuseEmpty(hc huma.Context, next func(huma.Context)) {
 	u := hc.URL()
 	query := u.Query()
 	for _, p := range hc.Operation().Parameters {
-		if p.In != "query" || p.Schema == nil || p.Schema.Type == huma.TypeString && p.Schema.Format == "" || p.Schema.Type == huma.TypeArray {
+		if p.In != "query" || p.Schema == nil || mayBeEmpty(p.Schema) {
 			continue
 		}
 		if values, there := query[p.Name]; there && strings.Join(values, "") == "" {
@@ -53,4 +75,15 @@ func (a *API) refuseEmpty(hc huma.Context, next func(huma.Context)) {
 		}
 	}
 	next(hc)
+}
+
+// mayBeEmpty tells whether the empty text is a value of the schema.
+func mayBeEmpty(s *huma.Schema) bool {
+	switch s.Type {
+	case huma.TypeArray:
+		return true
+	case huma.TypeString:
+		return s.Format == "" && len(s.Enum) == 0 && s.Pattern == "" && s.MinLength == nil
+	}
+	return false
 }

@@ -2,6 +2,11 @@ package httpapi
 
 import (
 	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/opendaytona/daytona/api"
 )
@@ -103,4 +108,61 @@ func withUnserved(next http.Handler) http.Handler {
 		}
 	}
 	return mux
+}
+
+// unservedTag is that of the operations in the document that answer 501.
+const unservedTag = "not served"
+
+var parameter = regexp.MustCompile(`{([^}]*)}`)
+
+// documentUnserved adds them to the document, but for trees of routes, which it
+// cannot tell. A path may be there under other names of its parameters.
+func documentUnserved(d *huma.OpenAPI) {
+	shape := func(path string) string { return parameter.ReplaceAllString(path, "{}") }
+	paths := make(map[string]string)
+	for path := range d.Paths {
+		paths[shape(path)] = path
+	}
+	for _, part := range unserved {
+		for _, route := range part.routes {
+			method, path, ok := strings.Cut(route, " ")
+			if !ok {
+				continue
+			}
+			if known, ok := paths[shape(path)]; ok {
+				path = known
+			}
+			paths[shape(path)] = path
+			if d.Paths[path] == nil {
+				d.Paths[path] = &huma.PathItem{}
+			}
+			o := &huma.Operation{
+				Method: method, Path: path, Tags: []string{unservedTag}, Summary: "Not served: this server has no " + part.what,
+				Responses: map[string]*huma.Response{},
+			}
+			for _, name := range parameter.FindAllStringSubmatch(path, -1) {
+				o.Parameters = append(o.Parameters, &huma.Param{Name: name[1], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
+			}
+			// Paths that name nothing are refused before.
+			for _, status := range []int{http.StatusBadRequest, http.StatusNotFound, http.StatusNotImplemented} {
+				o.Responses[strconv.Itoa(status)] = &huma.Response{
+					Description: http.StatusText(status),
+					Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/StatusError"}}},
+				}
+			}
+			item := d.Paths[path]
+			switch method {
+			case http.MethodGet:
+				item.Get = o
+			case http.MethodPost:
+				item.Post = o
+			case http.MethodPut:
+				item.Put = o
+			case http.MethodPatch:
+				item.Patch = o
+			case http.MethodDelete:
+				item.Delete = o
+			}
+		}
+	}
 }

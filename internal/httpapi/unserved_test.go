@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // publishedRoutes are those of the official clients since 0.205.
@@ -14,18 +17,40 @@ import (
 //go:embed testdata/published-routes.txt
 var publishedRoutes string
 
+// inTree tells whether the path is in a tree of routes that is not served as a whole.
+func inTree(path string) bool {
+	for _, part := range unserved {
+		for _, route := range part.routes {
+			if path == route || strings.HasSuffix(route, "/") && strings.HasPrefix(path, route) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
 
 // A client takes 404 for an object that is not there.
 func TestEachPublishedRouteIsServedOrSaysThatItIsNot(t *testing.T) {
 	s := newServer(t)
 	served := map[string]bool{}
+	documented := map[string]bool{}
 	for path, item := range New(Config{}).Document().Paths {
-		for method, there := range map[string]bool{
-			"GET": item.Get != nil, "POST": item.Post != nil, "PUT": item.Put != nil, "PATCH": item.Patch != nil, "DELETE": item.Delete != nil,
-		} {
-			if there {
-				served[method+" "+pathParameter.ReplaceAllString(path, "{}")] = true
+		for method, o := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
+			if o == nil {
+				continue
+			}
+			route := method + " " + pathParameter.ReplaceAllString(path, "{}")
+			if documented[route] {
+				t.Errorf("%s is in the document twice", route)
+			}
+			documented[route] = true
+			served[route] = o.Responses["501"] == nil
+			for _, p := range pathParameter.FindAllString(path, -1) {
+				if !slices.ContainsFunc(o.Parameters, func(has *huma.Param) bool { return has.In == "path" && "{"+has.Name+"}" == p }) {
+					t.Errorf("%s lacks the parameter %s", route, p)
+				}
 			}
 		}
 	}
@@ -40,6 +65,9 @@ func TestEachPublishedRouteIsServedOrSaysThatItIsNot(t *testing.T) {
 			continue
 		}
 		missing++
+		if route := method + " " + pathParameter.ReplaceAllString(path, "{}"); !documented[route] && !inTree(path) {
+			t.Errorf("the document does not tell that %s is not served", route)
+		}
 		if said := fmt.Sprint(s.call(method, asked, "", http.StatusNotImplemented)["message"]); !strings.HasPrefix(said, "This server has no ") || !strings.HasSuffix(said, method+" "+asked+".") {
 			t.Errorf("%s %s: %q", method, path, said)
 		}

@@ -158,6 +158,7 @@ func (s *Store) share(ctx context.Context, fetcher remotes.Fetcher, host string,
 			}
 			return img, s.Hold(ctx, o.Owner, img.Digest)
 		case <-ctx.Done():
+			s.left.Go(func() { <-work })
 			return nil, ctx.Err()
 		}
 	}
@@ -184,7 +185,8 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, host string,
 	store := s.content()
 	children := images.SetChildrenMappedLabels(store, images.ChildrenHandler(store), images.ChildGCLabels)
 	children = images.LimitManifests(images.FilterPlatforms(children, platform), platform, 1)
-	told := images.HandlerFunc(func(_ context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	var fetches awaited
+	told := fetches.handler(func(_ context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		if images.IsLayerType(d.MediaType) {
 			progress(fmt.Sprintf("Fetching layer %s (%.1f MiB)", d.Digest, float64(d.Size)/(1<<20)))
 		}
@@ -197,7 +199,6 @@ func (s *Store) fetch(ctx context.Context, fetcher remotes.Fetcher, host string,
 	if err != nil {
 		return "", fmt.Errorf("unpack: %w", err)
 	}
-	var fetches awaited
 	get := s.fetchFrom(s.fetchAnew(remotes.FetchHandler(store, fetcher)), host)
 	fetch := fetches.handler(s.proven(get, get, fetcher, host))
 	handler := images.Handlers(told, fetch, s.layersProven(fetch), children)

@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log"
@@ -400,5 +401,43 @@ func TestWhatAKilledServerLeftOfALayerIsInNobodysWay(t *testing.T) {
 		if _, err := s.Pull(t.Context(), ref, PullOptions{Owner: "b"}); err != nil {
 			t.Errorf("%s: %v", ref, err)
 		}
+	}
+}
+
+func TestCloseWaitsForWhatACancelledPullHasLeft(t *testing.T) {
+	h := newHub(t)
+	h.push(t, "library/app:1", imageOf(t, v1.Config{}, layerOf(t, file("a", "x"))))
+	s := openPatient(t, t.TempDir(), h, 10*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	busy, release := make(chan struct{}), make(chan struct{})
+	_, err := s.Pull(ctx, "app:1", PullOptions{Owner: "a", Progress: func(line string) {
+		if strings.HasPrefix(line, "Fetching") {
+			cancel()
+			close(busy)
+			<-release
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("the pull: %v", err)
+	}
+	<-busy
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		close(release)
+		t.Fatalf("closed under the work of a pull: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(release)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	// The work has ended as any pull that breaks off.
+	s = openPatient(t, s.Dir, h, 10*time.Second)
+	defer closeStore(t, s)
+	if _, err := s.Pull(t.Context(), "app:1", PullOptions{Owner: "a"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -73,7 +73,8 @@ type Store struct {
 	meta   *metadata.DB
 	leases leases.Manager
 	flight singleflight.Group
-	known  sync.Map // digest → *unpacked
+	left   sync.WaitGroup // work of the flight that nobody waits for any more
+	known  sync.Map       // digest → *unpacked
 	pulls  pullLeases
 
 	transport *http.Transport // to registries
@@ -187,8 +188,10 @@ func (s *Store) refuseLoss() error {
 	return fmt.Errorf("%s is gone or empty, which knows the images that are here: restore it from a backup; or move %s away, after which sandboxes start when their snapshots have brought their images again", file, s.Dir)
 }
 
-// Close stops the collector and closes the database. No method may be running.
+// Close waits for what cancelled pulls have left to end, stops the collector and
+// closes the database. No method may be running.
 func (s *Store) Close() error {
+	s.left.Wait()
 	s.stop()
 	<-s.stopped
 	s.ways.close()

@@ -130,7 +130,7 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "disk-oversubscription", fallback: "0", usage: "how many `times` the size of the disk pool all sandboxes' disks together may have; 0 is no bound", allowed: "0, or a number from 1 to 1000 such as 2.5",
+		key: "disk-oversubscription", fallback: "0", usage: "how many `times` the size of the disk pool the disks of sandboxes and builds together may take; 0 is no bound", allowed: "0, or a number from 1 to 1000 such as 2.5",
 		set: func(c *Config, s string) bool {
 			n, err := strconv.ParseFloat(s, 64)
 			c.DiskOversubscription = n

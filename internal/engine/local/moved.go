@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
 )
 
@@ -59,25 +60,11 @@ func (l *Local) runtimeDirBefore() (string, error) {
 
 // rememberRuntimeDir is for the next engine.
 func (l *Local) rememberRuntimeDir() error {
-	err := replaceFile(filepath.Join(l.DataDir, runtimeDirFile), []byte(l.RuntimeDir+"\n"))
+	err := durable.WriteFile(filepath.Join(l.DataDir, runtimeDirFile), []byte(l.RuntimeDir+"\n"), 0o600)
 	if err != nil {
 		return fmt.Errorf("remember the runtime directory: %w", err)
 	}
 	return nil
-}
-
-// replaceFile leaves the old file or the new one, also when power is lost.
-func replaceFile(path string, content []byte) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
 }
 
 // sameDir reports whether both names lead to one directory. One that is not there is

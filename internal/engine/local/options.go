@@ -2,7 +2,7 @@
 // user namespace for each, an idmapped overlay over the image's layers and the
 // sandbox's own disk, a cgroup and a network slot prepared ahead. It implements
 // engine.Engine and imports the rooms below it (disk, rootfs, cgroup, slot,
-// instance, apparmor, agent) and package image; package server opens it.
+// names, instance, apparmor, agent) and package image; package server opens it.
 package local
 
 import (
@@ -20,7 +20,7 @@ type Options struct {
 	RuntimeDir    string // claims and the state of running sandboxes; "" is /run/daytona
 	Images        Images
 	Runtime       string       // path or name of the OCI runtime; "" is runc
-	Oversubscribe float64      // times of the pool's size that disks may have together; 0 is no bound
+	Oversubscribe float64      // times of the pool's size that all disks may take together; 0 is no bound
 	DiskSize      int64        // bytes of the pool's file; 0 is half of the free space
 	Slots         int          // network slots kept ready; 0 is 4
 	Subnet        netip.Prefix // that all servers of this machine share, IPv4 of /14 or shorter; the zero value is slot.DefaultSubnet

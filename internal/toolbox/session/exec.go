@@ -59,7 +59,18 @@ func (s *Service) exec(w http.ResponseWriter, r *http.Request) error {
 	if cmd.never.Load() {
 		return one.endedError()
 	}
-	return writeLogs(w, fmt.Sprintf(`{"cmdId":%q,"exitCode":%d,`, cmd.id, cmd.code), cmd.log)
+	return cmd.answer(w, r)
+}
+
+// answer tells of a command that has ended.
+func (c *command) answer(w http.ResponseWriter, r *http.Request) error {
+	head := fmt.Sprintf(`{"cmdId":%q,"exitCode":%d,`, c.id, c.code)
+	if !wantsMarks(r) {
+		return writeLogs(w, head, c.log.Reader(logfile.Both), c.log)
+	}
+	output := marked(c.log)
+	defer output.Close()
+	return writeLogs(w, head, output, c.log)
 }
 
 // input gives a line to a running command and, unless the command was started

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,13 +15,6 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/logfile"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
-
-// The followed log is one stream of bytes in which these open a run of the
-// stream they name.
-var prefix = map[logfile.Stream][]byte{
-	logfile.Stdout: {1, 1, 1},
-	logfile.Stderr: {2, 2, 2},
-}
 
 func (s *Service) logs(w http.ResponseWriter, r *http.Request) error {
 	_, cmd, err := s.findCommand(r)
@@ -45,7 +37,7 @@ func serveLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
 	case !follow && wantsText(r):
 		return writeText(w, r, log)
 	case !follow:
-		return writeLogs(w, "{", log)
+		return writeLogs(w, "{", log.Reader(logfile.Both), log)
 	case r.Header.Get("Upgrade") == "":
 		return streamLogs(w, r, log)
 	}
@@ -66,33 +58,28 @@ func wantsText(r *http.Request) bool {
 	return text && !other
 }
 
-// writeText writes the log as it is. SDKs before 0.163 get it as one that is
-// followed: they take the streams apart by its marks.
+// writeText writes the log as it is, and to SDKs, which ask for text before 0.167
+// only, with the marks by which those take the streams apart.
 func writeText(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if r.Header.Get("X-Daytona-SDK-Version") == "" {
-		if _, err := io.Copy(w, log.Reader(logfile.Both)); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		return nil
+	var err error
+	if r.Header.Get(sdkVersion) == "" {
+		_, err = io.Copy(w, log.Reader(logfile.Both))
+	} else {
+		err = writeMarked(w, log)
 	}
-	var message []byte
-	err := log.Each(func(s logfile.Stream, p []byte) error {
-		message = frame(message[:0], s, p)
-		_, err := w.Write(message)
-		return err
-	})
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// writeLogs writes a JSON object that begins with head and ends with the log.
-func writeLogs(w http.ResponseWriter, head string, log *logfile.Log) error {
+// writeLogs writes a JSON object that begins with head and ends with the log, of
+// which output has both streams.
+func writeLogs(w http.ResponseWriter, head string, output io.Reader, log *logfile.Log) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	_, err := io.WriteString(w, head+`"output":`)
-	err = errors.Join(err, wire.Text(w, log.Reader(logfile.Both)))
+	err = errors.Join(err, wire.Text(w, output))
 	_, e := io.WriteString(w, `,"stdout":`)
 	err = errors.Join(err, e, wire.Text(w, log.Reader(logfile.Stdout)))
 	_, e = io.WriteString(w, `,"stderr":`)
@@ -104,6 +91,7 @@ func writeLogs(w http.ResponseWriter, head string, log *logfile.Log) error {
 	return nil
 }
 
+// followLogs sends the log as one stream of bytes with marks.
 func followLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
 	// The gateway decides who may come from where.
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
@@ -162,23 +150,4 @@ func streamLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error 
 		panic(http.ErrAbortHandler)
 	}
 	return nil
-}
-
-// frame appends p as a run of s. Output may itself hold the bytes of the other
-// prefix; those are lost on the reader, but what follows them must not change
-// sides, so the run is opened again.
-func frame(to []byte, s logfile.Stream, p []byte) []byte {
-	to = append(to, prefix[s]...)
-	other := prefix[logfile.Stdout]
-	if s == logfile.Stdout {
-		other = prefix[logfile.Stderr]
-	}
-	for {
-		i := bytes.Index(p, other)
-		if i < 0 {
-			return append(to, p...)
-		}
-		to = append(append(to, p[:i+len(other)]...), prefix[s]...)
-		p = p[i+len(other):]
-	}
 }

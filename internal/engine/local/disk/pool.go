@@ -1,7 +1,7 @@
 // Package disk keeps the sandboxes' disks: one directory tree each, limited in
 // size where the filesystem can. Pool is the contract; btrfs.go is the pool to
-// have, plain.go the last resort. It imports nothing of the house; package
-// local opens one and package rootfs mounts what it holds.
+// have, plain.go the last resort. It imports only package durable of the house;
+// package local opens one and package rootfs mounts what it holds.
 package disk
 
 import (
