@@ -212,7 +212,7 @@ func TestRefusedRequestsDoNotHoldTheConnection(t *testing.T) {
 func TestBodiesMustComeInTime(t *testing.T) {
 	done := make(chan error, 1)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), whole: time.Now().Add(300 * time.Millisecond)}
+		b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), ctx: r.Context(), whole: time.Now().Add(300 * time.Millisecond)}
 		_, err := io.ReadAll(b)
 		done <- err
 	}))
@@ -243,7 +243,7 @@ func TestBodiesMustComeInTime(t *testing.T) {
 func TestWorkAfterTheBodyMayTakeItsTime(t *testing.T) {
 	done := make(chan error, 1)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), whole: time.Now().Add(200 * time.Millisecond)}
+		b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), ctx: r.Context(), whole: time.Now().Add(200 * time.Millisecond)}
 		if _, err := io.ReadAll(b); err != nil {
 			done <- err
 			return

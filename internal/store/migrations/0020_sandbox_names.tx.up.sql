@@ -92,3 +92,11 @@ CREATE INDEX sandboxes_root ON sandboxes (root_id) WHERE root_id <> '';
 --bun:split
 
 CREATE INDEX sandboxes_warm ON sandboxes (warm_pool_id) WHERE warm_pool_id <> '';
+
+--bun:split
+
+CREATE INDEX sandboxes_waiting ON sandboxes (organization_id, state, cpu, memory, disk, snapshot_id, created_at, id) WHERE warm_pool_id <> '';
+
+--bun:split
+
+CREATE INDEX sandboxes_usage ON sandboxes (organization_id, state, cpu, memory, disk);
