@@ -21,6 +21,10 @@ func (failingBuilder) Build(_ context.Context, r snapshot.BuildRequest) (*image.
 	return nil, failure(buildFailure)
 }
 
+func (failingBuilder) Versions(_ context.Context, _ string, contexts []string) ([]string, error) {
+	return contexts, nil
+}
+
 const failingBuild = `"buildInfo":{"dockerfileContent":"FROM debian:12.9\nRUN exit 7\n"}`
 
 // logOf reads it to its end, as one that is told of a build does at once.

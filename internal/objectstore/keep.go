@@ -28,7 +28,8 @@ func (s *Store) keep(res *http.Response) error {
 	return nil
 }
 
-// syncUp syncs a file or directory of the bucket, and those above it.
+// syncUp syncs a file or directory of the bucket, and those above it. A file has
+// its mark afterwards.
 func (s *Store) syncUp(name string) error {
 	for ; ; name = path.Dir(name) {
 		f, err := s.root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe has nobody at its other end
@@ -38,11 +39,22 @@ func (s *Store) syncUp(name string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		if err := errors.Join(keepFile(f), f.Close()); err != nil {
 			return err
 		}
 		if name == "." {
 			return nil
 		}
 	}
+}
+
+func keepFile(f *os.File) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	return mark(f)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -116,24 +115,48 @@ func uploadPolicy(bucket, organizationID string) any {
 }
 
 // Context opens an uploaded archive. Errors: ErrNotFound.
-func (r *Remote) Context(ctx context.Context, organizationID, hash string) (io.ReadCloser, error) {
+func (r *Remote) Context(ctx context.Context, organizationID, hash string) (*Archive, error) {
+	key, err := remoteKey(organizationID, hash)
+	if err != nil {
+		return nil, err
+	}
+	o, err := r.client.GetObject(ctx, r.Bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, remoteError(hash, err)
+	}
+	info, err := o.Stat() // which sends the request
+	if err != nil {
+		return nil, remoteError(hash, errors.Join(err, o.Close()))
+	}
+	return &Archive{o, info.ETag}, nil
+}
+
+// Version implements Contexts.
+func (r *Remote) Version(ctx context.Context, organizationID, hash string) (string, error) {
+	key, err := remoteKey(organizationID, hash)
+	if err != nil {
+		return "", err
+	}
+	info, err := r.client.StatObject(ctx, r.Bucket, key, minio.StatObjectOptions{})
+	if err != nil {
+		return "", remoteError(hash, err)
+	}
+	return info.ETag, nil
+}
+
+func remoteKey(organizationID, hash string) (string, error) {
 	if strings.ContainsAny(organizationID+hash, "/\x00") {
-		return nil, fmt.Errorf("context %s: %w", hash, ErrNotFound)
+		return "", fmt.Errorf("context %s: %w", hash, ErrNotFound)
 	}
-	o, err := r.client.GetObject(ctx, r.Bucket, organizationID+"/"+hash+"/"+archiveName, minio.GetObjectOptions{})
-	if err == nil {
-		if _, err = o.Stat(); err != nil { // which sends the request
-			err = errors.Join(err, o.Close())
-		}
-	}
+	return organizationID + "/" + hash + "/" + archiveName, nil
+}
+
+func remoteError(hash string, err error) error {
 	var answer minio.ErrorResponse
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
 		err = ErrNotFound
 	}
-	if err != nil {
-		return nil, fmt.Errorf("context %s: %w", hash, err)
-	}
-	return o, nil
+	return fmt.Errorf("context %s: %w", hash, err)
 }
 
 // Run waits for the end of ctx: the bucket's lifecycle rules remove what is old.

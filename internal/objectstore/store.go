@@ -46,9 +46,18 @@ type Contexts interface {
 	// holder of the API key with the hash.
 	Access(ctx context.Context, organizationID, keyHash string) (Credentials, error)
 	// Context opens an uploaded archive, a tar file. Errors: ErrNotFound.
-	Context(ctx context.Context, organizationID, hash string) (io.ReadCloser, error)
+	Context(ctx context.Context, organizationID, hash string) (*Archive, error)
+	// Version is the Archive's: the same for the same bytes only. Some clients
+	// upload other bytes under a hash that was there. Errors: ErrNotFound.
+	Version(ctx context.Context, organizationID, hash string) (string, error)
 	// Run removes what nothing uses any more until ctx ends.
 	Run(ctx context.Context) error
+}
+
+// Archive is an archive that is read.
+type Archive struct {
+	io.ReadCloser
+	Version string
 }
 
 // Place is a bucket. URL is "" where it is at this server's own address.
@@ -101,6 +110,9 @@ func (s *Store) open() (err error) {
 	if s.root, err = os.OpenRoot(s.bucketDir()); err != nil {
 		return err
 	}
+	if err := s.dropUnsynced(); err != nil {
+		return errors.Join(fmt.Errorf("look for interrupted uploads: %w", err), s.root.Close())
+	}
 	s.endpoint = newSupervisor(order{Dir: s.objectsDir(), Key: s.key}, s.Log)
 	s.proxy = s.newProxy()
 	return nil
@@ -140,16 +152,20 @@ func (s *Store) bucketDir() string  { return filepath.Join(s.objectsDir(), Bucke
 func (s *Store) Close() error { return errors.Join(s.endpoint.Close(), s.root.Close()) }
 
 // Context implements Contexts, and counts the archive as used.
-func (s *Store) Context(_ context.Context, organizationID, hash string) (io.ReadCloser, error) {
+func (s *Store) Context(_ context.Context, organizationID, hash string) (*Archive, error) {
 	f, err := s.archive(organizationID, hash)
 	if err != nil {
 		return nil, fmt.Errorf("context %s: %w", hash, err)
+	}
+	version, err := versionOf(f)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("context %s: %w", hash, err), f.Close())
 	}
 	now := unix.NsecToTimeval(time.Now().UnixNano())
 	if err := unix.Futimes(int(f.Fd()), []unix.Timeval{now, now}); err != nil {
 		s.Log.Warn("count a context as used", "context", hash, "err", err)
 	}
-	return f, nil
+	return &Archive{f, version}, nil
 }
 
 // archive opens the file of an uploaded archive, which no link leads to.

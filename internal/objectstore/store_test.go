@@ -232,3 +232,141 @@ func TestArchivesStayInTheirDirectory(t *testing.T) {
 		})
 	}
 }
+
+func TestOtherBytesAreAnotherVersion(t *testing.T) {
+	s, at := open(t)
+	m := client(t, at, s.credentials("org", "key"))
+	put := func(data []byte) (version string) {
+		t.Helper()
+		if _, err := m.PutObject(t.Context(), Bucket, "org/hash/context.tar", bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{PartSize: 5 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		version, err := s.Version(t.Context(), "org", "hash")
+		if err != nil || version == "" {
+			t.Fatalf("version %q, %v", version, err)
+		}
+		r, err := s.Context(t.Context(), "org", "hash")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) || r.Version != version {
+			t.Errorf("%d bytes of version %s, want %s: %v", len(got), r.Version, version, err)
+		}
+		return version
+	}
+	large := bytes.Repeat([]byte("large "), 2<<20)
+	changed := bytes.Clone(large)
+	changed[len(changed)-1] = 'x'
+	a, b, c, d := put([]byte("one")), put([]byte("two")), put(large), put(changed)
+	if len(map[string]bool{a: true, b: true, c: true, d: true}) != 4 || put([]byte("one")) != a || put(large) != c {
+		t.Errorf("versions %s, %s, %s, %s", a, b, c, d)
+	}
+	if _, err := s.Version(t.Context(), "other", "hash"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("another organization's: %v", err)
+	}
+	if _, err := s.Version(t.Context(), "org", "none"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of none: %v", err)
+	}
+}
+
+func TestWhatACrashLeftOfAnUploadIsNotThere(t *testing.T) {
+	dir := t.TempDir()
+	start := func() (*Store, *minio.Client, func()) {
+		t.Helper()
+		s, err := Open(Options{Dir: dir, MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.DiscardHandler), Continue: everyKey})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(s)
+		return s, client(t, server.URL, s.credentials("org", "key")), func() {
+			t.Helper()
+			server.Close()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	s, m, stop := start()
+	small, large := []byte("small"), bytes.Repeat([]byte("large "), 2<<20)
+	archives := map[string]struct {
+		data  []byte
+		spoil func(f *os.File) error // what the crash did; its mark goes first
+		kept  bool
+	}{
+		"acknowledged":          {small, nil, true},
+		"acknowledged-parts":    {large, nil, true},
+		"written-without-mark":  {small, func(*os.File) error { return nil }, true},
+		"zeros":                 {small, func(f *os.File) error { return blank(f, int64(len(small))) }, false},
+		"zeros-in-parts":        {large, func(f *os.File) error { return blank(f, int64(len(large))) }, false},
+		"shorter":               {small, func(f *os.File) error { return f.Truncate(2) }, false},
+		"nothing":               {small, func(f *os.File) error { return f.Truncate(0) }, false},
+		"copied-without-labels": {small, func(f *os.File) error { return unix.Fremovexattr(int(f.Fd()), etagName) }, true},
+	}
+	for hash, a := range archives {
+		if _, err := m.PutObject(t.Context(), Bucket, "org/"+hash+"/context.tar", bytes.NewReader(a.data), int64(len(a.data)), minio.PutObjectOptions{PartSize: 5 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		if a.spoil == nil {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(s.bucketDir(), "org", hash, archiveName), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(unix.Fremovexattr(int(f.Fd()), syncedMark), a.spoil(f), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(s.bucketDir(), "org", "link")); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for range 2 { // what is kept has its mark
+		s, m, stop = start()
+		for hash, a := range archives {
+			_, err := m.StatObject(t.Context(), Bucket, "org/"+hash+"/context.tar", minio.StatObjectOptions{})
+			r, readErr := s.Context(t.Context(), "org", hash)
+			if a.kept != (err == nil) || a.kept != (readErr == nil) {
+				t.Errorf("%s: %v, %v", hash, err, readErr)
+			}
+			if readErr != nil {
+				continue
+			}
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, a.data) {
+				t.Errorf("%s: %d bytes, %v", hash, len(got), err)
+			}
+			if value, err := attribute(r.ReadCloser.(*os.File), syncedMark); err != nil || value == "" {
+				t.Errorf("%s has no mark: %v", hash, err)
+			}
+			r.Close()
+		}
+		stop()
+	}
+}
+
+func TestArchivesFromBeforeTheyHadMarksStay(t *testing.T) {
+	s, at := open(t)
+	m := client(t, at, s.credentials("org", "key"))
+	large := bytes.Repeat([]byte("large "), 2<<20)
+	if _, err := m.PutObject(t.Context(), Bucket, "org/hash/context.tar", bytes.NewReader(large), int64(len(large)), minio.PutObjectOptions{PartSize: 5 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.bucketDir(), "org", "hash", archiveName)
+	if err := errors.Join(unix.Removexattr(file, syncedMark), os.Remove(filepath.Join(s.Dir, markingName))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.dropUnsynced(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Version(t.Context(), "org", "hash"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func blank(f *os.File, size int64) error {
+	_, err := f.WriteAt(make([]byte, size), 0)
+	return err
+}

@@ -21,7 +21,7 @@ type builds struct {
 	*build.Builder
 	registries *registry.Service
 	hosted     *hosted.Registry
-	fill       func(ctx context.Context, organizationID string, hashes []string, dir string) error
+	contexts   contexts
 }
 
 // Build is snapshot.Builder.
@@ -30,9 +30,14 @@ func (b builds) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Imag
 		ID: r.ID, Owner: r.Owner, Scope: r.OrganizationID, Dockerfile: r.Build.Dockerfile, Log: r.Log, Place: r.Place,
 		Credentials: b.credentials(r.OrganizationID),
 		Fill: func(ctx context.Context, dir string) error {
-			return b.fill(ctx, r.OrganizationID, r.Build.Contexts, dir)
+			return b.contexts.fill(ctx, r.OrganizationID, r.Build, dir)
 		},
 	})
+}
+
+// Versions is snapshot.Builder.
+func (b builds) Versions(ctx context.Context, organizationID string, hashes []string) ([]string, error) {
+	return b.contexts.versions(ctx, organizationID, hashes)
 }
 
 // credentials are an organization's for other registries, and the way to what

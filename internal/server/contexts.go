@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
 // What a build's contexts may be.
@@ -15,6 +18,9 @@ const (
 	maxContextEntries = 1_000_000
 	contextLife       = 7 * 24 * time.Hour
 )
+
+// versionsAtOnce is how many requests go to an S3 of the operator's for one build.
+const versionsAtOnce = 16
 
 func (s *server) openContexts(ctx context.Context) error {
 	if s.S3.Endpoint != "" {
@@ -72,29 +78,61 @@ func (e contextError) Error() string { return fmt.Sprintf("context %s: %v", e.ha
 
 func (e contextError) Unwrap() error { return e.err }
 
+// errReplaced says that a build was asked for with other bytes than are there.
+var errReplaced = errors.New("another archive was uploaded under its hash")
+
 // Message is a sentence for people.
 func (e contextError) Message() string {
-	if errors.Is(e.err, objectstore.ErrNotFound) {
+	switch {
+	case errors.Is(e.err, objectstore.ErrNotFound):
 		return fmt.Sprintf("The build context %s was not uploaded, or has expired: upload it again.", e.hash)
+	case errors.Is(e.err, errReplaced):
+		return fmt.Sprintf("Other files were uploaded as build context %s since this build was asked for: ask for it again, to build with those.", e.hash)
 	}
 	return fmt.Sprintf("The build context %s cannot be used: %v.", e.hash, e.err)
 }
 
-// fillContexts unpacks the uploaded archives of a build, one over the other.
-func (s *server) fillContexts(ctx context.Context, organizationID string, hashes []string, dir string) error {
-	for _, hash := range hashes {
-		if err := s.fillContext(ctx, organizationID, hash, dir); err != nil {
+// contexts are the uploaded archives as builds use them.
+type contexts struct{ objectstore.Contexts }
+
+func (c contexts) versions(ctx context.Context, organizationID string, hashes []string) ([]string, error) {
+	versions := make([]string, len(hashes))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(versionsAtOnce)
+	for i, hash := range hashes {
+		group.Go(func() (err error) {
+			versions[i], err = c.Version(ctx, organizationID, hash)
+			if errors.Is(err, objectstore.ErrNotFound) {
+				err = nil // the build tells of it, in its log
+			}
+			return err
+		})
+	}
+	return versions, group.Wait()
+}
+
+// fill unpacks the archives of a build, one over the other.
+func (c contexts) fill(ctx context.Context, organizationID string, b snapshot.Build, dir string) error {
+	for i, hash := range b.Contexts {
+		version := "" // any, as of builds from before versions were kept
+		if i < len(b.Versions) {
+			version = b.Versions[i]
+		}
+		if err := c.fillOne(ctx, organizationID, hash, version, dir); err != nil {
 			return contextError{hash, err}
 		}
 	}
 	return nil
 }
 
-func (s *server) fillContext(ctx context.Context, organizationID, hash, dir string) error {
-	archive, err := s.contexts.Context(ctx, organizationID, hash)
+func (c contexts) fillOne(ctx context.Context, organizationID, hash, version, dir string) error {
+	archive, err := c.Context(ctx, organizationID, hash)
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
+	if version != "" && archive.Version != version {
+		return errReplaced
+	}
 	return objectstore.Extract(ctx, archive, dir, objectstore.Limits{Bytes: maxContextSize, Entries: maxContextEntries})
 }

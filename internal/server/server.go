@@ -273,7 +273,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		Store: s.db, Images: images{s.images, s.base, s.made, s.hosted, s.registries}, Regions: regions, Limits: s.accounts, Events: domain, Logs: logs,
 		Clock: s.clock, Log: s.log, Workers: snapshotsAtOnce,
 		HostPaths: s.hostPaths(),
-		Captures:  captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, s.fillContexts}, Builds: s.Builds,
+		Captures:  captures{s.engine, s.images}, Builder: builds{s.builder, s.registries, s.hosted, contexts{s.contexts}}, Builds: s.Builds,
 	})
 	s.watchDefaults()
 	limited, err := sandbox.ParseEgress(s.LimitedEgress)

@@ -16,7 +16,11 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 	if err := b.validate(); err != nil {
 		return nil, err
 	}
-	ref := newBuild(organizationID, b.Dockerfile, b.Contexts).Ref
+	build, err := s.newBuild(ctx, organizationID, b)
+	if err != nil {
+		return nil, err
+	}
+	ref := build.Ref
 	for range 3 {
 		snap, err := s.Store.BuiltSnapshot(ctx, ref, true)
 		if err == nil && !snap.State.Failed() {
@@ -28,12 +32,21 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 		if err != nil && !fault.Is(err, fault.KindNotFound) {
 			return nil, err
 		}
-		snap, err = s.Create(ctx, organizationID, false, CreateParams{Name: ref, RegionID: regionID, Build: &b, transient: true})
+		snap, err = s.Create(ctx, organizationID, false, CreateParams{Name: ref, RegionID: regionID, Build: &b, transient: true, build: build})
 		if !fault.Is(err, fault.KindConflict) {
 			return snap, err
 		}
 	}
 	return nil, fault.Conflict("SNAPSHOT_STATE", "The same build is being made and removed by others; try again.")
+}
+
+// newBuild is the build of what is there now.
+func (s *Service) newBuild(ctx context.Context, organizationID string, p BuildParams) (*Build, error) {
+	versions, err := s.Builder.Versions(ctx, organizationID, p.Contexts)
+	if err != nil {
+		return nil, fmt.Errorf("look for build contexts: %w", err)
+	}
+	return newBuild(organizationID, p, versions), nil
 }
 
 // beside makes the snapshot's image beside the queue, whose workers are for short

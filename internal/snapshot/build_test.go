@@ -21,6 +21,25 @@ type builder struct {
 	images *images
 	mu     sync.Mutex
 	count  int
+	bytes  string // of what was uploaded under every hash; "" is nothing
+}
+
+func (b *builder) Versions(_ context.Context, organizationID string, contexts []string) ([]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	versions := make([]string, len(contexts))
+	for i, hash := range contexts {
+		if b.bytes != "" {
+			versions[i] = fmt.Sprint(organizationID, hash, b.bytes)
+		}
+	}
+	return versions, nil
+}
+
+func (b *builder) upload(bytes string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bytes = bytes
 }
 
 func (b *builder) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
@@ -228,5 +247,63 @@ func TestBuildsThatCannotBeAreRefused(t *testing.T) {
 		if _, err := s.Create(t.Context(), organization, false, p); !fault.Is(err, fault.KindInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Clients that name their files' context by its path upload other files under the
+// same hash.
+func TestOtherFilesUnderTheSameHashAreAnotherBuild(t *testing.T) {
+	s, _, _, organization := service(t)
+	b := s.Builder.(*builder)
+	params := snapshot.BuildParams{Dockerfile: "FROM a:1\nCOPY . .", Contexts: []string{"hash"}}
+	create := func(name string, make func(context.Context, string, bool, snapshot.CreateParams) (*snapshot.Snapshot, error)) string {
+		t.Helper()
+		snap, err := make(t.Context(), organization, false, snapshot.CreateParams{Name: name, Build: &params})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return settle(t, s, snap).ImageDigest
+	}
+	update := func(ctx context.Context, organization string, _ bool, p snapshot.CreateParams) (*snapshot.Snapshot, error) {
+		return s.Update(ctx, organization, p.Name, false, p)
+	}
+	replace := func(ctx context.Context, organization string, general bool, p snapshot.CreateParams) (*snapshot.Snapshot, error) {
+		return s.CreateOrUpdate(ctx, organization, general, false, p)
+	}
+	sandboxes := func() string {
+		t.Helper()
+		snap, err := s.ForBuild(t.Context(), organization, "us", params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return settle(t, s, snap).ImageDigest
+	}
+	made := map[string]string{} // image by the files it is of
+	for n, files := range []string{"first", "second", "first"} {
+		b.upload(files)
+		for what, got := range map[string]string{
+			"a snapshot": create(fmt.Sprint("snapshot-", n), s.Create), "a sandbox": sandboxes(), "an update": create("snapshot-0", update), "a replacement": create("replaced", replace),
+		} {
+			if want, seen := made[files]; seen && got != want {
+				t.Errorf("%s of the %s files has image %s, want %s", what, files, got, want)
+			}
+			made[files] = got
+		}
+	}
+	if made["first"] == made["second"] || b.builds() != 2 {
+		t.Errorf("%d builds: %v", b.builds(), made)
+	}
+	if err := s.Delete(t.Context(), organization, "snapshot-2", false); err != nil { // for the quota
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), organization, "replaced", false); err != nil {
+		t.Fatal(err)
+	}
+	b.upload("") // nobody knows what will be there when it is built
+	if one, two := create("early", s.Create), create("earlier", s.Create); one == two {
+		t.Error("two builds of files that are not there yet are taken for the same")
+	}
+	if snap, err := s.Get(t.Context(), organization, "snapshot-1"); err != nil || len(snap.Build.Versions) != 1 || snap.Build.Versions[0] != organization+"hash"+"second" {
+		t.Errorf("the build is %+v, %v", snap.Build, err)
 	}
 }

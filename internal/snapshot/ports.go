@@ -103,6 +103,9 @@ type Builder interface {
 	// Build builds an image and holds it for r.Owner. It ends soon after ctx.
 	// An error has a Message() string for people.
 	Build(ctx context.Context, r BuildRequest) (*image.Image, error)
+	// Versions are those of the archives that an organization has uploaded as
+	// contexts, "" of one that is not there: a build takes no other ones.
+	Versions(ctx context.Context, organizationID string, contexts []string) ([]string, error)
 }
 
 // BuildRequest is one build.

@@ -112,8 +112,11 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 		CreatedAt: now,
 		UpdatedAt: now,
 	}
-	if p.Build != nil {
-		snap.Build = newBuild(organizationID, p.Build.Dockerfile, p.Build.Contexts)
+	if snap.Build = p.build; p.Build != nil && p.build == nil {
+		var err error
+		if snap.Build, err = s.newBuild(ctx, organizationID, *p.Build); err != nil {
+			return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
+		}
 	}
 	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
 		return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/opendaytona/daytona/internal/fault"
 )
 
@@ -85,19 +87,26 @@ func (s *Snapshot) named() string { return cmp.Or(s.Replaces, s.ID) }
 
 // Build is a Dockerfile and what it may copy.
 type Build struct {
-	Dockerfile string   `json:"dockerfile"` // its text
-	Contexts   []string `json:"contexts"`   // hashes of uploaded archives
-	Ref        string   `json:"ref"`        // the same for the same build of one organization
+	Dockerfile string   `json:"dockerfile"`         // its text
+	Contexts   []string `json:"contexts"`           // hashes of uploaded archives
+	Versions   []string `json:"versions,omitempty"` // of each, which is built of; "" is any
+	Ref        string   `json:"ref"`                // the same for the same build of one organization
 }
 
 // newBuild names the build by what goes into it. The organization does, because
-// what its credentials may pull is its own.
-func newBuild(organizationID, dockerfile string, contexts []string) *Build {
+// what its credentials may pull is its own. The versions do, because not every
+// client's hash tells the bytes; of a context that is not there yet nobody knows
+// them, so its build is like no other.
+func newBuild(organizationID string, p BuildParams, versions []string) *Build {
 	h := sha256.New()
-	for _, part := range append([]string{organizationID, dockerfile}, contexts...) {
+	parts := []string{organizationID, p.Dockerfile}
+	for i, hash := range p.Contexts {
+		parts = append(parts, hash, cmp.Or(versions[i], uuid.NewString()))
+	}
+	for _, part := range parts {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
-	return &Build{Dockerfile: dockerfile, Contexts: contexts, Ref: fmt.Sprintf("build-%x", h.Sum(nil)[:20])}
+	return &Build{Dockerfile: p.Dockerfile, Contexts: p.Contexts, Versions: versions, Ref: fmt.Sprintf("build-%x", h.Sum(nil)[:20])}
 }
 
 // Resources of each sandbox made from a snapshot: cores, and GiB of memory and

@@ -132,6 +132,13 @@ func (s *Service) change(ctx context.Context, snap *Snapshot, p CreateParams) (*
 // beginUpdate writes down what the snapshot is to become; the reconciler makes
 // it as it makes any snapshot.
 func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParams) (*Snapshot, error) {
+	var build *Build
+	if p.Build != nil {
+		var err error
+		if build, err = s.newBuild(ctx, snap.OrganizationID, *p.Build); err != nil {
+			return nil, fmt.Errorf("update snapshot %s: %w", snap.ID, err)
+		}
+	}
 	var former *Snapshot
 	id := uuid.NewString()
 	updated, err := s.Store.UpdateReplacement(ctx, snap.ID, func(now, next *Snapshot) (*Snapshot, error) {
@@ -151,9 +158,7 @@ func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParam
 		if now.EntrypointGiven {
 			newer.Entrypoint, newer.EntrypointGiven = now.Entrypoint, true
 		}
-		if p.Build != nil {
-			newer.Build = newBuild(now.OrganizationID, p.Build.Dockerfile, p.Build.Contexts)
-		}
+		newer.Build = build
 		p.amend(&newer.Content)
 		return newer, nil
 	})

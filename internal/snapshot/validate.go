@@ -29,6 +29,7 @@ type CreateParams struct {
 	Build      *BuildParams
 
 	transient bool
+	build     *Build // what Build is, where the caller knows
 }
 
 // BuildParams ask for an image to be built instead of pulled.
