@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/api"
@@ -127,6 +130,64 @@ func TestManyBuildsAtOnceAllEndAndTheSameIsBuiltOnce(t *testing.T) {
 		}
 		if err := errors.Join(one.Delete(t.Context()), two.Delete(t.Context())); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// The official command names the files' context by the path of their directory.
+func TestChangedFilesUnderTheHashOfBeforeAreBuilt(t *testing.T) {
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	ctx := t.Context()
+	store, access := contexts(s)
+	const hash = "of-the-path"
+	upload := func(text string) {
+		t.Helper()
+		var archive bytes.Buffer
+		w := tar.NewWriter(&archive)
+		// Neither its name, its size nor its time tells that it was changed.
+		header := tar.Header{Name: "file", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text)), ModTime: time.Unix(1700000000, 0)}
+		err := w.WriteHeader(&header)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.PutObject(ctx, access.Bucket, access.OrganizationID+"/"+hash+"/context.tar", &archive, int64(archive.Len()), minio.PutObjectOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := api.CreateBuildInfo{DockerfileContent: "FROM alpine:3.21\nCOPY file /file\n", ContextHashes: []string{hash}}
+	made := func(method, path string, body any) {
+		t.Helper()
+		if _, err := answered(ctx, s, method, path, body, 200); err != nil {
+			t.Fatal(err)
+		}
+		settled(s)
+	}
+	for i, text := range []string{"one", "two"} {
+		upload(text)
+		name := fmt.Sprint("files-", i)
+		made("POST", "/snapshots", api.CreateSnapshot{Name: name, BuildInfo: &asked})
+		says(s, name, "cat /file", text)
+		made("POST", "/snapshots", api.CreateSnapshot{Name: "replaced", BuildInfo: &asked, Replace: true})
+		says(s, "replaced", "cat /file", text)
+		made("PUT", "/snapshots/files-0", api.UpdateSnapshot{BuildInfo: &asked})
+		says(s, "files-0", "cat /file", text)
+		made("POST", "/sandbox", api.CreateSandbox{Name: name, BuildInfo: &asked})
+		b, err := s.Client.Get(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.WaitUntilStarted(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Output(b.ID, "cat /file"); got != text {
+			t.Errorf("the sandbox's file is %q, want %q", got, text)
+		}
+		if err := b.Delete(ctx); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -79,6 +79,9 @@ func settled(s *serve.Server) {
 			default:
 				return fmt.Errorf("snapshot %s is %s", snap.Name, snap.State)
 			}
+			if u := snap.Update; u != nil && u.State != api.SnapshotError && u.State != api.SnapshotBuildFailed {
+				return fmt.Errorf("the update of snapshot %s is %s", snap.Name, u.State)
+			}
 		}
 		return nil
 	})
