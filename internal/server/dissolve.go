@@ -74,9 +74,25 @@ func (d dissolver) contents(ctx context.Context, id string) (boxes []*sandbox.Sa
 	return boxes, snaps, err
 }
 
+// rounds is how often it is looked again for what a pool was making while it was
+// deleted.
+const rounds = 10
+
 // empty deletes the warm pools, sandboxes and snapshots, and returns when they have
 // gone.
 func (d dissolver) empty(ctx context.Context, id string) error {
+	for range rounds {
+		if err := d.emptyOnce(ctx, id); err != nil {
+			return err
+		}
+		if boxes, snaps, err := d.contents(ctx, id); err != nil || len(boxes)+len(snaps) == 0 {
+			return err
+		}
+	}
+	return nil // what is left is told by who deletes the organization
+}
+
+func (d dissolver) emptyOnce(ctx context.Context, id string) error {
 	pools, err := d.sandboxes.Pools(ctx, id)
 	if err != nil {
 		return err
