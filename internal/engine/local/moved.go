@@ -60,7 +60,11 @@ func (l *Local) runtimeDirBefore() (string, error) {
 
 // rememberRuntimeDir is for the next engine.
 func (l *Local) rememberRuntimeDir() error {
-	err := durable.WriteFile(filepath.Join(l.DataDir, runtimeDirFile), []byte(l.RuntimeDir+"\n"), 0o600)
+	// Of a check that was killed, somebody may have removed the directory.
+	err := durable.MkdirAll(l.DataDir, 0o711)
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(l.DataDir, runtimeDirFile), []byte(l.RuntimeDir+"\n"), 0o600)
+	}
 	if err != nil {
 		return fmt.Errorf("remember the runtime directory: %w", err)
 	}

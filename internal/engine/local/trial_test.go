@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/instance"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 )
 
@@ -129,6 +130,32 @@ func TestAMachineIsTriedBySandboxesThatLeaveNothing(t *testing.T) {
 	if st, err := f.Inspect(t.Context(), s.ID); err != nil || st.Phase != engine.PhaseRunning {
 		t.Errorf("the sandbox beside it: %+v, %v", st, err)
 	}
+}
+
+func TestACheckThatWasKilledIsFreedThoughSomebodyRemovedItsDirectory(t *testing.T) {
+	before := traces(t)
+	gone := filepath.Join(t.TempDir(), "gone")
+	o := trialOptions(trialAt(gone))
+	o.DataDir = filepath.Join(gone, trialDir)
+	l, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Close(), os.RemoveAll(gone)); err != nil { // without Purge, as if killed
+		t.Fatal(err)
+	}
+	for _, r := range Try(t.Context(), trialAt(t.TempDir())) {
+		if !r.OK {
+			t.Errorf("%s: %s", r.Name, r.Detail)
+		}
+	}
+	if owners, err := instance.Owners(filepath.Join(o.RuntimeDir, instancesDir)); err != nil || slices.Contains(owners, o.DataDir) {
+		t.Errorf("%s has its instance still: %v", o.DataDir, err)
+	}
+	if _, err := os.Stat(gone); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is there again: %v", gone, err)
+	}
+	sameTraces(t, before)
 }
 
 // An engine tries itself, too, while its sandboxes run.
