@@ -149,7 +149,7 @@ def test_an_unknown_region_is_refused(daytona: Daytona, name: str):
         ("fixtures/wrongdigest:1", "digest"),
         ("fixtures/traversal:1", "outside"),
         ("private/box:1", "credentials"),
-        ("no-such-host.invalid/image:1", "host name"),
+        ("no-such-host.invalid/image:1", "registry no-such-host.invalid has a name that cannot be resolved"),
     ],
 )
 def test_a_pull_that_fails_says_why_and_can_be_deleted(daytona: Daytona, name: str, image: str, said: str):
