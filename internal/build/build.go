@@ -59,7 +59,7 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 		watch.Wait()
 		switch {
 		case errors.Is(err, space.ErrLow): // what it left is the first to go
-			err = errors.Join(err, b.makeSpace(whole))
+			err = errors.Join(err, b.makeSpace(whole), b.clear(context.WithoutCancel(whole), r.Scope))
 		case err != nil && (errors.Is(err, ErrStepDisk) || errors.Is(err, ErrBuildDisk) || limit(err) == ErrStepDisk || limit(err) == ErrBuildDisk || isNoRoom(err)):
 			err = errors.Join(err, b.clear(context.WithoutCancel(whole), r.Scope))
 		case err != nil:

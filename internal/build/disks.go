@@ -301,16 +301,45 @@ func (b *Builder) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// settleTime is how long what a failed build has left may take to go.
-const settleTime = 10 * time.Second
+// settleTime is how long what a failed build has left may take to go, and
+// settlePeriod how often it is looked for.
+const (
+	settleTime   = 10 * time.Second
+	settlePeriod = 100 * time.Millisecond
+)
 
 // clear frees all that the scope's builds have left, so that the next one has
-// room.
+// room. BuildKit lets go of what a failed build was writing a moment after the
+// build has ended.
 func (b *Builder) clear(ctx context.Context, scope string) error {
-	err := errors.Join(b.prune(ctx, scope, true), b.Images.Collect(ctx), b.sweep(ctx))
-	settled, cancel := context.WithTimeout(ctx, settleTime)
+	c, leave, err := b.use(ctx, scope)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	return errors.Join(err, b.Disks.Settle(settled))
+	for {
+		err := errors.Join(b.prune(ctx, scope, true), b.Images.Collect(ctx), b.sweep(ctx), b.Disks.Settle(ctx))
+		if err != nil || c.disks.otherBuilds() {
+			return err
+		}
+		if used, err := b.Disks.OwnerUsed(c.disks.owner); err != nil || used <= room {
+			return err
+		}
+		select {
+		case <-time.After(settlePeriod):
+		case <-ctx.Done():
+			return fmt.Errorf("free what builds have left: %w", ctx.Err())
+		}
+	}
+}
+
+// otherBuilds tells whether builds run beside the one that asks.
+func (d *disks) otherBuilds() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.running) > 1
 }
 
 // snapshotter is the image store's, but that what builds write is on disks while

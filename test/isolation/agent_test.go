@@ -43,7 +43,7 @@ func TestASandboxThatStopsItsAgentHarmsOnlyItself(t *testing.T) {
 		"entangled": {command: "/hostile entangle"},
 		// A group that is frozen in a v1 tree does not even die.
 		"frozen": {silent: true, command: `g=/sys/fs/cgroup; [ -d $g/freezer ] && g=$g/freezer
-			mkdir -p $g/deep/er && for p in $(cat $g/cgroup.procs); do [ $p = $$ ] || echo $p >$g/deep/er/cgroup.procs; done
+			mkdir -p $g/deep/er && for p in $(cat $g/cgroup.procs $g/*/cgroup.procs); do [ $p = $$ ] || echo $p >$g/deep/er/cgroup.procs; done
 			echo FROZEN >$g/deep/er/freezer.state; echo 1 >$g/deep/er/cgroup.freeze; echo 1 >$g/deep/cgroup.freeze; while :; do sleep 1; done`},
 		"memory":    {command: "tail /dev/zero"},
 		"processes": {command: "bomb() { bomb | bomb & }; bomb"},

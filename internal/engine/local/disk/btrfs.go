@@ -272,11 +272,6 @@ func (p *btrfs) remove(room, id string) error {
 }
 
 func (p *btrfs) removeSubvolume(room, id string) error {
-	dir, err := os.Open(p.disks)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
 	sub, err := subvolumeID(filepath.Join(room, id))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -284,11 +279,21 @@ func (p *btrfs) removeSubvolume(room, id string) error {
 	if err != nil {
 		return err
 	}
-	gone := fmt.Sprintf(".gone-%d-%s", sub, id)
-	if err := os.Rename(filepath.Join(room, id), filepath.Join(p.disks, gone)); err != nil {
+	in, name := p.disks, fmt.Sprintf(".gone-%d-%s", sub, id)
+	err = os.Rename(filepath.Join(room, id), filepath.Join(in, name))
+	if errors.Is(err, unix.ENOSPC) {
+		// A full filesystem has room for what frees some, which a new name is not.
+		in, name, err = room, id, nil
+	}
+	if err != nil {
 		return err
 	}
-	if err := destroySubvolume(dir, gone); err != nil {
+	dir, err := os.Open(in)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := destroySubvolume(dir, name); err != nil {
 		return err
 	}
 	if err := dir.Sync(); err != nil {
