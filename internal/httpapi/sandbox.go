@@ -282,7 +282,11 @@ func HideEnv(env map[string]string) map[string]string {
 // WireSandbox is the sandbox as the API tells it, with the toolbox proxy at the
 // URL.
 func WireSandbox(s *sandbox.Sandbox, toolbox string) api.Sandbox {
-	return api.Sandbox{SandboxSummary: wireSummary(s, toolbox), Env: s.Env}
+	env := s.Env
+	if env == nil { // as of one that is gone; clients take no null
+		env = map[string]string{}
+	}
+	return api.Sandbox{SandboxSummary: wireSummary(s, toolbox), Env: env}
 }
 
 func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
