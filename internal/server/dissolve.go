@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -74,22 +75,30 @@ func (d dissolver) contents(ctx context.Context, id string) (boxes []*sandbox.Sa
 	return boxes, snaps, err
 }
 
-// rounds is how often it is looked again for what a pool was making while it was
-// deleted.
-const rounds = 10
+// What waits in pools goes with them a moment later, and so does what a pool was
+// making while it was deleted.
+const (
+	emptyTime   = 30 * time.Second
+	emptyPeriod = 50 * time.Millisecond
+)
 
 // empty deletes the warm pools, sandboxes and snapshots, and returns when they have
 // gone.
 func (d dissolver) empty(ctx context.Context, id string) error {
-	for range rounds {
+	for end := time.Now().Add(emptyTime); ; {
 		if err := d.emptyOnce(ctx, id); err != nil {
 			return err
 		}
-		if boxes, snaps, err := d.contents(ctx, id); err != nil || len(boxes)+len(snaps) == 0 {
-			return err
+		boxes, snaps, err := d.contents(ctx, id)
+		if err != nil || len(boxes)+len(snaps) == 0 || time.Now().After(end) {
+			return err // what is left is told by who deletes the organization
+		}
+		select {
+		case <-time.After(emptyPeriod):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	return nil // what is left is told by who deletes the organization
 }
 
 func (d dissolver) emptyOnce(ctx context.Context, id string) error {

@@ -37,10 +37,11 @@ func small(t *testing.T, size int64) string {
 	run("mkfs.ext4", "-q", "-m", "0", file)
 	run("mount", "-o", "loop", file, at)
 	t.Cleanup(func() {
-		// What was a loop device on it lets go of its file a moment later.
+		// What was a loop device on it lets go of its file a moment later: when the last
+		// copy of its mount has gone, which sandboxes of tests beside have too.
 		var out []byte
 		err := errors.New("never tried")
-		for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); err != nil && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 			out, err = exec.Command("umount", at).CombinedOutput()
 		}
 		if err != nil {
