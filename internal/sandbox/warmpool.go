@@ -218,8 +218,10 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 		return err
 	}
 	now := &Sandbox{OrganizationID: p.OrganizationID} // one without a policy of its own gets this one
-	if err := s.limitEgress(ctx, now); err != nil {
-		return err
+	if p.OrganizationID != "" { // or the pool is gone, and all that waits in it goes
+		if err := s.limitEgress(ctx, now); err != nil {
+			return err
+		}
 	}
 	kept := 0
 	var failed error
