@@ -60,7 +60,7 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 		switch {
 		case errors.Is(err, space.ErrLow): // what it left is the first to go
 			err = errors.Join(err, b.makeSpace(whole), b.clear(context.WithoutCancel(whole), r.Scope))
-		case err != nil && (errors.Is(err, ErrStepDisk) || errors.Is(err, ErrBuildDisk) || limit(err) == ErrStepDisk || limit(err) == ErrBuildDisk || isNoRoom(err)):
+		case ranOutOfDisk(err):
 			err = errors.Join(err, b.clear(context.WithoutCancel(whole), r.Scope))
 		case err != nil:
 			err = errors.Join(err, b.Images.Collect(whole), b.sweep(whole))

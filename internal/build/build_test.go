@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -101,18 +102,7 @@ func serveBusybox(t *testing.T) (url string) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
+	img, config := ofLayer(t, layer.Bytes())
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	for tag, architecture := range map[string]string{"1": runtime.GOARCH, "s390x": "s390x", "unnamed": ""} {
 		config.Architecture, config.OS, config.Config.Env = architecture, "linux", []string{"PATH=/bin"}
@@ -498,4 +488,22 @@ RUN dd if=/dev/urandom of=/dropped bs=1M count=8 && rm /dropped && echo %[1]d >/
 			t.Errorf("image %d has number %q", i, got)
 		}
 	}
+}
+
+// ofLayer is an image of one layer, and its configuration.
+func ofLayer(t *testing.T, layer []byte) (v1.Image, *v1.ConfigFile) {
+	t.Helper()
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer)), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img, config
 }

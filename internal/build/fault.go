@@ -116,6 +116,16 @@ func limit(err error) error {
 	return nil
 }
 
+// ranOutOfDisk tells whether a build ended at a limit of its disks, or at the
+// pool's.
+func ranOutOfDisk(err error) bool {
+	if err == nil {
+		return false
+	}
+	known := limit(err)
+	return errors.Is(err, ErrStepDisk) || errors.Is(err, ErrBuildDisk) || known == ErrStepDisk || known == ErrBuildDisk || isNoRoom(err)
+}
+
 // isNoRoom tells whether the pool had no room for a disk of a build.
 func isNoRoom(err error) bool {
 	return err != nil && strings.Contains(err.Error(), engine.ErrNoSpace.Error())

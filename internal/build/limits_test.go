@@ -16,10 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -50,20 +48,10 @@ func push(t *testing.T, tag string, fill func(w *tar.Writer) error) {
 	if err := errors.Join(fill(w), w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
+	img, config := ofLayer(t, layer.Bytes())
 	config.Architecture, config.OS = runtime.GOARCH, "linux"
-	if img, err = mutate.ConfigFile(img, config); err != nil {
+	img, err := mutate.ConfigFile(img, config)
+	if err != nil {
 		t.Fatal(err)
 	}
 	ref, err := name.ParseReference(strings.TrimPrefix(busybox(t), "http://")+"/library/"+tag, name.Insecure)

@@ -218,7 +218,7 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 		return err
 	}
 	now := &Sandbox{OrganizationID: p.OrganizationID} // one without a policy of its own gets this one
-	if p.OrganizationID != "" {                       // or the pool is gone, and all that waits in it goes
+	if snap != nil {                                  // nothing fits otherwise, as in a pool that is gone
 		if err := s.limitEgress(ctx, now); err != nil {
 			return err
 		}

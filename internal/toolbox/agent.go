@@ -1,6 +1,7 @@
 package toolbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,11 +64,7 @@ func Run(cfg boot.Config, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	pipes := dir
-	if inMemory != "" {
-		pipes = inMemory
-	}
-	sessions, err := session.New(l, filepath.Join(pipes, "pipes"), filepath.Join(dir, "logs"))
+	sessions, err := session.New(l, filepath.Join(cmp.Or(inMemory, dir), "pipes"), filepath.Join(dir, "logs"))
 	if err != nil {
 		return fmt.Errorf("prepare sessions: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -229,18 +228,10 @@ func TestRegistriesThatFailFailBuildsClearlyAndDoNotStick(t *testing.T) {
 // machine than is written to it.
 func filesystem(t *testing.T, size int64) string {
 	t.Helper()
-	file, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
-	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size)); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-m", "0", file}, {"mount", "-o", "loop", file, dir}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
-	}
+	dir := mounted(t, size)
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("unmount: %v: %s", err, out)
+		if err := run("umount", dir); err != nil {
+			t.Errorf("unmount: %v", err)
 		}
 	})
 	data := filepath.Join(dir, "data")

@@ -27,6 +27,14 @@ import (
 // smallFilesystem mounts an ext4 of its own, freed with the test.
 func smallFilesystem(t *testing.T, size int64) string {
 	t.Helper()
+	at := mounted(t, size)
+	t.Cleanup(func() { unmount(t, at) })
+	return at
+}
+
+// mounted makes a filesystem of its own, which the caller unmounts.
+func mounted(t *testing.T, size int64) string {
+	t.Helper()
 	dir := t.TempDir()
 	file, at := filepath.Join(dir, "image"), filepath.Join(dir, "at")
 	err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size), os.Mkdir(at, 0o711),
@@ -34,17 +42,7 @@ func smallFilesystem(t *testing.T, size int64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unmount(t, at) })
 	return at
-}
-
-func left(t *testing.T, dir string) int64 {
-	t.Helper()
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		t.Fatal(err)
-	}
-	return int64(st.Bavail) * st.Bsize
 }
 
 // hog is somebody else's file on the server's filesystem. It leaves about so
@@ -56,7 +54,7 @@ func hog(t *testing.T, dir string, leave int64) (remove func()) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	size := left(t, dir) - leave
+	size := free(t, dir) - leave
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil && !errors.Is(err, unix.ENOSPC) {
 		t.Fatal(err)
 	}
@@ -188,7 +186,7 @@ func TestAFullFilesystemCostsNoSyncedFileAndCanBeLeft(t *testing.T) {
 		if e := minio.ToErrorResponse(err); e.StatusCode != http.StatusInsufficientStorage {
 			t.Errorf("the upload that would take of the reserve: %v", err)
 		}
-		if rest := left(t, at); rest < reserve-100<<20 {
+		if rest := free(t, at); rest < reserve-100<<20 {
 			t.Errorf("%d MiB are left of the reserve", rest>>20)
 		}
 		synced("uploads")
@@ -201,7 +199,7 @@ func TestAFullFilesystemCostsNoSyncedFileAndCanBeLeft(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "disk is full") {
 			t.Errorf("the push that would take of the reserve: %v", err)
 		}
-		if rest := left(t, at); rest < reserve-100<<20 {
+		if rest := free(t, at); rest < reserve-100<<20 {
 			t.Errorf("%d MiB are left of the reserve", rest>>20)
 		}
 		synced("push")

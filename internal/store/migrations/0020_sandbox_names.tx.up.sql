@@ -95,8 +95,10 @@ CREATE INDEX sandboxes_warm ON sandboxes (warm_pool_id) WHERE warm_pool_id <> ''
 
 --bun:split
 
+-- What waits in pools, as a claim looks for it, which each create does.
 CREATE INDEX sandboxes_waiting ON sandboxes (organization_id, state, cpu, memory, disk, snapshot_id, created_at, id) WHERE warm_pool_id <> '';
 
 --bun:split
 
+-- All that an organization's use is counted by, in the transaction of a create.
 CREATE INDEX sandboxes_usage ON sandboxes (organization_id, state, cpu, memory, disk);
