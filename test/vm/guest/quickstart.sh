@@ -11,7 +11,7 @@ quickstart() { timeout 3000 /root/checkout/scripts/quickstart </dev/null; }
 from=$SECONDS
 check "scripts/quickstart runs code in a first sandbox" says "Hello from a sandbox!" quickstart || { tail -n 20 $data/server.log; give_up; }
 echo "it took $((SECONDS - from)) s"
-check "again it is quick and finds the server" says "running already" quickstart
+check "again it is quick and finds the server" says "already running" quickstart
 PATH=/root/checkout/bin:$PATH
 check "daytona env" client
 check "the default snapshot's Python" says 42 sh -c 'id=$(daytona create --name q) && daytona exec q -- python3 -c "print(6 * 7)"'
