@@ -148,6 +148,7 @@ type Phase string
 const (
 	PhaseStopped Phase = "stopped" // it has a disk and no process
 	PhaseRunning Phase = "running" // its first process runs
+	PhaseFailed  Phase = "failed"  // the engine could not recover it: Problem says why
 )
 
 // Status is one observation of a sandbox.
@@ -160,6 +161,16 @@ type Status struct {
 	Booted    bool      // it was started since the machine booted (tells a reboot from an exit)
 
 	PoolFailed bool // it was ended because the disks could not be written any more
+
+	Problem string // of PhaseFailed; the engine tries again
+	Exit    *Exit  // how it ended, when that was not by Stop; until its next Start
+}
+
+// Event says that the status of a sandbox may be another one, or with Resync
+// that this may be so for any sandbox, as at the beginning of a watch.
+type Event struct {
+	ID     string
+	Resync bool
 }
 
 // Exit tells that a sandbox's first process ended by itself or was killed from
