@@ -58,10 +58,11 @@ func (b *Builder) Build(ctx context.Context, r Request) (_ *image.Image, err err
 		cancel(nil)
 		watch.Wait()
 		switch {
-		case errors.Is(err, space.ErrLow): // what it left is the first to go
-			err = errors.Join(err, b.makeSpace(whole), b.clear(context.WithoutCancel(whole), r.Scope))
-		case ranOutOfDisk(err):
+		case errors.Is(err, space.ErrLow), ranOutOfDisk(err):
 			err = errors.Join(err, b.clear(context.WithoutCancel(whole), r.Scope))
+			if errors.Is(err, space.ErrLow) && b.low() { // what others have cached goes only when this was not enough
+				err = errors.Join(err, b.makeSpace(whole))
+			}
 		case err != nil:
 			err = errors.Join(err, b.Images.Collect(whole), b.sweep(whole))
 		}

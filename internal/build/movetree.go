@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/containerd/continuity/sysx"
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/filecopy"
 	"github.com/opendaytona/daytona/internal/image"
 )
 
@@ -99,74 +99,16 @@ func (m *mover) entry(to, from string) error {
 		m.links[st.Ino] = to
 	}
 	var err error
-	switch kind {
-	case unix.S_IFREG:
-		err = m.file(to, from, st.Size)
-	case unix.S_IFLNK:
-		var target string
-		if target, err = os.Readlink(from); err == nil {
-			err = os.Symlink(target, to)
-		}
-	default:
-		if err = unix.Mknod(to, st.Mode, int(st.Rdev)); err != nil {
-			err = &os.PathError{Op: "mknod", Path: to, Err: err}
-		}
+	if kind == unix.S_IFREG {
+		err = filecopy.Regular(m.ctx, to, from)
+	} else {
+		err = filecopy.Special(to, from, &st)
 	}
 	if err != nil {
 		return err
 	}
 	return describe(to, from, &st)
 }
-
-// file copies the data of a file, and leaves its holes.
-func (m *mover) file(to, from string, size int64) (err error) {
-	source, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	if size == 0 {
-		return nil
-	}
-	if err := target.Truncate(size); err != nil {
-		return err
-	}
-	for at := int64(0); at < size; {
-		data, err := source.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil // but for a hole, that was all
-		}
-		if err != nil {
-			return err
-		}
-		hole, err := source.Seek(data, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		for at = data; at < hole; {
-			if err := m.ctx.Err(); err != nil {
-				return context.Cause(m.ctx)
-			}
-			n, err := io.Copy(io.NewOffsetWriter(target, at), io.NewSectionReader(source, at, min(hole-at, chunk)))
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return fmt.Errorf("copy %s: %w", from, io.ErrUnexpectedEOF)
-			}
-			at += n
-		}
-	}
-	return nil
-}
-
-// chunk is what is copied between two looks at whether to go on.
-const chunk = 16 << 20
 
 // describe gives to what from tells of itself.
 func describe(to, from string, st *unix.Stat_t) error {
@@ -194,8 +136,5 @@ func describe(to, from string, st *unix.Stat_t) error {
 			return &os.PathError{Op: "chmod", Path: to, Err: err}
 		}
 	}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "set the times of", Path: to, Err: err}
-	}
-	return nil
+	return filecopy.Times(to, st)
 }

@@ -3,67 +3,53 @@ package fs
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/filecopy"
 )
 
-// copyTree copies from to to with owners, modes, times, extended attributes and
-// special files. Hard links become files of their own. As with mv, what the user
-// may not give away becomes the user's own, and then runs as nobody else.
+// copyTree copies from to to with owners, modes, times, extended attributes,
+// holes and special files. Hard links become files of their own. As with mv, what
+// the user may not give away becomes the user's own, and then runs as nobody else.
 func copyTree(ctx context.Context, from, to string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	info, err := os.Lstat(from)
-	if err != nil {
-		return err
+	var st unix.Stat_t
+	if err := unix.Lstat(from, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: from, Err: err}
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return fmt.Errorf("copy %s: no file status", from)
-	}
-	switch info.Mode().Type() {
-	case 0:
-		err = copyFile(from, to)
-	case os.ModeDir:
+	var err error
+	kind := st.Mode & unix.S_IFMT
+	switch kind {
+	case unix.S_IFREG:
+		err = filecopy.Regular(ctx, to, from)
+	case unix.S_IFDIR:
 		err = copyDir(ctx, from, to)
-	case os.ModeSymlink:
-		var target string
-		if target, err = os.Readlink(from); err == nil {
-			err = os.Symlink(target, to)
-		}
 	default:
-		if err = unix.Mknod(to, st.Mode, int(st.Rdev)); err != nil {
-			err = &os.PathError{Op: "mknod", Path: to, Err: err}
-		}
+		err = filecopy.Special(to, from, &st)
 	}
 	if err != nil {
 		return err
 	}
-	mode := info.Mode()
+	mode := st.Mode & 0o7777
 	switch err := os.Lchown(to, int(st.Uid), int(st.Gid)); {
 	case errors.Is(err, os.ErrPermission):
-		mode &^= os.ModeSetuid | os.ModeSetgid
+		mode &^= unix.S_ISUID | unix.S_ISGID
 	case err != nil:
 		return err
 	}
-	if mode.Type() != os.ModeSymlink {
-		if err := os.Chmod(to, mode); err != nil {
-			return err
+	if kind != unix.S_IFLNK {
+		if err := unix.Chmod(to, mode); err != nil {
+			return &os.PathError{Op: "chmod", Path: to, Err: err}
 		}
 		copyAttributes(from, to)
 	}
-	times := []unix.Timespec{{Sec: st.Atim.Sec, Nsec: st.Atim.Nsec}, {Sec: st.Mtim.Sec, Nsec: st.Mtim.Nsec}}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "utimes", Path: to, Err: err}
-	}
-	return nil
+	return filecopy.Times(to, &st)
 }
 
 func copyDir(ctx context.Context, from, to string) error {
@@ -80,23 +66,6 @@ func copyDir(ctx context.Context, from, to string) error {
 		}
 	}
 	return nil
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }
 
 // copyAttributes copies what the target's file system takes, such as file
