@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/serve"
 )
@@ -41,10 +42,7 @@ func TestASandboxThatStopsItsAgentHarmsOnlyItself(t *testing.T) {
 		"readers": {command: "for f in meminfo stat cpuinfo; do (sleep 1; cat /proc/$f) & done; /hostile hold", silent: true},
 		// It waits for itself, which no kill ends.
 		"entangled": {command: "/hostile entangle"},
-		// A group that is frozen in a v1 tree does not even die.
-		"frozen": {silent: true, command: `g=/sys/fs/cgroup; [ -d $g/freezer ] && g=$g/freezer
-			mkdir -p $g/deep/er && for p in $(cat $g/cgroup.procs $g/*/cgroup.procs); do [ $p = $$ ] || echo $p >$g/deep/er/cgroup.procs; done
-			echo FROZEN >$g/deep/er/freezer.state; echo 1 >$g/deep/er/cgroup.freeze; echo 1 >$g/deep/cgroup.freeze; while :; do sleep 1; done`},
+		"frozen":    {silent: true, command: cgrouptest.FreezeAll + "; while :; do sleep 1; done"},
 		"memory":    {command: "tail /dev/zero"},
 		"processes": {command: "bomb() { bomb | bomb & }; bomb"},
 		"flood":     {command: "yes | head -c 300000000"},

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/serve"
 )
@@ -181,19 +182,13 @@ func machine(t *testing.T) map[string]string {
 func groups(t *testing.T, id string) map[string]string {
 	t.Helper()
 	limits := map[string]string{}
-	for _, pattern := range []string{"/sys/fs/cgroup/daytona*/" + id, "/sys/fs/cgroup/*/daytona*/" + id} {
-		for _, file := range []string{"memory.limit_in_bytes", "memory.max", "pids.max", "cpu.cfs_quota_us", "cpu.max"} {
-			found, err := filepath.Glob(filepath.Join(pattern, file))
+	for _, file := range cgrouptest.LimitFiles {
+		for _, f := range cgrouptest.Glob(t, filepath.Join("daytona*", id, file)) {
+			b, err := os.ReadFile(f)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, f := range found {
-				b, err := os.ReadFile(f)
-				if err != nil {
-					t.Fatal(err)
-				}
-				limits[f] = string(b)
-			}
+			limits[f] = string(b)
 		}
 	}
 	if len(limits) == 0 {
@@ -205,11 +200,7 @@ func groups(t *testing.T, id string) map[string]string {
 // ownGroups are control groups for the host to lift the limits of.
 func ownGroups(t *testing.T) (all []string) {
 	t.Helper()
-	for _, parent := range []string{"/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
-		var st unix.Statfs_t
-		if err := unix.Statfs(parent, &st); err != nil || st.Type != unix.CGROUP_SUPER_MAGIC && st.Type != unix.CGROUP2_SUPER_MAGIC {
-			continue
-		}
+	for _, parent := range cgrouptest.Trees(t) {
 		g := filepath.Join(parent, fmt.Sprintf("isolation-%d", os.Getpid()))
 		if err := os.Mkdir(g, 0o755); err != nil {
 			t.Fatal(err)

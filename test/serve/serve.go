@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/fixtures"
 )
@@ -275,13 +276,7 @@ func Traces(t *testing.T) map[string]bool {
 	}
 	add("link", `dt\d+-\d+`, command("ip", "-br", "link"))
 	add("loop", `/[^ ]*pool.btrfs.*`, command("losetup", "--noheadings", "--output", "BACK-FILE"))
-	for _, root := range []string{"/sys/fs/cgroup/*/daytona*", "/sys/fs/cgroup/daytona*"} {
-		groups, err := filepath.Glob(root)
-		if err != nil {
-			t.Fatal(err)
-		}
-		add("cgroup", `.*`, strings.Join(groups, "\n"))
-	}
+	add("cgroup", `.*`, strings.Join(cgrouptest.Glob(t, "daytona*"), "\n"))
 	add("process", `^ *\d+ +(/.daytona/toolbox|runc|/usr/sbin/runc).*`, command("ps", "-eo", "pid,args"))
 	claims, err := filepath.Glob("/run/daytona/*")
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 )
 
 func TestAForkIsTheDiskAtOneMomentUnderIdsOfItsOwn(t *testing.T) {
@@ -50,18 +51,13 @@ func TestAForkIsTheDiskAtOneMomentUnderIdsOfItsOwn(t *testing.T) {
 // frozenLongest watches the clock inside the sandbox while f runs.
 func frozenLongest(f *fixture, id string, during func()) time.Duration {
 	f.t.Helper()
-	file := filepath.Join("/sys/fs/cgroup/freezer", f.name(), id, "freezer.state")
-	if _, err := os.Stat(file); err != nil {
-		file = filepath.Join("/sys/fs/cgroup", f.name(), id, "cgroup.freeze")
-	}
+	file := cgrouptest.FreezerFile(f.t, filepath.Join(f.name(), id))
 	done, longest := make(chan struct{}), make(chan time.Duration)
 	go func() {
 		var most time.Duration
 		var since time.Time
 		for {
-			b, _ := os.ReadFile(file)
-			text := strings.TrimSpace(string(b))
-			if on := text == "FROZEN" || text == "FREEZING" || text == "1"; on && since.IsZero() {
+			if on := cgrouptest.Freezing(file); on && since.IsZero() {
 				since = time.Now()
 			} else if !on && !since.IsZero() {
 				most, since = max(most, time.Since(since)), time.Time{}

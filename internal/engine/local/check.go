@@ -111,10 +111,7 @@ func checkRuntime(ctx context.Context, name string) Requirement {
 }
 
 func checkCgroups() Requirement {
-	version := "v1"
-	if cgroup.Unified() {
-		version = "v2"
-	}
+	version := cgroup.Version()
 	r := Requirement{Name: "cgroups", OK: true, Detail: version + " with cpu, memory and pids"}
 	have := cgroup.Controllers()
 	for _, need := range []string{"cpu", "memory", "pids"} {

@@ -32,7 +32,10 @@ var errRuntime = errors.New("the OCI runtime")
 func probeRuntime(ctx context.Context, path string) (runtimeFacts, error) {
 	f, err := askRuntime(ctx, path)
 	if err == nil {
-		err = f.suits(cgroup.Unified(), cgroup.HybridControllers())
+		err = f.suits()
+	}
+	if err == nil {
+		err = cgroup.CheckRuntime(f.version, f.cgroups())
 	}
 	if err != nil {
 		return f, fmt.Errorf("%w %s: %w", errRuntime, path, err)
@@ -80,16 +83,20 @@ var runFlags = []struct{ name, without string }{
 	{"--keep", "tell why a build step was killed"},
 }
 
-// suits says why the runtime cannot run sandboxes on a machine with cgroup v2
-// alone, or else with these controllers in the hierarchy of v2.
-func (f runtimeFacts) suits(unified bool, hybrid []string) error {
+// cgroups is what the runtime knows of control groups, nil where it does not say.
+func (f runtimeFacts) cgroups() *features.Cgroup {
+	if f.features == nil || f.features.Linux == nil {
+		return nil
+	}
+	return f.features.Linux.Cgroup
+}
+
+// suits says why the runtime cannot run sandboxes on any machine.
+func (f runtimeFacts) suits() error {
 	for _, flag := range runFlags {
 		if !strings.Contains(f.runHelp, flag.name) {
 			return fmt.Errorf("%q cannot %s (run %s): use runc 1.1 or newer, or crun 1.15 or newer", f.version, flag.without, flag.name)
 		}
-	}
-	if strings.HasPrefix(f.version, "crun version ") && len(hybrid) > 0 {
-		return fmt.Errorf("crun starts nothing where cgroup v2 has controllers beside v1 (%s): use runc, or boot with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1)", strings.Join(hybrid, ", "))
 	}
 	if f.features == nil || f.features.Linux == nil {
 		return nil
@@ -102,15 +109,6 @@ func (f runtimeFacts) suits(unified bool, hybrid []string) error {
 	}
 	if s := linux.Seccomp; s != nil && s.Enabled != nil && !*s.Enabled {
 		return errors.New("it was built without seccomp, which guards the kernel from sandboxes: use one of your distribution")
-	}
-	if c := linux.Cgroup; c != nil {
-		needs, has := "v1", c.V1
-		if unified {
-			needs, has = "v2", c.V2
-		}
-		if has != nil && !*has {
-			return fmt.Errorf("it does not know cgroup %s, which this machine has: use runc", needs)
-		}
 	}
 	return nil
 }

@@ -25,35 +25,27 @@ func TestRuntimesThatCannotRunSandboxesAreRefused(t *testing.T) {
 		help = "--preserve-fds value --keep"
 		none = "echo no such command >&2; exit 1"
 	)
-	hugetlb := []string{"hugetlb"}
 	for name, c := range map[string]struct {
 		version, help, features string
-		unified                 bool
-		hybrid                  []string
 		refusal                 string // "" for none
 	}{
-		"Debian 12's runc":               {version: "runc version 1.1.5+ds1", help: help, features: none, hybrid: hugetlb},
-		"a release candidate":            {version: "runc version 1.6.0-rc.1", help: help, features: none, unified: true},
-		"a runc of before --keep":        {version: "runc version 1.0.2", help: "--preserve-fds value", features: none, refusal: "runc 1.1 or newer"},
-		"Debian 12's crun":               {version: "crun version 1.8.1", help: "--preserve-fds=N keep the same session key", features: none, unified: true, refusal: "crun 1.15 or newer"},
-		"crun on v2":                     {version: "crun version 1.21", help: help, features: none, unified: true},
-		"crun on v1":                     {version: "crun version 1.21", help: help, features: none},
-		"crun beside controllers in v2":  {version: "crun version 1.21", help: help, features: none, hybrid: hugetlb, refusal: "cgroup v2 has controllers beside v1 (hugetlb): use runc"},
-		"another without descriptors":    {version: "runsc version release-1", help: "--pass-fd", features: none, refusal: "--preserve-fds"},
-		"another that takes them":        {version: "other 3", help: help, features: none},
-		"one without seccomp":            {version: "runc version 1.3.6", help: help, features: `echo '{"linux":{"seccomp":{"enabled":false}}}'`, refusal: "without seccomp"},
-		"one without user namespaces":    {version: "other 3", help: help, features: `echo '{"linux":{"namespaces":["mount","pid"]}}'`, refusal: "user namespaces"},
-		"one without v2 where it is":     {version: "other 3", help: help, features: `echo '{"linux":{"cgroup":{"v1":true,"v2":false}}}'`, unified: true, refusal: "cgroup v2"},
-		"one without v2 where it is not": {version: "other 3", help: help, features: `echo '{"linux":{"cgroup":{"v1":true,"v2":false}}}'`},
-		"one without v1 where it is":     {version: "other 3", help: help, features: `echo '{"linux":{"cgroup":{"v1":false,"v2":true}}}'`, refusal: "cgroup v1"},
-		"one that says no JSON":          {version: "runc version 1.3.6", help: help, features: "echo yes"},
+		"Debian 12's runc":            {version: "runc version 1.1.5+ds1", help: help, features: none},
+		"a release candidate":         {version: "runc version 1.6.0-rc.1", help: help, features: none},
+		"a runc of before --keep":     {version: "runc version 1.0.2", help: "--preserve-fds value", features: none, refusal: "runc 1.1 or newer"},
+		"Debian 12's crun":            {version: "crun version 1.8.1", help: "--preserve-fds=N keep the same session key", features: none, refusal: "crun 1.15 or newer"},
+		"a newer crun":                {version: "crun version 1.21", help: help, features: none},
+		"another without descriptors": {version: "runsc version release-1", help: "--pass-fd", features: none, refusal: "--preserve-fds"},
+		"another that takes them":     {version: "other 3", help: help, features: none},
+		"one without seccomp":         {version: "runc version 1.3.6", help: help, features: `echo '{"linux":{"seccomp":{"enabled":false}}}'`, refusal: "without seccomp"},
+		"one without user namespaces": {version: "other 3", help: help, features: `echo '{"linux":{"namespaces":["mount","pid"]}}'`, refusal: "user namespaces"},
+		"one that says no JSON":       {version: "runc version 1.3.6", help: help, features: "echo yes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := askRuntime(t.Context(), answering(t, c.version, c.help, c.features))
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = f.suits(c.unified, c.hybrid)
+			err = f.suits()
 			switch {
 			case c.refusal == "" && err != nil:
 				t.Errorf("refused: %v", err)

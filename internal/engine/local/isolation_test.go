@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 )
 
 // What root inside tries against the host. Each must fail, and be seen to.
@@ -20,7 +22,7 @@ func TestRootInsideIsNobodyOutside(t *testing.T) {
 	if err := os.WriteFile(canary, []byte("host"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, command := range map[string]string{
+	attempts := map[string]string{
 		"write a sysctl of the host":              "echo x >/proc/sys/kernel/core_pattern",
 		"write another sysctl of the host":        "echo 1 >/proc/sys/vm/drop_caches",
 		"trigger the magic keys":                  "echo h >/proc/sysrq-trigger",
@@ -28,10 +30,6 @@ func TestRootInsideIsNobodyOutside(t *testing.T) {
 		"mount the host's disk":                   "mknod /tmp/d b 254 0 && mount /tmp/d /mnt",
 		"read the host's memory":                  "dd if=/proc/kcore of=/dev/null bs=1 count=1",
 		"read the kernel's log":                   "dmesg | grep .",
-		"raise its memory (v1)":                   "echo -1 >/sys/fs/cgroup/memory/memory.limit_in_bytes",
-		"raise its memory (v2)":                   "test -e /sys/fs/cgroup/memory.max && echo max >/sys/fs/cgroup/memory.max",
-		"raise its processes (v1)":                "echo max >/sys/fs/cgroup/pids/pids.max",
-		"raise its processor time (v1)":           "echo -1 >/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
 		"leave its control group":                 "mkdir /tmp/c && mount -t cgroup -o memory none /tmp/c && ls /tmp/c/daytona* | grep .",
 		"set a release agent":                     "echo /bin/sh >/sys/fs/cgroup/memory/release_agent",
 		"load a module":                           "insmod /bin/busybox",
@@ -43,7 +41,9 @@ func TestRootInsideIsNobodyOutside(t *testing.T) {
 		"find the host's file by the agent's fds": "for d in /proc/1/fd/*; do cat $d/.." + canary + " && exit 0; done; exit 1",
 		"use a hidden device":                     "cat /dev/mem",
 		"enter another user namespace":            "nsenter -U -t 1 true && cat /proc/sys/kernel/../../../" + canary,
-	} {
+	}
+	maps.Copy(attempts, cgrouptest.RaiseLimits)
+	for name, command := range attempts {
 		out, err := f.do(s.ID, "("+command+") >/tmp/said 2>&1; echo exit $?")
 		if err != nil || strings.Contains(out, `exit 0\n`) {
 			said, _ := f.do(s.ID, "cat /tmp/said")

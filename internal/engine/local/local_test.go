@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -185,7 +186,7 @@ func TestASandboxRunsOnItsImageAndKeepsItsDisk(t *testing.T) {
 	f.has(s.ID, "ls -ln /data/sub/file", "1000     1000")
 	f.has(s.ID, "ls -ldn /home/user /", "1000     1000")
 	f.has(s.ID, "touch /home/user/kept && ls -n /home/user/kept", "1000     1000")
-	f.has(s.ID, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null", "268435456")
+	f.has(s.ID, cgrouptest.ShowMemoryLimit, "268435456")
 	if err := f.Stop(t.Context(), s.ID, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}

@@ -332,11 +332,7 @@ func (l *Local) Surroundings() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look at the OCI runtime: %w", err)
 	}
-	groups := "v1"
-	if cgroup.Unified() {
-		groups = "v2"
-	}
 	return fmt.Sprintf("server %s\nkernel %s %s\ncgroups %s\nruntime %s of %d bytes, %s\nruntime directory %s\n",
-		l.Version, unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Version[:]), groups,
+		l.Version, unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Version[:]), cgroup.Version(),
 		l.runtime.path, program.Size(), program.ModTime().UTC().Format(time.RFC3339Nano), l.RuntimeDir), nil
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 )
 
 // fifreeze and fithaw are FIFREEZE and FITHAW of linux/fs.h.
@@ -78,17 +79,11 @@ func TestASandboxThatCannotBeKilledKeepsNoEngineFromOpening(t *testing.T) {
 	stuck, other := f.create(nil), f.create(nil)
 	pid, thaw := unkillable(t)
 	joined := 0
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		groups, err := filepath.Glob(pattern + f.cgroups.OCIPath(stuck.ID))
-		if err != nil {
+	for _, dir := range cgrouptest.Glob(t, f.cgroups.OCIPath(stuck.ID)) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
 			t.Fatal(err)
 		}
-		for _, dir := range groups {
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
-				t.Fatal(err)
-			}
-			joined++
-		}
+		joined++
 	}
 	if joined == 0 {
 		t.Fatal("the sandbox has no control group")

@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 )
 
-// seen reads the sandbox's limits from inside, by either version of cgroups.
-const seen = `cd /sys/fs/cgroup; cat memory.max memory/memory.limit_in_bytes cpu.max cpu/cpu.cfs_quota_us 2>/dev/null | tr '\n' ' '; echo`
+// seen reads the sandbox's limits from inside.
+const seen = cgrouptest.ShowLimits
 
 func TestARunningSandboxIsResized(t *testing.T) {
 	f := open(t, nil)
@@ -75,15 +76,10 @@ func TestARunningSandboxIsResized(t *testing.T) {
 	}
 }
 
-// inner makes groups below the sandbox's own, as containers in it have, with the
-// quota of two cores each.
-const inner = `cd /sys/fs/cgroup; echo +cpu >cgroup.subtree_control; [ -d cpu ] && cd cpu; mkdir -p one/below; echo +cpu >one/cgroup.subtree_control
-	for d in one one/below; do echo "200000 100000" >$d/cpu.max; echo 200000 >$d/cpu.cfs_quota_us; done; cat one/below/cpu.max one/below/cpu.cfs_quota_us`
-
 func TestASandboxIsResizedBelowWhatAContainerInItHas(t *testing.T) {
 	f := open(t, nil)
 	s := f.create(func(s *engine.Spec) { s.User, s.Resources.CPU = "root", 2 })
-	f.has(s.ID, inner+" 2>/dev/null", "200000")
+	f.has(s.ID, cgrouptest.MakeInner+" 2>/dev/null", "200000")
 	r := s.Resources
 	r.CPU = 1
 	if err := f.Resize(t.Context(), s.ID, r); err != nil {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/local/cgroup/cgrouptest"
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 )
@@ -30,12 +31,7 @@ func traces(t *testing.T) (all []string) {
 			all = append(all, kind+" "+n)
 		}
 	}
-	groups, err := filepath.Glob("/sys/fs/cgroup/daytona*")
-	if err == nil {
-		var v1 []string
-		v1, err = filepath.Glob("/sys/fs/cgroup/*/daytona*")
-		groups = append(groups, v1...)
-	}
+	groups := cgrouptest.Glob(t, "daytona*")
 	claims, claimsErr := os.ReadDir(filepath.Join(DefaultRuntimeDir, "instances"))
 	for _, c := range claims {
 		add("claim", c.Name())
@@ -67,7 +63,7 @@ func traces(t *testing.T) (all []string) {
 			add("device", d.Path+" "+st.Mode().String())
 		}
 	}
-	if err := errors.Join(err, claimsErr, linksErr, tablesErr, mountsErr); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := errors.Join(claimsErr, linksErr, tablesErr, mountsErr); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
 	add("group", groups...)

@@ -1,15 +1,14 @@
 // Package cgroup reads the control group that the sandbox is: its limits and
-// what all of it uses. It alone in the agent knows cgroup v1, with a directory
-// for each controller, from v2. The sandbox has a cgroup namespace, so its own
-// group is the root of what it sees, even after something inside moved the
-// agent to a child. It imports nothing of the house.
+// what all of it uses. It is written for cgroup v2; what a machine with v1 needs
+// instead is in v1.go, and nowhere else in the agent. The sandbox has a cgroup
+// namespace, so its own group is the root of what it sees, even after something
+// inside moved the agent to a child.
 package cgroup
 
 import (
 	"bytes"
 	"math"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -61,7 +60,7 @@ func (m Memory) Available() uint64 {
 func (g *Group) Quota() float64 {
 	quota, period, ok := strings.Cut(g.read("cpu.max"), " ")
 	if !ok {
-		quota, period = g.controller("cpu", "cpu.cfs_quota_us"), g.controller("cpu", "cpu.cfs_period_us")
+		quota, period = g.quotaV1()
 	}
 	q, err1 := strconv.ParseFloat(quota, 64)
 	p, err2 := strconv.ParseFloat(period, 64)
@@ -86,11 +85,7 @@ func (g *Group) CPU() (c CPU, ok bool) {
 		us := func(name string) time.Duration { return time.Duration(stat[name]) * time.Microsecond }
 		return CPU{User: us("user_usec"), System: us("system_usec"), Throttled: us("throttled_usec")}, true
 	}
-	const tick = time.Second / 100 // USER_HZ is 100 on every architecture that Go knows
-	used := fields(g.controller("cpuacct", "cpuacct.stat"))
-	_, ok = used["user"]
-	throttled := fields(g.controller("cpu", "cpu.stat"))["throttled_time"]
-	return CPU{User: time.Duration(used["user"]) * tick, System: time.Duration(used["system"]) * tick, Throttled: time.Duration(throttled)}, ok
+	return g.cpuV1()
 }
 
 // Memory is the limit and the use; not ok when they cannot be seen.
@@ -105,28 +100,16 @@ func (g *Group) Memory() (m Memory, ok bool) {
 			SlabReclaimable: stat["slab_reclaimable"], SlabUnreclaimable: stat["slab_unreclaimable"], HugePages: stat["anon_thp"],
 		}, true
 	}
-	used, err := strconv.ParseUint(g.read("memory/memory.usage_in_bytes"), 10, 64)
-	if err != nil {
-		return Memory{}, false
-	}
-	stat := fields(g.read("memory/memory.stat"))
-	// Kernel memory is counted but not told apart.
-	kernel, _ := strconv.ParseUint(g.read("memory/memory.kmem.usage_in_bytes"), 10, 64)
-	return Memory{
-		Limit: g.MemoryLimit(), Used: used,
-		Anon: stat["total_rss"], File: stat["total_cache"], Shmem: stat["total_shmem"], Mapped: stat["total_mapped_file"], Dirty: stat["total_dirty"], Writeback: stat["total_writeback"],
-		ActiveAnon: stat["total_active_anon"], InactiveAnon: stat["total_inactive_anon"], ActiveFile: stat["total_active_file"], InactiveFile: stat["total_inactive_file"], Unevictable: stat["total_unevictable"],
-		SlabUnreclaimable: kernel, HugePages: stat["total_rss_huge"],
-	}, true
+	return g.memoryV1()
 }
 
 // MemoryLimit is the sandbox's, in bytes; without one it is the machine's memory.
 func (g *Group) MemoryLimit() uint64 {
 	text := g.read("memory.max")
 	if text == "" {
-		text = g.read("memory/memory.limit_in_bytes")
+		text = g.memoryLimitV1()
 	}
-	// Without a limit the file says "max", or a number larger than any memory.
+	// Without a limit it is "max", or a number larger than any memory.
 	limit, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		limit = math.MaxUint64
@@ -140,12 +123,11 @@ func (g *Group) MemoryLimit() uint64 {
 
 // OutOfMemory is how often the sandbox's own limit was met by a kill. A limit
 // that something inside has set for a part of the sandbox does not count.
-// Version 1 counts the kills among what is not in a part.
 func (g *Group) OutOfMemory() int64 {
 	if n, ok := fields(g.read("memory.events.local"))["oom"]; ok {
 		return int64(n)
 	}
-	return int64(fields(g.read("memory/memory.oom_control"))["oom_kill"])
+	return g.outOfMemoryV1()
 }
 
 // OOMKills is how many processes the kernel has killed for memory.
@@ -153,28 +135,17 @@ func (g *Group) OOMKills() int64 {
 	if n, ok := fields(g.read("memory.events"))["oom_kill"]; ok {
 		return int64(n)
 	}
-	return g.OutOfMemory()
+	return g.outOfMemoryV1()
 }
 
 // Tasks is how many processes and threads there are; 0 when that cannot be seen.
 func (g *Group) Tasks() int {
 	text := g.read("pids.current")
 	if text == "" {
-		text = g.read("pids/pids.current")
+		text = g.tasksV1()
 	}
 	n, _ := strconv.Atoi(text)
 	return n
-}
-
-// controller reads a file of v1, where some distributions mount two controllers
-// together.
-func (g *Group) controller(name, file string) string {
-	for _, dir := range []string{name, "cpu,cpuacct"} {
-		if text := g.read(filepath.Join(dir, file)); text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 // read returns a file's text without the space around it, "" for none.

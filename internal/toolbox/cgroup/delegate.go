@@ -14,15 +14,15 @@ const leaf = "init.scope"
 
 // Delegate moves this process, the only one in the sandbox yet, into a leaf
 // group, and enables every controller that there is for the groups beside it. A
-// group of cgroup v2 either has processes or limits those below it, so without
-// this neither Docker nor a kubelet could make one. In v1 there is nothing to do.
+// group either has processes or limits those below it, so without this neither
+// Docker nor a kubelet could make one. (With v1 there is nothing to do.)
 func (g *Group) Delegate() error {
 	if g == nil {
 		return nil
 	}
 	controllers := strings.Fields(g.read("cgroup.controllers"))
 	if len(controllers) == 0 {
-		return nil // version 1
+		return nil // v1
 	}
 	if err := g.dir.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make a control group for the agent: %w", err)

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// delegatedTree is the group of v2 that the service manager has given to this
+// delegatedTree is the group that the service manager has given to this
 // service, as a path below the root, "" for none. The service must have been
 // started in a group of its own in it (DelegateSubgroup=, from systemd 254 on):
 // one that moved there by itself could not be started again while sandboxes run,
 // because the manager may not put a process where the groups below are limited.
 func delegatedTree() string {
-	if !Unified() {
+	if openV1() != nil {
 		return ""
 	}
 	b, err := os.ReadFile("/proc/self/cgroup")

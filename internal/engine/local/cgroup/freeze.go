@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,19 +20,20 @@ var ErrNoFreezer = errors.New("the freezer controller is missing")
 // freezer is the file that freezes the sandbox's group and all below it, and
 // what to write into it.
 func (t *Tree) freezer(id string) (file, freeze, thaw string) {
-	if t.v2 {
-		return filepath.Join(t.dir(root, id), "cgroup.freeze"), "1", "0"
+	if t.v1 != nil {
+		return t.v1.freezer(t.OCIPath(id))
 	}
-	return filepath.Join(t.dir(filepath.Join(root, "freezer"), id), "freezer.state"), "FROZEN", "THAWED"
+	return filepath.Join(t.dir(id), "cgroup.freeze"), "1", "0"
 }
 
+// frozen tells whether the last process stands, which comes some time after the
+// file says that they should.
 func (t *Tree) frozen(id string) bool {
-	if t.v2 {
-		return field(filepath.Join(t.dir(root, id), "cgroup.events"), "frozen") == 1
+	if t.v1 != nil {
+		return t.v1.frozen(t.OCIPath(id))
 	}
-	file, freeze, _ := t.freezer(id)
-	b, err := os.ReadFile(file)
-	return err == nil && string(bytes.TrimSpace(b)) == freeze
+	n, err := field(filepath.Join(t.dir(id), "cgroup.events"), "frozen")
+	return err == nil && n == 1
 }
 
 // Freezer freezes one sandbox for a moment. It is made before the moment,

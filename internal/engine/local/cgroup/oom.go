@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,43 +15,27 @@ type OOMs struct {
 	tree *Tree
 	id   string
 	seen int64
-	// In v2 the group's memory.events, which the kernel marks as changed; in v1
-	// an eventfd that it counts up.
-	file *os.File
+	file *os.File // memory.events, which the kernel marks as changed
 }
 
 // WatchOOM begins to watch a sandbox. Close must follow.
 func (t *Tree) WatchOOM(id string) (*OOMs, error) {
-	var fd int
-	var err error
-	if t.v2 {
-		fd, err = unix.Open(filepath.Join(t.dir(root, id), "memory.events"), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	} else {
-		fd, err = notifyV1(t.dir(filepath.Join(root, "memory"), id))
-	}
+	o, err := t.watchOOM(id)
 	if err != nil {
 		return nil, fmt.Errorf("watch the memory of sandbox %s: %w", id, err)
 	}
-	return &OOMs{tree: t, id: id, seen: t.OOMKills(id), file: os.NewFile(uintptr(fd), "oom")}, nil
+	return o, nil
 }
 
-// notifyV1 makes an eventfd for when memory runs out (cgroup-v1/memory,
-// section 10).
-func notifyV1(dir string) (int, error) {
-	control, err := os.Open(filepath.Join(dir, "memory.oom_control"))
+func (t *Tree) watchOOM(id string) (*OOMs, error) {
+	if t.v1 != nil {
+		return t.v1.watchOOM(t, id)
+	}
+	fd, err := unix.Open(filepath.Join(t.dir(id), "memory.events"), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	defer control.Close()
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
-		return -1, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.event_control"), fmt.Appendf(nil, "%d %d", fd, control.Fd()), 0); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
+	return &OOMs{tree: t, id: id, seen: t.OOMKills(id), file: os.NewFile(uintptr(fd), "memory.events")}, nil
 }
 
 // Next waits until more was killed than before, and returns how much more. It
@@ -72,21 +55,10 @@ func (o *OOMs) Next() (killed int64, err error) {
 
 // changed waits for a sign of the kernel and returns the number of kills.
 func (o *OOMs) changed() (int64, error) {
-	if o.tree.v2 {
-		return awaitField(o.file, "oom_kill", o.seen)
+	if o.tree.v1 != nil {
+		return o.tree.v1.changed(o)
 	}
-	if _, err := o.file.Read(make([]byte, 8)); err != nil {
-		return 0, err
-	}
-	// The sign comes just before the kill, and also when the group goes.
-	for range 20 {
-		if now := o.tree.OOMKills(o.id); now > o.seen {
-			return now, nil
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	_, err := os.Stat(o.tree.dir(filepath.Join(root, "memory"), o.id))
-	return o.seen, err
+	return awaitField(o.file, "oom_kill", o.seen)
 }
 
 // awaitField waits until the number after a word in a file of a group is above

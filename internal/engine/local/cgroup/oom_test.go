@@ -12,13 +12,9 @@ import (
 )
 
 // The kernel wakes pollers of memory.events as it does those of cgroup.events,
-// which every machine with a hierarchy of version 2 has, also one whose memory
-// controller is in version 1.
+// which is also there where the memory controller is not.
 func TestAChangeOfAGroupsFileWakes(t *testing.T) {
-	mount := root
-	if !Unified() {
-		mount = filepath.Join(root, "unified")
-	}
+	mount := unifiedMount()
 	dir := filepath.Join(mount, "daytona-test-"+strconv.Itoa(os.Getpid()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -74,7 +70,7 @@ func TestAChangeOfAGroupsFileWakes(t *testing.T) {
 		t.Fatalf("%+v", o)
 	}
 	move(mount)
-	for end := time.Now().Add(10 * time.Second); field(filepath.Join(dir, "cgroup.events"), "populated") != 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); populated(dir); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the group stays populated")
 		}
@@ -87,4 +83,9 @@ func TestAChangeOfAGroupsFileWakes(t *testing.T) {
 	if o := next(); o.err == nil {
 		t.Fatalf("a closed watch returned %+v", o)
 	}
+}
+
+func populated(dir string) bool {
+	n, err := field(filepath.Join(dir, "cgroup.events"), "populated")
+	return err != nil || n != 0
 }

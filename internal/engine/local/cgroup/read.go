@@ -2,92 +2,113 @@ package cgroup
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/containerd/cgroups/v3/cgroup2/stats"
 )
 
 // OOMKills is how often the kernel killed in the sandbox for its memory limit.
 func (t *Tree) OOMKills(id string) int64 {
-	if t.v2 {
-		return field(filepath.Join(t.dir(root, id), "memory.events"), "oom_kill")
+	if t.v1 != nil {
+		return t.v1.oomKills(t.OCIPath(id))
 	}
-	return field(filepath.Join(t.dir(filepath.Join(root, "memory"), id), "memory.oom_control"), "oom_kill")
+	return int64(t.stat(id, cgroup2.StatMemoryEvents).GetMemoryEvents().GetOomKill())
 }
 
 // ForksRefused is how often the kernel refused the sandbox a process or thread
 // for its limit.
 func (t *Tree) ForksRefused(id string) int64 {
-	mount := root
-	if !t.v2 {
-		mount = filepath.Join(root, "pids")
+	dir := t.dir(id)
+	if t.v1 != nil {
+		dir = t.v1.dir("pids", t.OCIPath(id))
 	}
-	return field(filepath.Join(t.dir(mount, id), "pids.events"), "max")
+	n, _ := field(filepath.Join(dir, "pids.events"), "max") // a group that has gone refused nothing
+	return n
 }
 
 // Memory is what the sandbox holds without what the kernel could drop at once.
 func (t *Tree) Memory(id string) int64 {
-	if t.v2 {
-		dir := t.dir(root, id)
-		return number(filepath.Join(dir, "memory.current")) - field(filepath.Join(dir, "memory.stat"), "inactive_file")
+	if t.v1 != nil {
+		return t.v1.memory(t.OCIPath(id))
 	}
-	dir := t.dir(filepath.Join(root, "memory"), id)
-	return number(filepath.Join(dir, "memory.usage_in_bytes")) - field(filepath.Join(dir, "memory.stat"), "total_inactive_file")
+	m := t.stat(id, cgroup2.StatMemory).GetMemory()
+	return int64(m.GetUsage()) - int64(m.GetInactiveFile())
+}
+
+// MemoryLimit is the limit in bytes; 0 when there is none, or it cannot be read.
+func (t *Tree) MemoryLimit(id string) int64 {
+	if t.v1 != nil {
+		return t.v1.memoryLimit(t.OCIPath(id))
+	}
+	return limit(t.stat(id, cgroup2.StatMemory).GetMemory().GetUsageLimit())
 }
 
 // CPULimit is how many cores the sandbox may use; 0 when nothing limits it.
 func (t *Tree) CPULimit(id string) float64 {
-	if t.v2 {
-		b, err := os.ReadFile(filepath.Join(t.dir(root, id), "cpu.max"))
-		if err != nil {
-			return 0
-		}
-		var quota, each float64 // the first is "max" without a limit
-		if _, err := fmt.Sscan(string(b), &quota, &each); err != nil || each == 0 {
-			return 0
-		}
-		return quota / each
+	if t.v1 != nil {
+		return t.v1.cpuLimit(t.OCIPath(id))
 	}
-	dir := t.dir(filepath.Join(root, "cpu"), id)
-	quota, each := number(filepath.Join(dir, "cpu.cfs_quota_us")), number(filepath.Join(dir, "cpu.cfs_period_us"))
-	if quota <= 0 || each == 0 {
+	quota, each, err := t.cpuMax(id)
+	if err != nil || each == 0 {
 		return 0
 	}
 	return float64(quota) / float64(each)
 }
 
+// cpuMax is the processor time that the sandbox may use in each period, both in
+// microseconds; 0 when nothing limits it.
+func (t *Tree) cpuMax(id string) (quota, each int64, err error) {
+	b, err := os.ReadFile(filepath.Join(t.dir(id), "cpu.max"))
+	if err != nil {
+		return 0, 0, err
+	}
+	first, second, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if each, err = strconv.ParseInt(second, 10, 64); err != nil {
+		return 0, 0, fmt.Errorf("cpu.max is %q", b)
+	}
+	quota, _ = strconv.ParseInt(first, 10, 64) // "max" is no number
+	return quota, each, nil
+}
+
 // PIDsLimit is how many processes and threads the sandbox may have; 0 when
 // nothing limits them.
 func (t *Tree) PIDsLimit(id string) int64 {
-	mount := root
-	if !t.v2 {
-		mount = filepath.Join(root, "pids")
+	if t.v1 != nil {
+		return t.v1.pidsLimit(t.OCIPath(id))
 	}
-	return number(filepath.Join(t.dir(mount, id), "pids.max")) // "max" is no number
+	return limit(t.stat(id, cgroup2.StatPids).GetPids().GetLimit())
 }
 
-// CPU is the processor time the sandbox used since it was started.
-func (t *Tree) CPU(id string) time.Duration {
-	if t.v2 {
-		return time.Duration(field(filepath.Join(t.dir(root, id), "cpu.stat"), "usage_usec")) * time.Microsecond
+// stat is nil for a group that has gone: nothing was used there.
+func (t *Tree) stat(id string, mask cgroup2.StatMask) *stats.Metrics {
+	g, err := t.group(id)
+	if err != nil {
+		return nil
 	}
-	for _, m := range t.mounts {
-		if strings.Contains(filepath.Base(m), "cpuacct") {
-			return time.Duration(number(filepath.Join(t.dir(m, id), "cpuacct.usage")))
-		}
+	m, err := g.StatFiltered(mask)
+	if err != nil {
+		return nil
 	}
-	return 0
+	return m
+}
+
+// limit is 0 for the number by which the library says "max".
+func limit(n uint64) int64 {
+	if n > math.MaxInt64 {
+		return 0
+	}
+	return int64(n)
 }
 
 // field is the number after a word in a file of lines; 0 when it is not there.
-func field(path, name string) int64 {
+func field(path, name string) (int64, error) {
 	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	return fieldOf(string(b), name)
+	return fieldOf(string(b), name), err
 }
 
 func fieldOf(text, name string) int64 {
@@ -98,13 +119,4 @@ func fieldOf(text, name string) int64 {
 		}
 	}
 	return 0
-}
-
-func number(path string) int64 {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	return n
 }

@@ -3,7 +3,8 @@ package cgroup
 import (
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/containerd/cgroups/v3"
 )
 
 // Warm spares the OCI runtime a wait of 5 to 10 ms. Moving a process between
@@ -12,19 +13,18 @@ import (
 // cgroup_favordynmods. So it is taken while other things are being done, by
 // moving this process to where it is. What fails here costs only time.
 func (t *Tree) Warm() {
-	b, err := os.ReadFile("/proc/self/cgroup")
+	legacy, own, err := cgroups.ParseCgroupFileUnified("/proc/self/cgroup")
 	if err != nil {
 		return
 	}
-	for line := range strings.Lines(string(b)) {
-		// hierarchy:controllers:path (cgroups(7))
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) != 3 || (fields[1] != "") == t.v2 {
-			continue
-		}
-		mount := filepath.Join(root, strings.TrimPrefix(fields[1], "name="))
-		if os.WriteFile(filepath.Join(mount, fields[2], "cgroup.procs"), []byte("0"), 0) == nil {
-			return
-		}
+	if t.v1 != nil {
+		t.v1.warm(legacy)
+		return
 	}
+	_ = stay(filepath.Join(root, own))
+}
+
+// stay moves this process to the group it is in.
+func stay(dir string) error {
+	return os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0)
 }
