@@ -1,58 +1,30 @@
 // Package fault holds the kinds of failure that every noun shares, so that an
-// adapter can tell people what went wrong without knowing the noun. It imports
-// nothing of the house; httpapi and gateway write it as an error envelope.
+// adapter can tell people what went wrong without knowing the noun. How a kind
+// is answered is the adapter's: httperror knows the HTTP statuses.
 package fault
 
 import (
 	"context"
 	"errors"
-	"net/http"
 )
 
 // Kind says whose move it is after a failure.
 type Kind int
 
-// The kinds, with the HTTP status they become.
+// The kinds.
 const (
-	KindInvalid      Kind = iota + 1 // 400: the request can never work as it is
-	KindQuota                        // 400: more than the organization may have
-	KindUnauthorized                 // 401: no credential, or a bad one
-	KindForbidden                    // 403: the credential lacks a permission
-	KindNotFound                     // 404: not there, or not the caller's
-	KindConflict                     // 409: not in the present state
-	KindTooLarge                     // 413: the request body is too big
-	KindUnavailable                  // 503: would work at another time
-	KindTimeout                      // 408: the request itself took too long to come
-	KindNoSpace                      // 507: the server has no room for it
-	KindNoAnswer                     // 502: a program of the user's does not answer
+	KindInvalid      Kind = iota + 1 // the request can never work as it is
+	KindQuota                        // more than the organization may have
+	KindUnauthorized                 // no credential, or a bad one
+	KindForbidden                    // the credential lacks a permission
+	KindNotFound                     // not there, or not the caller's
+	KindConflict                     // not in the present state
+	KindTooLarge                     // the request body is too big
+	KindUnavailable                  // would work at another time
+	KindTimeout                      // the request itself took too long to come
+	KindNoSpace                      // the server has no room for it
+	KindNoAnswer                     // a program of the user's does not answer
 )
-
-// Status is the HTTP status that the kind becomes.
-func (k Kind) Status() int {
-	switch k {
-	case KindInvalid, KindQuota:
-		return http.StatusBadRequest
-	case KindUnauthorized:
-		return http.StatusUnauthorized
-	case KindForbidden:
-		return http.StatusForbidden
-	case KindNotFound:
-		return http.StatusNotFound
-	case KindConflict:
-		return http.StatusConflict
-	case KindTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case KindUnavailable:
-		return http.StatusServiceUnavailable
-	case KindTimeout:
-		return http.StatusRequestTimeout
-	case KindNoSpace:
-		return http.StatusInsufficientStorage
-	case KindNoAnswer:
-		return http.StatusBadGateway
-	}
-	return http.StatusInternalServerError
-}
 
 // Error is a failure that may be shown to people.
 type Error struct {

@@ -7,7 +7,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,6 +25,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
@@ -222,25 +222,19 @@ func streamBothWays(w http.ResponseWriter, r *http.Request, log *slog.Logger) (o
 
 // refuse answers with the error envelope.
 func (t *Toolbox) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	writeEnvelope(w, envelope(r, err, t.Log))
+	httperror.Write(w, envelope(r, err, t.Log), r.URL.Path)
 }
 
 // envelope tells people of err. One that is no fault is ours, for the log.
-func envelope(r *http.Request, err error, log *slog.Logger) api.Error {
-	e := api.Error{StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why."}
+func envelope(r *http.Request, err error, log *slog.Logger) *api.Error {
+	e := &api.Error{StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why."}
 	var f *fault.Error
 	if errors.As(err, &f) {
-		e.StatusCode, e.Code, e.Message = f.Kind.Status(), f.Code, f.Message
+		e = httperror.Of(f)
 	} else {
 		log.Error("request to a sandbox", "path", r.URL.Path, "err", err)
 	}
-	e.Err, e.Path, e.Source = http.StatusText(e.StatusCode), r.URL.Path, api.SourceProxy
-	e.Timestamp = time.Now().UTC().Format(time.RFC3339Nano)
+	e.Source = api.SourceProxy
+	httperror.Complete(e, r.URL.Path)
 	return e
-}
-
-func writeEnvelope(w http.ResponseWriter, e api.Error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.StatusCode)
-	_ = json.NewEncoder(w).Encode(e)
 }

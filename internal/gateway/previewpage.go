@@ -4,6 +4,8 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/opendaytona/daytona/internal/httperror"
 )
 
 // refuse answers with a page for people and the error envelope for programs.
@@ -15,7 +17,7 @@ func (p *Preview) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="Daytona preview"`) // RFC 9110, section 11.6.1
 	}
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		writeEnvelope(w, e)
+		httperror.Write(w, e, r.URL.Path)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/preview"
 )
 
@@ -25,9 +26,7 @@ func takeCredentials(r *http.Request) (c preview.Credentials, byQuery string) {
 	for _, ours := range []string{tokenHeader, "X-Daytona-Organization-Id"} {
 		r.Header.Del(ours)
 	}
-	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		c.Bearer = strings.TrimSpace(token)
-	}
+	c.Bearer = httperror.BearerToken(r.Header.Get("Authorization"))
 	c.Cookies = takeCookies(r.Header)
 	if byQuery = takeQuery(r.URL); byQuery != "" {
 		c.Tokens = append(c.Tokens, byQuery)

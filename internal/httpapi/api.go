@@ -16,6 +16,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/preview"
@@ -179,7 +180,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 
 func (a *API) authenticate(needs []api.Permission) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
-		p, err := a.Accounts.Authenticate(hc.Context(), BearerToken(hc.Header("Authorization")), hc.Header("X-Daytona-Organization-ID"))
+		p, err := a.Accounts.Authenticate(hc.Context(), httperror.BearerToken(hc.Header("Authorization")), hc.Header("X-Daytona-Organization-ID"))
 		if err == nil {
 			err = p.Need(needs...)
 		}
@@ -195,15 +196,6 @@ func (a *API) authenticate(needs []api.Permission) func(huma.Context, func(huma.
 func (a *API) refuse(hc huma.Context, err error) {
 	r, w := humago.Unwrap(hc)
 	writeError(w, r, a.envelope(hc.Context(), err))
-}
-
-// BearerToken is the credential of an Authorization header, "" for none.
-func BearerToken(header string) string {
-	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 // caller is who makes the request; authenticate has put it there. An operation

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httperror"
 )
 
 // refusals are the statuses besides success that an operation may answer, for the
@@ -20,7 +21,7 @@ func (op operation) refusals() []int {
 		all = append(all, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound)
 	}
 	if op.method != http.MethodGet {
-		all = append(all, http.StatusConflict, http.StatusUnsupportedMediaType, fault.KindNoSpace.Status())
+		all = append(all, http.StatusConflict, http.StatusUnsupportedMediaType, httperror.Status(fault.KindNoSpace))
 	}
 	return all
 }

@@ -8,13 +8,13 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/space"
 )
 
@@ -23,7 +23,7 @@ import (
 func (a *API) envelope(ctx context.Context, err error) *api.Error {
 	var f *fault.Error
 	if errors.As(err, &f) {
-		e := &api.Error{StatusCode: f.Kind.Status(), Code: f.Code, Message: f.Message}
+		e := httperror.Of(f)
 		if start, ok := errors.AsType[*startError](err); ok {
 			e.SandboxID = start.sandboxID
 		}
@@ -38,7 +38,7 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 	if space.IsFull(err) {
 		a.Log.Warn("no space for a request", "err", err)
 		return &api.Error{
-			StatusCode: fault.KindNoSpace.Status(), Code: "NO_SPACE",
+			StatusCode: httperror.Status(fault.KindNoSpace), Code: "NO_SPACE",
 			Message: "The server's disk is full: delete sandboxes or snapshots, or ask its administrator for room.",
 		}
 	}
@@ -52,7 +52,7 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 
 func (a *API) toError(ctx context.Context, op operation, err error) error {
 	e := a.envelope(ctx, fmt.Errorf("%s: %w", op.id, err))
-	fill(e, from(ctx).path)
+	httperror.Complete(e, from(ctx).path)
 	return &statusError{e}
 }
 
@@ -114,24 +114,14 @@ func validation(status int, message string, errs []error) *api.Error {
 
 func complete(e *statusError, hc huma.Context) *statusError {
 	if hc != nil {
-		fill(e.envelope, from(hc.Context()).path)
+		httperror.Complete(e.envelope, from(hc.Context()).path)
 	}
 	return e
 }
 
-func fill(e *api.Error, path string) {
-	e.Err = http.StatusText(e.StatusCode)
-	e.Path = path
-	e.Timestamp = time.Now().UTC().Format(time.RFC3339Nano)
-	e.Source = api.SourceAPI
-}
-
 // writeError answers with the envelope.
 func writeError(w http.ResponseWriter, r *http.Request, e *api.Error) {
-	fill(e, from(r.Context()).path)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.StatusCode)
-	_ = json.NewEncoder(w).Encode(e)
+	httperror.Write(w, e, from(r.Context()).path)
 }
 
 // recover answers for a handler that panicked.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httperror"
 )
 
 // connections counts what the listener has accepted and is still open, WebSockets
@@ -141,7 +142,7 @@ func refuseTooMany(next http.Handler) http.Handler {
 		if why, _ := r.Context().Value(tooManyKey{}).(string); why != "" {
 			w.Header().Set("Connection", "close")
 			w.Header().Set("Retry-After", "1")
-			refuse(w, r, fault.Unavailable("TOO_MANY_CONNECTIONS", why))
+			httperror.Refuse(w, r, fault.Unavailable("TOO_MANY_CONNECTIONS", why))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
-	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
@@ -40,7 +40,7 @@ func newDoors(accounts *account.Service) *doors {
 
 // AuthorizeToolbox is gateway.Authorizer.
 func (d *doors) AuthorizeToolbox(ctx context.Context, authorization, organization, idOrName string) (string, error) {
-	p, err := d.accounts.Authenticate(ctx, httpapi.BearerToken(authorization), organization)
+	p, err := d.accounts.Authenticate(ctx, httperror.BearerToken(authorization), organization)
 	if err == nil {
 		err = p.Need(api.UseToolbox)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/httperror"
 )
 
 // requestIDHeader names a request in the log, in its answer, and to the agent.
@@ -71,7 +72,7 @@ func (a *recorder) finish(rec *record, r *http.Request, id string, began time.Ti
 	if v != nil && v != http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is thrown
 		a.log.Error("panic", "request", id, "err", fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
 		if rec.status == 0 {
-			refuse(rec, r, &fault.Error{Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why under " + id + "."})
+			httperror.Refuse(rec, r, &fault.Error{Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why under " + id + "."})
 			v = nil
 		}
 	}

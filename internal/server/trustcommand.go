@@ -1,11 +1,7 @@
 package server
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -38,35 +34,4 @@ certificate of its own (--public-url https://…) it is not needed.`,
 	}
 	c.Flags().BoolVar(&remove, "remove", false, "take it away again")
 	return c
-}
-
-// trust adds the authority to what the machine trusts, or removes it. It changes
-// nothing when that is so already.
-func (a *authority) trust(remove bool) error {
-	for _, store := range trustStores {
-		if _, err := os.Stat(store.dir); err != nil {
-			continue
-		}
-		path := filepath.Join(store.dir, trustedName(a.cert))
-		_, err := os.Stat(path)
-		switch there := err == nil; {
-		case there != remove:
-			return nil
-		case remove:
-			err = os.Remove(path)
-		case errors.Is(err, fs.ErrNotExist):
-			err = os.WriteFile(path, a.pem(), 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("trust the server's certificate: %w", err)
-		}
-		if out, err := exec.Command(store.update[0], store.update[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("trust the server's certificate: %s: %w: %s", store.update[0], err, out)
-		}
-		return nil
-	}
-	if remove {
-		return nil
-	}
-	return errors.New("trust the server's certificate: this machine has no known place for trusted certificates; install ca-certificates")
 }

@@ -2,13 +2,11 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"html/template"
 	"net"
 	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/preview"
@@ -115,9 +114,9 @@ func (s *server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authorization := r.Header.Get("Authorization")
 		if authorization != "" || !fromThisMachine(r) || !s.ownName(r.Host) {
-			p, err := s.accounts.Authenticate(r.Context(), httpapi.BearerToken(authorization), "")
+			p, err := s.accounts.Authenticate(r.Context(), httperror.BearerToken(authorization), "")
 			if err != nil || !p.Can(api.ReadMetrics) {
-				refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to programs on this machine that send no key, and to an administrator's API key with the permission read:metrics: send one as Authorization: Bearer KEY."))
+				httperror.Refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to programs on this machine that send no key, and to an administrator's API key with the permission read:metrics: send one as Authorization: Bearer KEY."))
 				return
 			}
 		}
@@ -150,22 +149,11 @@ func fromThisMachine(r *http.Request) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// refuse answers with the error envelope.
-func refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
-	status := f.Kind.Status()
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(api.Error{
-		StatusCode: status, Message: f.Message, Err: http.StatusText(status), Code: f.Code,
-		Path: r.URL.Path, Timestamp: time.Now().UTC().Format(time.RFC3339Nano), Source: api.SourceAPI,
-	})
-}
-
 // home is the page at /, and the answer to paths that are nobody's.
 func home(version string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
-			refuse(w, r, fault.NotFound("NOT_FOUND", "There is nothing at "+r.URL.Path+": the API is below "+httpapi.Prefix+"."))
+			httperror.Refuse(w, r, fault.NotFound("NOT_FOUND", "There is nothing at "+r.URL.Path+": the API is below "+httpapi.Prefix+"."))
 			return
 		}
 		setOperation(r.Context(), "home")

@@ -24,6 +24,7 @@ import (
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/grant"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
@@ -127,7 +128,7 @@ type door struct {
 }
 
 func (d *door) AuthorizeToolbox(ctx context.Context, authorization, organization, idOrName string) (string, error) {
-	p, err := d.accounts.Authenticate(ctx, httpapi.BearerToken(authorization), organization)
+	p, err := d.accounts.Authenticate(ctx, httperror.BearerToken(authorization), organization)
 	if err != nil {
 		return "", err
 	}

@@ -2,52 +2,13 @@ package server
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 
 	"github.com/opendaytona/daytona/internal/account"
-	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/httpapi"
 )
-
-// credentials is what root on this machine needs to use the server, kept in
-// CredentialsName.
-type credentials struct {
-	APIURL       string `json:"apiUrl"`
-	APIKey       string `json:"apiKey"`
-	DashboardURL string `json:"dashboardUrl"`
-}
-
-// readCredentials reads what an earlier start kept; nothing is no error.
-func readCredentials(path string) (c credentials, err error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &c)
-	}
-	if err != nil {
-		return credentials{}, fmt.Errorf("read credentials %s: %w (delete the file to get a new key)", path, err)
-	}
-	return c, nil
-}
-
-func (c credentials) write(path string) error {
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err == nil {
-		err = durable.WriteFile(path, append(text, '\n'), 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("write credentials: %w", err)
-	}
-	return nil
-}
 
 // bootstrap makes the administrator and a key where they are missing, and keeps
 // the key with the server's present address. The key is written nowhere else:

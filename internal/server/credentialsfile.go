@@ -1,0 +1,45 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/opendaytona/daytona/internal/durable"
+)
+
+// credentials is what root on this machine needs to use the server, kept in
+// CredentialsName.
+type credentials struct {
+	APIURL       string `json:"apiUrl"`
+	APIKey       string `json:"apiKey"`
+	DashboardURL string `json:"dashboardUrl"`
+}
+
+// readCredentials reads what an earlier start kept; nothing is no error.
+func readCredentials(path string) (c credentials, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err != nil {
+		return credentials{}, fmt.Errorf("read credentials %s: %w (delete the file to get a new key)", path, err)
+	}
+	return c, nil
+}
+
+func (c credentials) write(path string) error {
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err == nil {
+		err = durable.WriteFile(path, append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write credentials: %w", err)
+	}
+	return nil
+}
