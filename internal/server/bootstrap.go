@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/httpapi"
@@ -14,8 +16,8 @@ import (
 // the key with the server's present address. The key is written nowhere else:
 // standard output and the log are journals that more than root may read.
 func (s *server) bootstrap(ctx context.Context) error {
-	path := s.below(CredentialsName)
-	kept, err := readCredentials(path)
+	path := s.Below(config.CredentialsName)
+	kept, err := config.ReadCredentials(path)
 	if err != nil {
 		return err
 	}
@@ -23,12 +25,12 @@ func (s *server) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := credentials{APIURL: s.origin() + httpapi.Prefix, APIKey: kept.APIKey, DashboardURL: s.origin()}
+	now := config.Credentials{APIURL: s.origin() + httpapi.Prefix, APIKey: kept.APIKey, DashboardURL: s.origin()}
 	if value != "" {
 		now.APIKey = value
 	}
 	if now != kept {
-		if err := now.write(path); err != nil {
+		if err := now.Write(path); err != nil {
 			return err
 		}
 	}
@@ -80,7 +82,7 @@ func (s *server) origin() string {
 	if s.PublicURL != "" {
 		return s.PublicURL
 	}
-	address := s.listener.Addr().(*net.TCPAddr)
+	address := s.http.Address()
 	host := address.IP.String()
 	if address.IP.IsUnspecified() {
 		host = "127.0.0.1"

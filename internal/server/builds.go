@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/netip"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local"
@@ -77,8 +79,8 @@ func (s *server) openBuilder(ctx context.Context) error {
 		return errors.New("this engine has no disks for builds")
 	}
 	b, err := build.Open(ctx, build.Options{
-		Dir: s.below(buildsName), Images: s.images, Steps: steps, Disks: disks.BuildDisks(), CacheSize: s.BuildCache, Timeout: s.BuildTimeout,
-		Resources: engine.Resources{CPU: float64(s.BuildCPU), Memory: int64(s.BuildMemory) * gib, Disk: int64(s.BuildDisk) * gib, PIDs: maxStepPIDs},
+		Dir: s.Below(config.BuildsName), Images: s.images, Steps: steps, Disks: disks.BuildDisks(), CacheSize: s.BuildCache, Timeout: s.BuildTimeout,
+		Resources: engine.Resources{CPU: float64(s.BuildCPU), Memory: int64(s.BuildMemory) * config.GiB, Disk: int64(s.BuildDisk) * config.GiB, PIDs: maxStepPIDs},
 		Log:       s.log.With(slog.String("part", "builder")),
 	})
 	if err != nil {

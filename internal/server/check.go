@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
 
@@ -17,8 +19,8 @@ var errUnfit = errors.New("this machine cannot run sandboxes yet: see what is ma
 
 // check prints whether the machine has what a server needs, and then whether a
 // sandbox starts on it. Errors: errUnfit, or why ctx ended.
-func check(ctx context.Context, c Config, version string, w io.Writer) error {
-	options := c.engine(version)
+func check(ctx context.Context, c config.Config, version string, w io.Writer) error {
+	options := engineOptions(c, version)
 	if err := report(append(local.Check(ctx, options), checkQuarantine(c)), w); err != nil {
 		return err
 	}
@@ -34,9 +36,9 @@ func check(ctx context.Context, c Config, version string, w io.Writer) error {
 }
 
 // checkQuarantine tells of what the database does not know.
-func checkQuarantine(c Config) local.Requirement {
+func checkQuarantine(c config.Config) local.Requirement {
 	r := local.Requirement{Name: "quarantine", Optional: true, Urgent: true, Detail: "is empty"}
-	all, err := c.quarantineIndex().List()
+	all, err := quarantineIndex(c).List()
 	switch {
 	case err != nil:
 		r.Detail = err.Error()
@@ -52,12 +54,12 @@ func checkQuarantine(c Config) local.Requirement {
 	return r
 }
 
-// engine are the options of the engine that need nothing open.
-func (c Config) engine(version string) local.Options {
+// engineOptions are the options of the engine that need nothing open.
+func engineOptions(c config.Config, version string) local.Options {
 	return local.Options{
 		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize, Oversubscribe: c.DiskOversubscription,
 		Slots: c.NetworkSlots, Subnet: c.Subnet, Subnet6: c.Subnet6, NoIPv6: c.NoIPv6, Bandwidth: c.Bandwidth,
-		Sysctls: c.HostSysctls == HostSysctlsKubernetes, Version: version,
+		Sysctls: c.HostSysctls == config.HostSysctlsKubernetes, Version: version,
 	}
 }
 

@@ -49,3 +49,11 @@ func TestTheCheckListsAllAndFailsForWhatIsRequired(t *testing.T) {
 		}
 	}
 }
+
+func TestSettingsOfTheMachineAreChangedOnlyWhenItIsAsked(t *testing.T) {
+	for args, want := range map[string]bool{"--region=us": false, "--host-sysctls=keep": false, "--host-sysctls=kubernetes": true} {
+		if set := engineOptions(testConfig(t, args), "test").Sysctls; set != want {
+			t.Errorf("%s: the engine sets them: %t", args, set)
+		}
+	}
+}

@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/logging"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -33,29 +36,29 @@ for the administrator is DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
   daytona server --listen :3986 --public-url https://daytona.example.com`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := load(cmd.Flags(), os.Environ())
+			conf, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
-			return runServer(cmd, config, version)
+			return runServer(cmd, conf, version)
 		},
 	}
-	addFlags(c.PersistentFlags())
+	config.AddFlags(c.PersistentFlags())
 	c.Flags().SortFlags, c.PersistentFlags().SortFlags = false, false // in the order of settings
 	c.AddCommand(checkCommand(version), purgeCommand(version), trustCommand(), imagesCommand(), organizationCommand(), quarantineCommand())
 	return c
 }
 
-func runServer(cmd *cobra.Command, config Config, version string) error {
-	log := newLog(config, cmd.ErrOrStderr())
+func runServer(cmd *cobra.Command, conf config.Config, version string) error {
+	log := logging.New(cmd.ErrOrStderr(), conf.LogLevel, conf.JSONLog())
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
-	requirements := local.Check(ctx, config.engine(version))
+	requirements := local.Check(ctx, engineOptions(conf, version))
 	if err := fit(requirements); err != nil {
 		return err
 	}
 	warn(requirements, log)
-	s, err := newServer(ctx, config, version, thisMachine(), log)
+	s, err := newServer(ctx, conf, version, thisMachine(), log)
 	if err != nil {
 		return err
 	}
@@ -101,13 +104,13 @@ server that runs, and removes all of it; what a killed check leaves, the next on
 removes. No setting of the machine is changed.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := load(cmd.Flags(), os.Environ())
+			conf, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return check(ctx, config, version, cmd.OutOrStdout())
+			return check(ctx, conf, version, cmd.OutOrStdout())
 		},
 	}
 }
@@ -122,13 +125,13 @@ processes, mounts, namespaces, control groups, packet filters, loop devices.
 No server may be running on the directory. Disks stay, unless --data is given.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := load(cmd.Flags(), os.Environ())
+			conf, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return purge(ctx, config, version, data, newLog(config, cmd.ErrOrStderr()))
+			return purge(ctx, conf, version, data, logging.New(cmd.ErrOrStderr(), conf.LogLevel, conf.JSONLog()))
 		},
 	}
 	c.Flags().BoolVar(&data, "data", false, "delete the data directory too, with all sandboxes, snapshots and keys")

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/objectstore"
 )
 
@@ -104,7 +106,7 @@ func TestTheCommandServesUntilItIsSignalled(t *testing.T) {
 			t.Fatalf("start %d: %v\n%s", round, err, &log)
 		}
 		// Both are the journal of a service.
-		kept, err := readCredentials(filepath.Join(data, CredentialsName))
+		kept, err := config.ReadCredentials(filepath.Join(data, config.CredentialsName))
 		if err != nil || kept.APIKey == "" {
 			t.Fatalf("start %d kept no key: %v", round, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -43,7 +45,7 @@ func (s *server) watchDefaults() {
 // one, in the background: slim is there soon, and serves until full is. What
 // fails, for want of disk space or of a network, is tried again after a pause.
 func (s *server) completeDefaults(ctx context.Context) error {
-	if s.DefaultImage != DefaultImageAuto {
+	if s.DefaultImage != config.DefaultImageAuto {
 		return nil
 	}
 	pause, pausing := s.machine.completePause, false
@@ -118,7 +120,7 @@ func (s *server) completeNext(ctx context.Context, retry bool) error {
 
 // slimChosen reports whether an administrator asked for the slim image.
 func (s *server) slimChosen() (bool, error) {
-	none, err := missing(s.below(slimChosenName))
+	none, err := missing(s.Below(config.SlimChosenName))
 	if err != nil {
 		return false, fmt.Errorf("look which image was chosen: %w", err)
 	}
@@ -127,8 +129,8 @@ func (s *server) slimChosen() (bool, error) {
 
 // chooseVariant remembers in the data directory which variant of the default
 // image was asked for, for completeDefaults.
-func chooseVariant(c Config, variant string) error {
-	mark := c.below(slimChosenName)
+func chooseVariant(c config.Config, variant string) error {
+	mark := c.Below(config.SlimChosenName)
 	if variant == recipes.Slim {
 		return durable.WriteFile(mark, []byte("The slim image was asked for; without this file the server makes the default snapshots full.\n"), 0o600)
 	}

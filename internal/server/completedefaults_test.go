@@ -55,7 +55,7 @@ func TestTheDefaultSnapshotsBecomeFullByThemselvesAndServeMeanwhile(t *testing.T
 	goOn := make(chan struct{})
 	var builds atomic.Int32
 	m := autoMachine(t, func() string { builds.Add(1); <-goOn; return ownBase })
-	s := start(t, config(t, "--default-image", "auto", "--plain-http", "127.0.0.1:1"), m)
+	s := start(t, testConfig(t, "--default-image", "auto", "--plain-http", "127.0.0.1:1"), m)
 	s.eventually("slim is there, and full is being built", func() bool {
 		image, update := s.small()
 		return image == "daytona.internal/slim:1" && update == "daytona.internal/full:1 pulling"
@@ -88,7 +88,7 @@ func TestAFullImageThatCannotBeBuiltIsTriedAgainOnceAtATime(t *testing.T) {
 		return ownBase
 	})
 	m.completePause = 300 * time.Millisecond
-	s := start(t, config(t, "--default-image", "auto", "--plain-http", "127.0.0.1:1"), m)
+	s := start(t, testConfig(t, "--default-image", "auto", "--plain-http", "127.0.0.1:1"), m)
 	s.eventually("the attempt has failed", func() bool {
 		image, update := s.small()
 		return image == "daytona.internal/slim:1" && update == "daytona.internal/full:1 error"
@@ -101,7 +101,7 @@ func TestAFullImageThatCannotBeBuiltIsTriedAgainOnceAtATime(t *testing.T) {
 
 // slimServer has slim default snapshots, and the test is who completes them.
 func slimServer(t *testing.T) *testServer {
-	s := start(t, config(t, "--default-image", "slim", "--plain-http", "127.0.0.1:1"), autoMachine(t, func() string { return ownBase }))
+	s := start(t, testConfig(t, "--default-image", "slim", "--plain-http", "127.0.0.1:1"), autoMachine(t, func() string { return ownBase }))
 	s.eventually("all are slim", s.allOf("daytona.internal/slim:1"))
 	return s
 }
@@ -150,7 +150,7 @@ func TestTheDefaultSnapshotsStaySlimWhereThatWasAskedFor(t *testing.T) {
 
 func TestSharedSnapshotsAreDeletedByNameAloneAndMadeAgainByOneCommand(t *testing.T) {
 	m := autoMachine(t, func() string { return ownBase })
-	s := start(t, config(t, "--default-image", "full", "--plain-http", "127.0.0.1:1"), m)
+	s := start(t, testConfig(t, "--default-image", "full", "--plain-http", "127.0.0.1:1"), m)
 	s.eventually("all are full", s.allOf("daytona.internal/full:1"))
 	for _, d := range defaultSnapshots {
 		id := s.call("GET", "/api/snapshots/"+d.name, "", 200)["id"]

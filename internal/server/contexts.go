@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/opendaytona/daytona/internal/objectstore"
@@ -34,14 +36,14 @@ func (s *server) openContexts(ctx context.Context) error {
 		return nil
 	}
 	embedded, err := objectstore.Open(objectstore.Options{
-		Dir: s.below(contextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log,
+		Dir: s.Below(config.ContextsName), MaxSize: maxContextSize, Life: contextLife, Needed: s.neededContexts, Log: s.log,
 		Continue: func(ctx context.Context, keyHash string) error { return s.accounts.Continue(ctx, keyHash) },
 	})
 	if err != nil {
 		return err
 	}
 	s.opened("contexts", embedded.Close)
-	s.contexts, s.uploads = embedded, &objectstore.Bounded{Store: embedded, Quota: int64(s.QuotaUploads) * gib}
+	s.contexts, s.uploads = embedded, &objectstore.Bounded{Store: embedded, Quota: int64(s.QuotaUploads) * config.GiB}
 	return nil
 }
 

@@ -5,13 +5,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/opendaytona/daytona/internal/config"
 )
 
 func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t)
+	c := testConfig(t)
 	s := start(t, c, testMachine(e))
-	path := s.below(CredentialsName)
+	path := s.Below(config.CredentialsName)
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -19,18 +21,18 @@ func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("everyone may read the credentials: %s", info.Mode())
 	}
-	if want := "http://" + s.listener.Addr().String() + "/api"; s.creds.APIURL != want {
+	if want := "http://" + s.http.Address().String() + "/api"; s.creds.APIURL != want {
 		t.Errorf("the URL is %s, want %s", s.creds.APIURL, want)
 	}
 	s.call("GET", "/api/users/me", "", 200)
 	s.stop()
-	if info, err := os.Stat(s.below(databaseName)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(s.Below(config.DatabaseName)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("everyone may read the database: %v %v", info.Mode(), err)
 	}
 
 	c.PublicURL = "https://daytona.example.com"
 	again := start(t, c, testMachine(e))
-	want := credentials{APIURL: "https://daytona.example.com/api", APIKey: s.creds.APIKey, DashboardURL: "https://daytona.example.com"}
+	want := config.Credentials{APIURL: "https://daytona.example.com/api", APIKey: s.creds.APIKey, DashboardURL: "https://daytona.example.com"}
 	if again.creds != want {
 		t.Errorf("after a move: %+v, want %+v", again.creds, want)
 	}
@@ -45,7 +47,7 @@ func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	renewed := start(t, config(t, "--data-dir", c.DataDir), testMachine(e))
+	renewed := start(t, testConfig(t, "--data-dir", c.DataDir), testMachine(e))
 	if renewed.creds.APIKey == s.creds.APIKey {
 		t.Error("no new key was made")
 	}
@@ -56,7 +58,7 @@ func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 
 func TestTheConfiguredKeyIsTheOneThatWorks(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t)
+	c := testConfig(t)
 	first, second := strings.Repeat("a", 32), strings.Repeat("b", 32)
 	for _, step := range []struct{ configured, works, fails string }{
 		{"", "", first},
@@ -82,7 +84,7 @@ func TestTheConfiguredKeyIsTheOneThatWorks(t *testing.T) {
 
 func TestAConfiguredKeyThatIsAnotherKeyIsRefused(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t)
+	c := testConfig(t)
 	s := start(t, c, testMachine(e))
 	s.stop()
 	c.AdminAPIKey = s.creds.APIKey

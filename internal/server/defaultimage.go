@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/distribution/reference"
 	"github.com/google/uuid"
@@ -168,7 +170,7 @@ func (e madeError) Message() string {
 // defaultReference is what the default snapshots are made of.
 func (s *server) defaultReference() string {
 	switch s.DefaultImage {
-	case DefaultImageAuto, DefaultImageDebian:
+	case config.DefaultImageAuto, config.DefaultImageDebian:
 		return s.made.reference(recipes.Slim)
 	case recipes.Slim, recipes.Full:
 		return s.made.reference(s.DefaultImage)
@@ -178,7 +180,7 @@ func (s *server) defaultReference() string {
 
 // chooseBase decides what the default image stands on.
 func (s *server) chooseBase(ctx context.Context) string {
-	if s.DefaultImage == DefaultImageDebian {
+	if s.DefaultImage == config.DefaultImageDebian {
 		return s.base.reference
 	}
 	ctx, cancel := context.WithTimeout(ctx, hubPatience)

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -32,10 +34,10 @@ type defaultSnapshot struct {
 // says that it was done: a snapshot that an administrator
 // deletes does not come back.
 func (s *server) recordDefaults(ctx context.Context) error {
-	if s.DefaultImage == DefaultImageNone {
+	if s.DefaultImage == config.DefaultImageNone {
 		return nil
 	}
-	mark := s.below(defaultsName)
+	mark := s.Below(config.DefaultsName)
 	first, err := missing(mark)
 	if err != nil {
 		return fmt.Errorf("look for the default snapshots: %w", err)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/opendaytona/daytona/internal/config"
 )
 
 // buildable is a base image whose build goes as the test wants.
@@ -65,7 +67,7 @@ const allActive = "daytona-large active 4/8/10, daytona-medium active 2/4/8, day
 
 func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
-	c := config(t, "--default-image", "debian")
+	c := testConfig(t, "--default-image", "debian")
 	s := start(t, c, b.machine(e))
 	<-b.begun
 	if got := s.call("POST", "/api/sandbox", `{"name":"box"}`, 200); got["state"] != "pulling_snapshot" {
@@ -100,7 +102,7 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 	}
 	again.stop()
 	// A first start that was killed half way is gone on with.
-	if err := os.Remove(s.below(defaultsName)); err != nil {
+	if err := os.Remove(s.Below(config.DefaultsName)); err != nil {
 		t.Fatal(err)
 	}
 	b.results <- nil
@@ -110,7 +112,7 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 
 func TestADefaultSnapshotThatFailsSaysWhyAndIsMadeAnewAtTheNextStart(t *testing.T) {
 	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
-	c := config(t, "--default-image", "debian")
+	c := testConfig(t, "--default-image", "debian")
 	for range defaultSnapshots {
 		b.results <- errors.New("no package mirror answers")
 	}
@@ -134,7 +136,7 @@ func TestADefaultSnapshotThatFailsSaysWhyAndIsMadeAnewAtTheNextStart(t *testing.
 
 func TestAServerThatEndsDuringTheBuildGoesOnAtItsNextStart(t *testing.T) {
 	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
-	c := config(t, "--default-image", "debian")
+	c := testConfig(t, "--default-image", "debian")
 	s := start(t, c, b.machine(e))
 	<-b.begun
 	s.stop()
@@ -166,7 +168,7 @@ func TestTheDefaultImageStandsOnTheHubsDebianWhereThatHasIt(t *testing.T) {
 			b.results <- nil
 			m := b.machine(e)
 			m.hubImage = c.hubImage
-			s := start(t, config(t, "--default-image", c.setting, "--plain-http", hub, "--mirror", "docker.io=http://"+hub), m)
+			s := start(t, testConfig(t, "--default-image", c.setting, "--plain-http", hub, "--mirror", "docker.io=http://"+hub), m)
 			s.eventually("all are active", func() bool { return s.states() == allActive })
 			if got := s.call("GET", "/api/snapshots/daytona-small", "", 200)["imageName"]; got != c.image {
 				t.Errorf("made of %v, want %s", got, c.image)
@@ -180,7 +182,7 @@ func TestTheDefaultImageStandsOnTheHubsDebianWhereThatHasIt(t *testing.T) {
 
 func TestANewerServerMakesTheDefaultSnapshotsAnew(t *testing.T) {
 	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
-	c := config(t, "--default-image", "debian")
+	c := testConfig(t, "--default-image", "debian")
 	b.results <- nil
 	s := start(t, c, b.machine(e))
 	s.eventually("all are active", func() bool { return s.states() == allActive })
@@ -204,11 +206,20 @@ func TestANewerServerMakesTheDefaultSnapshotsAnew(t *testing.T) {
 }
 
 func TestWithoutADefaultImageASandboxMustNameASnapshot(t *testing.T) {
-	s := start(t, config(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
 	if got := s.states(); got != "" {
 		t.Errorf("there are %s", got)
 	}
 	if got := s.call("POST", "/api/sandbox", `{}`, 400); !strings.Contains(fmt.Sprint(got["message"]), "name a snapshot") {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestADefaultSnapshotFitsIntoTheDefaultQuota(t *testing.T) {
+	c := testConfig(t)
+	for _, s := range defaultSnapshots {
+		if r, q := s.resources, c.Quota; r.CPU > q.MaxCPU || r.Memory > q.MaxMemory || r.Disk > q.MaxDisk {
+			t.Errorf("no sandbox can be made of %s by default", s.name)
+		}
 	}
 }

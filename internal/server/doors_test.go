@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
 func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
-	s := start(t, config(t, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	box := func() string {
@@ -66,7 +68,7 @@ func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
 }
 
 func TestASandboxThatGoesWhileItIsLookedForIsNotRemembered(t *testing.T) {
-	s := start(t, config(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
 	sb := &sandbox.Sandbox{ID: "id", Name: "box"}
 	lookups := 0
 	s.doors.find = func(_ context.Context, organization, _ string) (*sandbox.Sandbox, error) {
@@ -107,8 +109,8 @@ type benchServer struct {
 func openForBenchmark(b *testing.B) benchServer {
 	b.Helper()
 	e := &memoryEngine{disks: plainDisks(b), running: map[string]bool{}}
-	s, err := newServer(b.Context(), Config{
-		DataDir: filepath.Join(b.TempDir(), "data"), Listen: "127.0.0.1:0", Region: "us", DefaultImage: DefaultImageNone,
+	s, err := newServer(b.Context(), config.Config{
+		DataDir: filepath.Join(b.TempDir(), "data"), Listen: "127.0.0.1:0", Region: "us", DefaultImage: config.DefaultImageNone,
 	}, "test", testMachine(e), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
@@ -118,7 +120,7 @@ func openForBenchmark(b *testing.B) benchServer {
 			b.Error(err)
 		}
 	})
-	creds, err := readCredentials(s.below(CredentialsName))
+	creds, err := config.ReadCredentials(s.Below(config.CredentialsName))
 	if err != nil {
 		b.Fatal(err)
 	}

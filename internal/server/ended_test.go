@@ -220,9 +220,7 @@ const aWait = "a snapshot that is waited for"
 
 // going is how many requests go on.
 func (ts *testServer) going() int {
-	ts.active.mu.Lock()
-	defer ts.active.mu.Unlock()
-	return ts.active.n
+	return ts.http.Requests()
 }
 
 func TestAKeyThatEndsEndsItsRequests(t *testing.T) {
@@ -237,7 +235,7 @@ func TestAKeyThatEndsEndsItsRequests(t *testing.T) {
 	t.Cleanup(slow.Close)
 	push(t, slow.URL, "library/small:1")
 	t.Cleanup(slow.CloseClientConnections)
-	ts := start(t, config(t, "--mirror", "docker.io="+slow.URL), testMachine(newMemoryEngine(t, http.HandlerFunc(slowAgent))))
+	ts := start(t, testConfig(t, "--mirror", "docker.io="+slow.URL), testMachine(newMemoryEngine(t, http.HandlerFunc(slowAgent))))
 	ts.snapshotOf(ts.creds.APIKey, "small", "library/small:1")
 	id := ts.call("POST", "/api/sandbox", `{"snapshot":"small"}`, 200)["id"].(string)
 	first, err := ts.db.Founder(t.Context())

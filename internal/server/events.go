@@ -3,6 +3,7 @@ package server
 import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/metrics"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -18,7 +19,7 @@ type feed struct {
 	// read all of the other.
 	publish func(organizationID, event string, payload, reduced any)
 	toolbox string // URL; "" where only a request can tell, and clients keep what they know
-	metrics *metrics
+	metrics *metrics.Metrics
 	doors   *doors
 	forget  func(*snapshot.Snapshot) // what was pushed for it
 }
@@ -30,7 +31,7 @@ func (f *feed) SnapshotCreated(s *snapshot.Snapshot) {
 
 // SnapshotStateChanged is snapshot.Events.
 func (f *feed) SnapshotStateChanged(s *snapshot.Snapshot, old snapshot.State) {
-	f.metrics.snapshotMoved(s, old)
+	f.metrics.SnapshotMoved(s, old)
 	f.publish(audience(s), api.EventSnapshotState, api.SnapshotStateEvent{
 		Snapshot: httpapi.WireSnapshot(s), OldState: api.SnapshotState(old), NewState: api.SnapshotState(s.State),
 	}, nil)
@@ -60,7 +61,7 @@ func (f *feed) SandboxStateChanged(s *sandbox.Sandbox, old sandbox.State) {
 	if s.State == sandbox.StateDestroying || s.State == sandbox.StateDestroyed {
 		f.doors.forget(s)
 	}
-	f.metrics.sandboxMoved(s, old)
+	f.metrics.SandboxMoved(s, old)
 	whole, reduced := f.wire(s)
 	if s.State == sandbox.StateError || s.State == sandbox.StateBuildFailed {
 		// The official SDKs take the reason of a failure from this event alone,

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/metrics"
+
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/account"
@@ -17,7 +19,7 @@ import (
 func TestWhatTheDomainTellsBecomesEventsOfItsOrganization(t *testing.T) {
 	var got, forgotten []string
 	f := &feed{
-		toolbox: "https://d.example/toolbox", metrics: newMetrics("test", clock.RealClock{}), doors: newDoors(account.NewService(account.Config{})),
+		toolbox: "https://d.example/toolbox", metrics: metrics.New("test", clock.RealClock{}), doors: newDoors(account.NewService(account.Config{})),
 		forget: func(s *snapshot.Snapshot) { forgotten = append(forgotten, s.ID) },
 		publish: func(organization, event string, payload, _ any) {
 			text, err := json.Marshal(payload)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/api"
@@ -36,7 +38,7 @@ func (b *breaking) Start(context.Context, engine.Spec) error      { return b.fai
 func (b *breaking) Capture(context.Context, string, string) error { return b.fail("capture") }
 
 func TestNoErrorNamesAPathOfTheServer(t *testing.T) {
-	c := config(t, "--mirror", "docker.io="+testHub(t))
+	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	e := &breaking{newMemoryEngine(t, http.HandlerFunc(echo)), []string{c.DataDir, c.RuntimeDir, "/sys/fs/cgroup"}}
 	m := testMachine(e.memoryEngine)
 	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { e.open(); return e, nil }
@@ -63,7 +65,7 @@ func TestNoErrorNamesAPathOfTheServer(t *testing.T) {
 	ts.ask(ts.creds.APIKey, "DELETE", "/warm-pools/"+pool.ID, nil, 204)
 
 	// The store of images, whose place is taken by files.
-	layers := filepath.Join(c.DataDir, imagesName, "content/ingest")
+	layers := filepath.Join(c.DataDir, config.ImagesName, "content/ingest")
 	if err := os.RemoveAll(layers); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func TestNoErrorNamesAPathOfTheServer(t *testing.T) {
 	if status, text := request("POST", "/v2/"+access.Project+"/app/blobs/uploads/"); status != 202 {
 		t.Fatalf("begin a push: %d %s", status, text)
 	}
-	project := filepath.Join(c.DataDir, registryName, "projects", access.Project)
+	project := filepath.Join(c.DataDir, config.RegistryName, "projects", access.Project)
 	if err := os.RemoveAll(project); err != nil {
 		t.Fatal(err)
 	}

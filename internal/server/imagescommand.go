@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/spf13/cobra"
 
 	recipes "github.com/opendaytona/daytona/images"
@@ -38,18 +40,18 @@ auto goes on from slim to full by itself, unless --variant slim was asked for.`,
 			if variants := []string{"", recipes.Slim, recipes.Full}; !slices.Contains(variants, variant) {
 				return fmt.Errorf("--variant %s is not valid: use slim or full", variant)
 			}
-			config, err := load(cmd.Flags(), os.Environ())
+			conf, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
 			if variant != "" {
-				if err := chooseVariant(config, variant); err != nil {
+				if err := chooseVariant(conf, variant); err != nil {
 					return fmt.Errorf("remember the variant: %w", err)
 				}
 			}
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			return buildImages(ctx, config, thisMachine(), variant, cmd.OutOrStdout())
+			return buildImages(ctx, conf, thisMachine(), variant, cmd.OutOrStdout())
 		},
 	}
 	b.Flags().StringVar(&variant, "variant", "", "what to build: slim or full (default: what there is of them, else slim)")
@@ -59,8 +61,8 @@ auto goes on from slim to full by itself, unless --variant slim was asked for.`,
 
 // buildImages asks the running server to build the variant and to make the
 // default snapshots of it.
-func buildImages(ctx context.Context, c Config, on machine, variant string, out io.Writer) error {
-	creds, err := administrator(c)
+func buildImages(ctx context.Context, c config.Config, on machine, variant string, out io.Writer) error {
+	creds, err := asAdministratorOf(c)
 	if err != nil {
 		return err
 	}

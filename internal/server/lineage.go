@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -26,7 +28,7 @@ type lineage struct {
 const countPeriod = 10 * time.Minute
 
 func (s *server) readLineage() (l lineage, err error) {
-	b, err := os.ReadFile(s.below(lineageName))
+	b, err := os.ReadFile(s.Below(config.LineageName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
@@ -34,7 +36,7 @@ func (s *server) readLineage() (l lineage, err error) {
 		err = json.Unmarshal(b, &l)
 	}
 	if err != nil {
-		return l, fmt.Errorf("read %s: %w", s.below(lineageName), err)
+		return l, fmt.Errorf("read %s: %w", s.Below(config.LineageName), err)
 	}
 	return l, nil
 }
@@ -42,7 +44,7 @@ func (s *server) readLineage() (l lineage, err error) {
 // refuseLoss ends the start when the database is gone that this data directory
 // had, before a new one is made: that would know none of the sandboxes.
 func (s *server) refuseLoss() error {
-	path := s.below(databaseName)
+	path := s.Below(config.DatabaseName)
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > 0 {
 		return nil
@@ -51,12 +53,12 @@ func (s *server) refuseLoss() error {
 		return fmt.Errorf("open database: %w", err)
 	}
 	had := false
-	for _, name := range []string{lineageName, CredentialsName} {
-		if _, err := os.Stat(s.below(name)); err == nil {
+	for _, name := range []string{config.LineageName, config.CredentialsName} {
+		if _, err := os.Stat(s.Below(name)); err == nil {
 			had = true
 		}
 	}
-	if !had || s.quarantineIndex().Accepted() {
+	if !had || quarantineIndex(s.Config).Accepted() {
 		return nil
 	}
 	what := "is gone"
@@ -81,9 +83,9 @@ func (s *server) regressed(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	other := known.Founder != "" && known.Founder != founder.ID
-	accepted := s.quarantineIndex().Accepted()
+	accepted := quarantineIndex(s.Config).Accepted()
 	if other && !accepted {
-		return false, fmt.Errorf("the database %s is not the one that this data directory had: restore that, or run `daytona server quarantine all`, after which a start goes on with this one and keeps the other one's disks for you to adopt", s.below(databaseName))
+		return false, fmt.Errorf("the database %s is not the one that this data directory had: restore that, or run `daytona server quarantine all`, after which a start goes on with this one and keeps the other one's disks for you to adopt", s.Below(config.DatabaseName))
 	}
 	n, err := s.db.CountOpening(ctx)
 	if err != nil {
@@ -106,7 +108,7 @@ func (s *server) remember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(s.below(lineageName), append(b, '\n'), 0o600)
+	return durable.WriteFile(s.Below(config.LineageName), append(b, '\n'), 0o600)
 }
 
 // countOn does it now and then.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
@@ -31,7 +33,7 @@ func (s *server) tryMachine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := s.below(triedName)
+	path := s.Below(config.TriedName)
 	kept, err := os.ReadFile(path)
 	if err == nil && string(kept) == now {
 		return nil

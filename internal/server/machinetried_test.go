@@ -30,7 +30,7 @@ func TestASandboxIsTriedAtTheFirstStartAndWhenTheMachineIsAnother(t *testing.T) 
 	p := &probedEngine{memoryEngine: newMemoryEngine(t, http.HandlerFunc(echo))}
 	m := testMachine(p.memoryEngine)
 	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { p.open(); return p, nil }
-	c := config(t)
+	c := testConfig(t)
 	works := local.Requirement{Name: "sandbox start", OK: true, Detail: "quickly"}
 	broken := local.Requirement{Name: "sandbox start", Detail: "RUNC hangs: install another"}
 	later := local.Requirement{Name: "build step", Detail: "hangs, too"}
@@ -81,7 +81,7 @@ func TestReadinessNamesTheMachineThatRunsNoSandboxes(t *testing.T) {
 	p := &probedEngine{memoryEngine: newMemoryEngine(t, http.HandlerFunc(echo)), found: []local.Requirement{{Name: "sandbox start", Detail: "no"}}}
 	m := testMachine(p.memoryEngine)
 	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { p.open(); return p, nil }
-	s := start(t, config(t), m)
+	s := start(t, testConfig(t), m)
 	if status, text := s.raw("GET", s.origin()+"/api/health/ready", "", ""); status != http.StatusServiceUnavailable || !strings.Contains(text, "not ready: machine") {
 		t.Errorf("%d %s", status, text)
 	}

@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/spf13/cobra"
 
 	"github.com/opendaytona/daytona/api"
@@ -32,7 +34,7 @@ has sandboxes or snapshots is deleted with --with-contents only.
 
 What it had pushed and uploaded goes when it expires.`,
 		Args: cobra.ExactArgs(1), SilenceUsage: true,
-		RunE: asAdministrator(func(ctx context.Context, creds credentials, args []string, out io.Writer) error {
+		RunE: asAdministrator(func(ctx context.Context, creds administrator, args []string, out io.Writer) error {
 			o, err := creds.organization(ctx, args[0])
 			if err != nil {
 				return err
@@ -60,7 +62,7 @@ registries and quotas of its own, and sees nothing of the others'.
 It asks the server as its administrator, by the key in credentials.json of the
 data directory, which root reads.`,
 			Args: cobra.ExactArgs(1), SilenceUsage: true,
-			RunE: asAdministrator(func(ctx context.Context, creds credentials, args []string, out io.Writer) error {
+			RunE: asAdministrator(func(ctx context.Context, creds administrator, args []string, out io.Writer) error {
 				var made api.AdminOrganizationCreated
 				if err := creds.ask(ctx, http.MethodPost, "/admin/organizations", api.AdminCreateOrganization{Name: args[0]}, &made); err != nil {
 					return fmt.Errorf("create organization %q: %w", args[0], err)
@@ -73,7 +75,7 @@ data directory, which root reads.`,
 		&cobra.Command{
 			Use: "list", Short: "List the organizations",
 			Args: cobra.NoArgs, SilenceUsage: true,
-			RunE: asAdministrator(func(ctx context.Context, creds credentials, _ []string, out io.Writer) error {
+			RunE: asAdministrator(func(ctx context.Context, creds administrator, _ []string, out io.Writer) error {
 				var all []api.Organization
 				if err := creds.ask(ctx, http.MethodGet, "/admin/organizations", nil, &all); err != nil {
 					return fmt.Errorf("list organizations: %w", err)
@@ -91,7 +93,7 @@ data directory, which root reads.`,
 }
 
 // organization finds one by its name or id.
-func (c credentials) organization(ctx context.Context, nameOrID string) (found api.Organization, err error) {
+func (c administrator) organization(ctx context.Context, nameOrID string) (found api.Organization, err error) {
 	var all []api.Organization
 	if err := c.ask(ctx, http.MethodGet, "/admin/organizations", nil, &all); err != nil {
 		return found, fmt.Errorf("find organization %q: %w", nameOrID, err)
@@ -105,13 +107,13 @@ func (c credentials) organization(ctx context.Context, nameOrID string) (found a
 }
 
 // asAdministrator runs do with the credentials of the data directory.
-func asAdministrator(do func(ctx context.Context, creds credentials, args []string, out io.Writer) error) func(*cobra.Command, []string) error {
+func asAdministrator(do func(ctx context.Context, creds administrator, args []string, out io.Writer) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		config, err := load(cmd.Flags(), os.Environ())
+		conf, err := config.Load(cmd.Flags(), os.Environ())
 		if err != nil {
 			return err
 		}
-		creds, err := administrator(config)
+		creds, err := asAdministratorOf(conf)
 		if err != nil {
 			return err
 		}
@@ -121,17 +123,20 @@ func asAdministrator(do func(ctx context.Context, creds credentials, args []stri
 	}
 }
 
-// administrator reads the credentials that the server keeps for root.
-func administrator(c Config) (credentials, error) {
-	path := c.below(CredentialsName)
-	creds, err := readCredentials(path)
+// administrator asks the running server for root on its machine.
+type administrator struct{ config.Credentials }
+
+// asAdministratorOf reads the credentials that the server keeps for root.
+func asAdministratorOf(c config.Config) (administrator, error) {
+	path := c.Below(config.CredentialsName)
+	creds, err := config.ReadCredentials(path)
 	if err != nil {
-		return credentials{}, err
+		return administrator{}, err
 	}
 	if creds.APIKey == "" {
-		return credentials{}, fmt.Errorf("%s is not there: start the server, and name its directory by --data-dir", path)
+		return administrator{}, fmt.Errorf("%s is not there: start the server, and name its directory by --data-dir", path)
 	}
-	return creds, nil
+	return administrator{creds}, nil
 }
 
 // How long a command waits for one request to the server.
@@ -143,12 +148,12 @@ const (
 // ask makes a request to the server in the administrator's name and decodes the
 // answer. The server does the work, and not the command on its database: a
 // database has one writer, of one version.
-func (c credentials) ask(ctx context.Context, method, path string, body, answer any) error {
+func (c administrator) ask(ctx context.Context, method, path string, body, answer any) error {
 	return c.askWithin(ctx, adminPatience, method, path, body, answer)
 }
 
 // askWithin is ask with another patience; answer is nil where there is none.
-func (c credentials) askWithin(ctx context.Context, patience time.Duration, method, path string, body, answer any) error {
+func (c administrator) askWithin(ctx context.Context, patience time.Duration, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var text []byte

@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/api"
 )
 
 func TestOrganizationsAreMadeByTheCommandOnTheMachine(t *testing.T) {
-	c := config(t, "--quota-cpu", "3")
+	c := testConfig(t, "--quota-cpu", "3")
 	ts := start(t, c, testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
 	run := func(dir string, args ...string) (string, error) {
 		var out bytes.Buffer
@@ -60,7 +62,7 @@ func TestOrganizationsAreMadeByTheCommandOnTheMachine(t *testing.T) {
 }
 
 func TestOrganizationsAreDeletedByTheCommandOnTheMachine(t *testing.T) {
-	c := config(t, "--mirror", "docker.io="+testHub(t))
+	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	engine := newMemoryEngine(t, http.HandlerFunc(slowAgent))
 	ts := start(t, c, testMachine(engine))
 	run := func(args ...string) (string, error) {
@@ -147,7 +149,7 @@ func (ts *testServer) count(table, organization, user string) (n int) {
 	case "users":
 		column, of = "id", user
 	}
-	db, err := sql.Open("sqlite", "file:"+ts.below(databaseName)+"?mode=ro")
+	db, err := sql.Open("sqlite", "file:"+ts.Below(config.DatabaseName)+"?mode=ro")
 	if err == nil {
 		err = db.QueryRowContext(ts.Context(), "SELECT count(*) FROM "+table+" WHERE "+column+" = ?", of).Scan(&n) //nolint:gosec // both are ours
 	}

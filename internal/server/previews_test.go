@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/pki"
+
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
@@ -39,7 +42,7 @@ func startPreviews(t *testing.T, handle http.HandlerFunc, args ...string) *previ
 	app := &http.Server{Handler: handle, ReadHeaderTimeout: time.Minute}
 	go func() { _ = app.Serve(l) }()
 	t.Cleanup(func() { app.Close() })
-	s := start(t, config(t, append(args, "--mirror", "docker.io="+testHub(t))...), testMachine(newMemoryEngine(t, agent)))
+	s := start(t, testConfig(t, append(args, "--mirror", "docker.io="+testHub(t))...), testMachine(newMemoryEngine(t, agent)))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	p := &previewServer{testServer: s, port: l.Addr().(*net.TCPAddr).Port}
@@ -202,7 +205,7 @@ func TestTheServerAndPreviewsAreNeverAtOneHost(t *testing.T) {
 	host := strings.TrimPrefix(preview, "http://")
 	send := func(target, host string) (string, string) {
 		t.Helper()
-		conn, err := net.Dial("tcp", s.listener.Addr().String())
+		conn, err := net.Dial("tcp", s.http.Address().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,11 +251,11 @@ func TestPreviewsHaveCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
-	ca, err := openAuthority(s.below(tlsName))
+	ca, err := pki.OpenAuthority(s.Below(config.TLSName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusted.AppendCertsFromPEM(ca.pem())
+	trusted.AppendCertsFromPEM(ca.PEM())
 	client := s.client()
 	client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: trusted}
 	res, err := client.Get("https://" + u.Host)
@@ -340,7 +343,7 @@ func TestToolboxesHaveAHostOfTheirOwnWhereNamesAre(t *testing.T) {
 				{c.host, "/v2/", key, 404},
 				{"daytona.example.com", "/toolbox/box/port/1/connect", key, 426}, // as old clients know it
 			} {
-				r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.listener.Addr().String()+c.path, nil)
+				r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.http.Address().String()+c.path, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
@@ -19,36 +21,36 @@ import (
 // purge stops the sandboxes of a data directory that no server runs on, and
 // frees what they hold of the machine; with data it deletes the directory too.
 // A directory that is not there is purged already.
-func purge(ctx context.Context, c Config, version string, data bool, log *slog.Logger) (err error) {
+func purge(ctx context.Context, c config.Config, version string, data bool, log *slog.Logger) (err error) {
 	isNone, err := missing(c.DataDir)
 	if err != nil || isNone {
 		return err
 	}
 	if data {
 		// A mistyped --data-dir must not cost somebody their home directory.
-		isNone, err := missing(c.below(databaseName))
+		isNone, err := missing(c.Below(config.DatabaseName))
 		if err == nil && isNone {
-			err = fmt.Errorf("it has no %s", databaseName)
+			err = fmt.Errorf("it has no %s", config.DatabaseName)
 		}
 		if err != nil {
 			return fmt.Errorf("%s is no data directory of a server, not deleting it: %w", c.DataDir, err)
 		}
 	}
-	dir, err := claimDataDir(c.DataDir)
+	dir, err := config.ClaimDataDir(c.DataDir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	if err := purgeEngine(ctx, c, dir.path, version, log); err != nil {
-		return fmt.Errorf("purge %s: %w", dir.path, err)
+	if err := purgeEngine(ctx, c, dir.Path, version, log); err != nil {
+		return fmt.Errorf("purge %s: %w", dir.Path, err)
 	}
 	if !data {
 		return nil
 	}
-	if err := unmounted(dir.path); err != nil {
-		return fmt.Errorf("delete %s: %w", dir.path, err)
+	if err := unmounted(dir.Path); err != nil {
+		return fmt.Errorf("delete %s: %w", dir.Path, err)
 	}
-	return deleteData(dir.path, log)
+	return deleteData(dir.Path, log)
 }
 
 // deleteData deletes the directory; of one that is a mount point all that is in
@@ -71,7 +73,7 @@ func deleteData(path string, log *slog.Logger) error {
 // stays as it is.
 const purgeDiskSize = 512 << 20
 
-func purgeEngine(ctx context.Context, c Config, path, version string, log *slog.Logger) (err error) {
+func purgeEngine(ctx context.Context, c config.Config, path, version string, log *slog.Logger) (err error) {
 	e, err := local.Open(ctx, local.Options{
 		DataDir: path, RuntimeDir: c.RuntimeDir, Images: noImages{}, Runtime: c.Runtime, DiskSize: purgeDiskSize, Subnet: c.Subnet, NoIPv6: true, Version: version, Log: log,
 	})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine/local"
@@ -17,7 +19,7 @@ import (
 func TestPurgeTakesOnlyADataDirectoryThatNoServerRunsOn(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t)
+	c := testConfig(t)
 	if err := purge(t.Context(), c, "test", true, log); err != nil {
 		t.Errorf("of one that is not there: %v", err)
 	}
@@ -74,7 +76,7 @@ func TestPurgeFreesTheMachineAndDeletesTheData(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	c := config(t, "--disk-size", "1GiB", "--network-slots", "1")
+	c := testConfig(t, "--disk-size", "1GiB", "--network-slots", "1")
 	m := thisMachine()
 	m.base = testMachine(nil).base
 	s, err := newServer(t.Context(), c, "test", m, log)
@@ -87,7 +89,7 @@ func TestPurgeFreesTheMachineAndDeletesTheData(t *testing.T) {
 	if err := purge(t.Context(), c, "test", false, log); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(c.below(databaseName)); err != nil {
+	if _, err := os.Stat(c.Below(config.DatabaseName)); err != nil {
 		t.Errorf("without --data it deleted the data: %v", err)
 	}
 	if err := purge(t.Context(), c, "test", true, log); err != nil {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opencontainers/go-digest"
 
 	"github.com/opendaytona/daytona/internal/httpapi"
@@ -14,7 +16,7 @@ import (
 
 func (s *server) openHosted() (err error) {
 	s.hosted, err = hosted.Open(hosted.Options{
-		Dir: s.below(registryName), Quota: int64(s.QuotaRegistry) * gib, Keep: s.RegistryKeep, Log: s.log,
+		Dir: s.Below(config.RegistryName), Quota: int64(s.QuotaRegistry) * config.GiB, Keep: s.RegistryKeep, Log: s.log,
 		Origin:   func(r *http.Request) string { return httpapi.Origin(r, s.PublicURL) },
 		Kept:     s.keptImages,
 		Continue: func(ctx context.Context, keyHash string) error { return s.accounts.Continue(ctx, keyHash) },

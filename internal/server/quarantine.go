@@ -3,7 +3,8 @@ package server
 import (
 	"context"
 	"errors"
-	"path/filepath"
+
+	"github.com/opendaytona/daytona/internal/config"
 
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/quarantine"
@@ -12,8 +13,8 @@ import (
 	"github.com/opendaytona/daytona/internal/store"
 )
 
-func (c Config) quarantineIndex() quarantine.Index {
-	return quarantine.Index{Dir: filepath.Join(c.DataDir, quarantineName)}
+func quarantineIndex(c config.Config) quarantine.Index {
+	return quarantine.Index{Dir: c.Below(config.QuarantineName)}
 }
 
 // openQuarantine puts what the database does not know out of the services'
@@ -24,7 +25,7 @@ func (s *server) openQuarantine(ctx context.Context, regressed bool) error {
 		return errors.New("this engine cannot put disks aside")
 	}
 	s.quarantine = &quarantine.Keeper{
-		Index: s.quarantineIndex(), Keep: s.QuarantineKeep, Disks: disks, Images: s.images,
+		Index: quarantineIndex(s.Config), Keep: s.QuarantineKeep, Disks: disks, Images: s.images,
 		Rows: knownRows{s.db, s.snapshots}, Adopt: s.adopt, Clock: s.clock, Log: s.log,
 	}
 	return s.quarantine.Gather(ctx, regressed)

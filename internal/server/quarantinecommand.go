@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -33,14 +35,14 @@ is as it was at the next start.`,
 }
 
 // withIndex runs f for the configured data directory.
-func withIndex(cmd *cobra.Command, f func(ctx context.Context, c Config, x quarantine.Index, out io.Writer) error) error {
-	config, err := load(cmd.Flags(), os.Environ())
+func withIndex(cmd *cobra.Command, f func(ctx context.Context, c config.Config, x quarantine.Index, out io.Writer) error) error {
+	conf, err := config.Load(cmd.Flags(), os.Environ())
 	if err != nil {
 		return err
 	}
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
-	return f(ctx, config, config.quarantineIndex(), cmd.OutOrStdout())
+	return f(ctx, conf, quarantineIndex(conf), cmd.OutOrStdout())
 }
 
 func quarantineList() *cobra.Command {
@@ -48,7 +50,7 @@ func quarantineList() *cobra.Command {
 		Use: "list", Short: "List what is in quarantine",
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withIndex(cmd, func(_ context.Context, c Config, x quarantine.Index, out io.Writer) error {
+			return withIndex(cmd, func(_ context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
 				all, err := x.List()
 				if err != nil {
 					return err
@@ -81,7 +83,7 @@ func quarantineAdopt() *cobra.Command {
 		Use: "adopt ID...", Short: "Make sandboxes of disks: stopped, in their organization or else the administrator's",
 		Args: cobra.MinimumNArgs(1), SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return withIndex(cmd, func(ctx context.Context, c Config, x quarantine.Index, out io.Writer) error {
+			return withIndex(cmd, func(ctx context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
 				return askAll(ctx, c, x, ids, quarantine.Request{Snapshot: snapshotName}, "adopted", out)
 			})
 		},
@@ -102,7 +104,7 @@ func quarantinePurge() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			return withIndex(cmd, func(ctx context.Context, c Config, x quarantine.Index, out io.Writer) error {
+			return withIndex(cmd, func(ctx context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
 				return askAll(ctx, c, x, ids, quarantine.Request{Purge: true}, "purged", out)
 			})
 		},
@@ -119,8 +121,8 @@ new administrator and a new API key, and puts everything into quarantine that th
 old one knew. Sandboxes that run are stopped. No server may be running.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withIndex(cmd, func(_ context.Context, c Config, x quarantine.Index, out io.Writer) error {
-				dir, err := claimDataDir(c.DataDir)
+			return withIndex(cmd, func(_ context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
+				dir, err := config.ClaimDataDir(c.DataDir)
 				if err != nil {
 					return err
 				}
@@ -140,7 +142,7 @@ const answerPatience = 2 * time.Minute
 
 // askAll asks for the entries of these ids, of all without any, and waits for
 // what a running server says.
-func askAll(ctx context.Context, c Config, x quarantine.Index, ids []string, r quarantine.Request, done string, out io.Writer) error {
+func askAll(ctx context.Context, c config.Config, x quarantine.Index, ids []string, r quarantine.Request, done string, out io.Writer) error {
 	entries, err := chosen(x, ids)
 	if err != nil {
 		return err
@@ -223,7 +225,7 @@ func answer(ctx context.Context, x quarantine.Index, e quarantine.Entry) (reason
 
 // served reports whether a server has the data directory.
 func served(dir string) bool {
-	f, err := os.Open(Config{DataDir: dir}.below(lockName))
+	f, err := os.Open(config.Config{DataDir: dir}.Below(config.LockName))
 	if err != nil {
 		return false
 	}

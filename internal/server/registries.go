@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image"
@@ -20,7 +22,7 @@ func (s *server) encryptionKey() (*seal.Key, error) {
 	if s.EncryptionKey != "" {
 		return seal.ParseKey(s.EncryptionKey)
 	}
-	path := s.below(encryptionKeyName)
+	path := s.Below(config.EncryptionKeyName)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		text = []byte(seal.NewKeyText() + "\n")

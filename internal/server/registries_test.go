@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/seal"
@@ -112,7 +114,7 @@ func (ts *testServer) snapshotOf(key, name, image string) api.Snapshot {
 
 func TestRegistriesAreKeptForTheirOrganization(t *testing.T) {
 	_, host := privateRegistry(t)
-	c := config(t, "--plain-http", host)
+	c := testConfig(t, "--plain-http", host)
 	ts := start(t, c, testMachine(newMemoryEngine(t, nil)))
 	key := ts.creds.APIKey
 	const password = "secret-of-alice"
@@ -178,7 +180,7 @@ func TestRegistriesAreKeptForTheirOrganization(t *testing.T) {
 func TestPullsUseWhatIsKept(t *testing.T) {
 	g, host := privateRegistry(t)
 	g.Access.Tokens(time.Hour, true, false)
-	ts := start(t, config(t, "--plain-http", host), testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, testConfig(t, "--plain-http", host), testMachine(newMemoryEngine(t, nil)))
 	key := ts.creds.APIKey
 	said := func(s api.Snapshot) string {
 		if s.ErrorReason == nil {
@@ -228,16 +230,16 @@ func TestPullsUseWhatIsKept(t *testing.T) {
 
 func TestAnotherKeyOpensNoPassword(t *testing.T) {
 	_, host := privateRegistry(t)
-	c := config(t, "--plain-http", host)
+	c := testConfig(t, "--plain-http", host)
 	m := testMachine(newMemoryEngine(t, nil))
 	ts := start(t, c, m)
 	ask := api.CreateDockerRegistry{Name: "team", URL: host, Username: "alice", Password: "secret-of-alice"}
 	r := read[api.DockerRegistry](t, ts.ask(ts.creds.APIKey, "POST", "/docker-registry", ask, 201))
-	kept, err := os.ReadFile(filepath.Join(c.DataDir, encryptionKeyName))
+	kept, err := os.ReadFile(filepath.Join(c.DataDir, config.EncryptionKeyName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(filepath.Join(c.DataDir, encryptionKeyName)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(c.DataDir, config.EncryptionKeyName)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key's file: %v, %v", info, err)
 	}
 	ts.stop()
@@ -274,7 +276,7 @@ func TestAnotherKeyOpensNoPassword(t *testing.T) {
 		t.Errorf("a moved password: %q", w)
 	}
 	ts.stop()
-	if err := os.WriteFile(filepath.Join(c.DataDir, encryptionKeyName), []byte("nonsense"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.DataDir, config.EncryptionKeyName), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := newServer(t.Context(), c, "test", m, ts.log); err == nil || !strings.Contains(fmt.Sprint(err), "32 random bytes") {

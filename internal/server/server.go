@@ -7,15 +7,18 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/httpserver"
+	"github.com/opendaytona/daytona/internal/metrics"
+	"github.com/opendaytona/daytona/internal/pki"
 
 	"k8s.io/utils/clock"
 
@@ -44,13 +47,12 @@ import (
 
 // server is all the parts, open and wired.
 type server struct {
-	Config
+	config.Config
 	version string
 	log     *slog.Logger
 	clock   clock.WithTicker
 	machine machine
 
-	listener   net.Listener
 	transport  http.RoundTripper // to registries
 	db         *store.Store
 	images     *image.Store
@@ -67,7 +69,7 @@ type server struct {
 	sandboxes  *sandbox.Service
 	previews   *preview.Service
 	hub        *events.Hub
-	metrics    *metrics
+	metrics    *metrics.Metrics
 	doors      *doors
 	regions    *region.Service
 	registries *registry.Service
@@ -76,10 +78,9 @@ type server struct {
 
 	defaultsMoved chan struct{} // has one when a default snapshot has moved
 
-	http      *http.Server
-	active    active
-	cutOff    context.CancelFunc // ends the requests that go on
-	openParts []part             // in the order they were opened
+	http      *httpserver.Server
+	handler   swapped // what http serves
+	openParts []part  // in the order they were opened
 }
 
 // part is something open that close must end.
@@ -98,11 +99,10 @@ const (
 	sandboxesAtOnce = 64
 	stopGrace       = 10 * time.Second
 	flushPeriod     = 10 * time.Second
-	cutOffPatience  = 5 * time.Second // for requests that were told to end
 )
 
 // newServer opens everything. When that fails, what was opened is closed again.
-func newServer(ctx context.Context, c Config, version string, m machine, log *slog.Logger) (*server, error) {
+func newServer(ctx context.Context, c config.Config, version string, m machine, log *slog.Logger) (*server, error) {
 	s := &server{Config: c, version: version, log: log, clock: clock.RealClock{}, machine: m}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -115,36 +115,35 @@ func (s *server) open(ctx context.Context) error {
 	if err := durable.MkdirAll(s.DataDir, 0o711); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
-	dir, err := claimDataDir(s.DataDir)
+	dir, err := config.ClaimDataDir(s.DataDir)
 	if err != nil {
 		return err
 	}
 	s.opened("data directory", dir.Close)
-	s.DataDir = dir.path
+	s.DataDir = dir.Path
 	s.openBallast()
 
-	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
-		return fmt.Errorf("listen at %s: %w; set another --listen address if a different program uses this one", s.Listen, err)
-	}
-	s.opened("listener", func() error { return ignoreClosed(s.listener.Close()) })
-	ca, err := openAuthority(s.below(tlsName))
+	ca, err := pki.OpenAuthority(s.Below(config.TLSName))
 	if err != nil {
 		return err
 	}
-	// HTTP/1 only: WebSockets of all kinds of clients come by it.
-	counts, err := newConnections(s.MaxConnections, s.MaxConnectionsPerAddress, s.log)
+	s.metrics = metrics.New(s.version, s.clock)
+	s.http, err = httpserver.Listen(httpserver.Options{
+		Address: s.Listen, MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxConnectionsPerAddress,
+		Certificate: ca.Certificate, Handler: &s.handler, Observe: s.metrics.Requested, Log: s.log,
+	})
 	if err != nil {
 		return err
 	}
-	s.listener = newBothListener(s.listener, &tls.Config{GetCertificate: ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, counts)
+	s.opened("listener", s.http.Close)
 
 	if err := s.refuseLoss(); err != nil {
 		return err
 	}
-	if err := createDatabaseFile(s.below(databaseName)); err != nil {
+	if err := config.CreateDatabaseFile(s.Below(config.DatabaseName)); err != nil {
 		return err
 	}
-	if s.db, err = store.Open(ctx, s.below(databaseName), s.log); err != nil {
+	if s.db, err = store.Open(ctx, s.Below(config.DatabaseName), s.log); err != nil {
 		return err
 	}
 	s.opened("database", s.db.Close)
@@ -154,21 +153,20 @@ func (s *server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logs, err := buildlog.New(s.below(logsName))
+	logs, err := buildlog.New(s.Below(config.LogsName))
 	if err != nil {
 		return err
 	}
 	logs.Edit = s.hostPaths().Hide
-	trusted, err := extraCA(s.ExtraCA)
+	trusted, err := pki.ExtraCA(s.ExtraCA)
 	if err != nil {
 		return err
 	}
 	if err := s.openImages(ctx, trusted); err != nil {
 		return err
 	}
-	s.metrics = newMetrics(s.version, s.clock)
-	options := s.Config.engine(s.version)
-	options.Images, options.ExtraCA, options.Log, options.OutOfMemory = s.images, trusted, s.log, s.metrics.outOfMemory
+	options := engineOptions(s.Config, s.version)
+	options.Images, options.ExtraCA, options.Log, options.OutOfMemory = s.images, trusted, s.log, s.metrics.OutOfMemory
 	if s.engine, err = s.machine.openEngine(ctx, options); err != nil {
 		return err
 	}
@@ -218,13 +216,13 @@ func (s *server) open(ctx context.Context) error {
 }
 
 func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
-	transport, err := registryTransport(trusted)
+	transport, err := pki.Transport(trusted)
 	if err != nil {
 		return err
 	}
 	s.transport = transport
 	s.opened("connections to registries", func() error { transport.CloseIdleConnections(); return nil })
-	if s.base, err = openBase(s.machine.base, s.below(baseImageName), s.log); err != nil {
+	if s.base, err = openBase(s.machine.base, s.Below(config.BaseImageName), s.log); err != nil {
 		return err
 	}
 	s.opened("base image", s.base.Close)
@@ -234,8 +232,8 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 		mirrors[host] = append(mirrors[host], m...)
 	}
 	s.images, err = image.Open(ctx, image.Options{
-		Dir: s.below(imagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log, CheckReach: s.checkReach,
-		MaxSize: int64(s.ImageDisk) * gib, MaxFiles: int64(s.ImageFiles),
+		Dir: s.Below(config.ImagesName), Mirrors: mirrors, PlainHTTP: s.PlainHTTP, Transport: transport, Log: s.log, CheckReach: s.checkReach,
+		MaxSize: int64(s.ImageDisk) * config.GiB, MaxFiles: int64(s.ImageFiles),
 	})
 	if err != nil {
 		return err
@@ -258,11 +256,11 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		Log: s.log,
 	})
 	s.opened("events", func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), cutOffPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), httpserver.CutOffTimeout)
 		defer cancel()
 		return s.hub.Close(ctx)
 	})
-	s.metrics.watch(rowCounter{s.db.AllSandboxes, s.db.SnapshotsIn}, s.hub.Connections)
+	s.metrics.Watch(s.db.AllSandboxes, s.db.SnapshotsIn, s.hub.Connections)
 	s.doors = newDoors(s.accounts)
 	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors, forget: s.forgetPushed}
 	if s.PublicURL != "" {
@@ -309,24 +307,11 @@ func (s *server) makeHTTP(logs *buildlog.Logs) {
 	control := httpapi.New(httpapi.Config{
 		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Usage: s.db, Dissolver: dissolver{s.db, s.accounts, s.sandboxes, s.snapshots}, Logs: logs, Contexts: s.contexts, Hosted: s.hosted, Previews: s.previews,
 		Ready: s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
-		ToolboxURL: s.toolboxURL, Operation: setOperation,
+		ToolboxURL: s.toolboxURL, Operation: httpserver.SetOperation,
 	})
 	toolbox := gateway.New(gateway.Config{Authorizer: s.doors, Tokens: s.previews, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log})
-	var requests context.Context
-	requests, s.cutOff = context.WithCancel(context.Background())
-	s.http = &http.Server{
-		Handler: &recorder{next: refuseTooMany(s.newWeb(control, toolbox, s.previewProxy(toolbox))), metrics: s.metrics, log: s.log, active: &s.active},
-		// No limit on a whole request or answer: streams may take days. Bodies
-		// have their times by timeBody.
-		ReadHeaderTimeout: 15 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          log.New(&handshakes{log: s.log, now: s.clock.Now}, "", 0),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, tooManyKey{}, tooMany(conn))
-		},
-	}
+	var all http.Handler = s.newWeb(control, toolbox, s.previewProxy(toolbox))
+	s.handler.Store(&all)
 }
 
 // readiness are the parts that must work.
@@ -373,12 +358,9 @@ func (s *server) run(asked context.Context) error {
 	own("database", s.countOn)
 	own("ballast", s.tendBallast)
 	own("web", func(context.Context) error {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
+		return s.http.Serve()
 	})
-	s.log.Info("serving", "address", s.listener.Addr().String(), "url", s.origin(), "version", s.version, "data", s.DataDir)
+	s.log.Info("serving", "address", s.http.Address().String(), "url", s.origin(), "version", s.version, "data", s.DataDir)
 	notify(s.log, "READY=1")
 	<-ctx.Done()
 	notify(s.log, "STOPPING=1")
@@ -399,21 +381,10 @@ func (s *server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownTimeout)
 	defer cancel()
 	err := s.hub.Close(ctx) // listeners would stay for ever; they come back to the next server
-	// Taken-over connections are none of Shutdown's.
-	err = errors.Join(err, s.http.Shutdown(ctx), s.active.wait(ctx))
-	s.cutOff()
-	if err == nil {
-		return
+	if err != nil {
+		s.log.Warn("close the listeners to events", "err", err)
 	}
-	s.log.Warn("cutting off requests that did not finish", "after", s.ShutdownTimeout, "err", err)
-	if err := s.http.Close(); err != nil {
-		s.log.Warn("close connections", "err", err)
-	}
-	ctx, cancel = context.WithTimeout(context.Background(), cutOffPatience)
-	defer cancel()
-	if err := s.active.wait(ctx); err != nil {
-		s.log.Error("requests go on although they were cut off", "err", err)
-	}
+	s.http.Drain(ctx)
 }
 
 // flushKeys writes now and then when keys were last used, and at the end.
@@ -434,9 +405,6 @@ func (s *server) flushKeys(ctx context.Context) error {
 
 // close ends what is open, the last first.
 func (s *server) close() error {
-	if s.cutOff != nil {
-		s.cutOff()
-	}
 	var errs []error
 	for len(s.openParts) > 0 {
 		last := s.openParts[len(s.openParts)-1]
@@ -448,9 +416,8 @@ func (s *server) close() error {
 	return errors.Join(errs...)
 }
 
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
+// swapped is a handler that is set while it serves.
+type swapped struct{ atomic.Pointer[http.Handler] }
+
+// ServeHTTP implements http.Handler.
+func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.Load()).ServeHTTP(w, r) }

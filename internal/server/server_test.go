@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/coder/websocket"
 	"github.com/spf13/pflag"
 
@@ -32,22 +34,22 @@ import (
 type testServer struct {
 	*testing.T
 	*server
-	creds credentials
+	creds config.Credentials
 	end   context.CancelFunc
 	ended chan error
 }
 
-// config is a configuration for tests, in a data directory of its own unless
+// testConfig is a configuration for tests, in a data directory of its own unless
 // args name another.
-func config(t *testing.T, args ...string) Config {
+func testConfig(t *testing.T, args ...string) config.Config {
 	t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	addFlags(flags)
+	config.AddFlags(flags)
 	all := append([]string{"--data-dir", filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0", "--default-image", "none", "--shutdown-timeout", "5s"}, args...)
 	if err := flags.Parse(all); err != nil {
 		t.Fatal(err)
 	}
-	c, err := load(flags, nil)
+	c, err := config.Load(flags, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func testMachine(e *memoryEngine) machine {
 }
 
 // start runs a server until stop, or the end of the test.
-func start(t *testing.T, c Config, m machine) *testServer {
+func start(t *testing.T, c config.Config, m machine) *testServer {
 	t.Helper()
 	ts := &testServer{T: t, ended: make(chan error, 1)}
 	s, err := newServer(t.Context(), c, "test", m, slog.New(slog.NewTextHandler(&logWriter{t: t}, nil)))
@@ -70,7 +72,7 @@ func start(t *testing.T, c Config, m machine) *testServer {
 		t.Fatal(err)
 	}
 	ts.server = s
-	if ts.creds, err = readCredentials(s.below(CredentialsName)); err != nil {
+	if ts.creds, err = config.ReadCredentials(s.Below(config.CredentialsName)); err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
@@ -148,7 +150,7 @@ func (ts *testServer) client() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "tcp", ts.listener.Addr().String())
+			return d.DialContext(ctx, "tcp", ts.http.Address().String())
 		},
 		DisableKeepAlives: true,
 	}}
@@ -330,7 +332,7 @@ func noMoreGoroutines(t *testing.T, before int) {
 
 func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t, "--mirror", "docker.io="+testHub(t))
+	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	before := len(goroutines())
 	s := start(t, c, testMachine(e))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
@@ -372,7 +374,7 @@ func TestRequestsFinishAndStreamsAreCutAtTheEnd(t *testing.T) {
 			<-r.Context().Done()
 		}
 	}))
-	s := start(t, config(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "1500ms"), testMachine(e))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "1500ms"), testMachine(e))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
@@ -405,7 +407,7 @@ func TestRequestsFinishAndStreamsAreCutAtTheEnd(t *testing.T) {
 	began := time.Now()
 	s.end()
 	s.eventually("no more requests are taken", func() bool {
-		c, err := net.Dial("tcp", s.listener.Addr().String())
+		c, err := net.Dial("tcp", s.http.Address().String())
 		if err != nil {
 			return true
 		}
@@ -427,7 +429,7 @@ func TestRequestsFinishAndStreamsAreCutAtTheEnd(t *testing.T) {
 
 func TestAStartThatFailsClosesWhatItOpened(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t)
+	c := testConfig(t)
 	broken := testMachine(e)
 	broken.openEngine = func(context.Context, local.Options) (engine.Engine, error) { return nil, errors.New("no btrfs") }
 	before := len(goroutines())
@@ -441,7 +443,7 @@ func TestAStartThatFailsClosesWhatItOpened(t *testing.T) {
 
 func TestTwoServersDoNotShareADataDirectory(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	c := config(t)
+	c := testConfig(t)
 	s := start(t, c, testMachine(e))
 	_, err := newServer(t.Context(), c, "test", testMachine(e), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "another server") || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
@@ -449,7 +451,7 @@ func TestTwoServersDoNotShareADataDirectory(t *testing.T) {
 	}
 	s.call("GET", "/api/health/ready", "", 200) // the first one did not notice
 
-	c = config(t, "--listen", s.listener.Addr().String())
+	c = testConfig(t, "--listen", s.http.Address().String())
 	_, err = newServer(t.Context(), c, "test", testMachine(e), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("the second server at the same address: %v", err)
@@ -461,7 +463,7 @@ func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 	m := testMachine(e)
 	failing := &failingEngine{memoryEngine: e}
 	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { e.open(); return failing, nil }
-	s := start(t, config(t), m)
+	s := start(t, testConfig(t), m)
 	s.call("GET", "/api/health/ready", "", 200)
 	s.eventually("the server has taken over its sandboxes", func() bool {
 		failing.mu.Lock()
@@ -510,7 +512,7 @@ func TestAWebSocketOfAToolboxPassesAndIsCutAtTheEnd(t *testing.T) {
 			}
 		}
 	}))
-	s := start(t, config(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "100ms"), testMachine(e))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "100ms"), testMachine(e))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
@@ -533,7 +535,7 @@ func TestAWebSocketOfAToolboxPassesAndIsCutAtTheEnd(t *testing.T) {
 
 func TestQuotasOfTheConfigurationHoldFromTheNextStartOn(t *testing.T) {
 	e, hub := newMemoryEngine(t, http.HandlerFunc(echo)), testHub(t)
-	c := config(t, "--mirror", "docker.io="+hub, "--quota-snapshots", "1", "--max-cpu", "2")
+	c := testConfig(t, "--mirror", "docker.io="+hub, "--quota-snapshots", "1", "--max-cpu", "2")
 	s := start(t, c, testMachine(e))
 	s.call("POST", "/api/snapshots", `{"name":"one","imageName":"library/small:1"}`, 200)
 	s.call("POST", "/api/snapshots", `{"name":"two","imageName":"library/small:1"}`, 400)

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/config"
+
 	"github.com/opendaytona/daytona/internal/space"
 )
 
@@ -17,7 +19,7 @@ const (
 
 // openBallast takes the space that deleting needs when there is no other.
 func (s *server) openBallast() {
-	s.ballast = &space.Ballast{Path: s.below(ballastName), Size: ballastSize}
+	s.ballast = &space.Ballast{Path: s.Below(config.BallastName), Size: ballastSize}
 	if err := s.ballast.Restore(); err != nil {
 		s.log.Warn("keep space for deleting", "err", err)
 	}

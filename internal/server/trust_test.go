@@ -33,7 +33,7 @@ func TestARegistryWithACertificateOfOnesOwnIsTrustedWhenAskedTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, want := range map[string]string{"": "error", ca: "active"} {
-		s := start(t, config(t, "--extra-ca", setting), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+		s := start(t, testConfig(t, "--extra-ca", setting), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
 		s.call("POST", "/api/snapshots", fmt.Sprintf(`{"name":"snap","imageName":%q}`, ref), 200)
 		var got map[string]any
 		s.eventually("the pull ends", func() bool {
@@ -44,20 +44,5 @@ func TestARegistryWithACertificateOfOnesOwnIsTrustedWhenAskedTo(t *testing.T) {
 			t.Errorf("with %q: %v: %v", setting, got["state"], got["errorReason"])
 		}
 		s.stop()
-	}
-}
-
-func TestExtraCertificatesAreReadOrRefused(t *testing.T) {
-	empty := filepath.Join(t.TempDir(), "empty.pem")
-	if err := os.WriteFile(empty, []byte("no certificate"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for setting, says := range map[string]string{empty: "no certificate in PEM form", empty + ".not": "no such file"} {
-		if _, err := extraCA(setting); err == nil || !strings.Contains(err.Error(), "extra-ca") || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v", setting, err)
-		}
-	}
-	if pem, err := extraCA(ExtraCASystem); err != nil || !strings.Contains(string(pem), "BEGIN CERTIFICATE") {
-		t.Errorf("this machine's: %d bytes, %v", len(pem), err)
 	}
 }

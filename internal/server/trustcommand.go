@@ -4,6 +4,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/pki"
+
 	"github.com/spf13/cobra"
 )
 
@@ -21,15 +24,15 @@ machine does: this adds the server's certificate to that. Behind a proxy with a
 certificate of its own (--public-url https://…) it is not needed.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config, err := load(cmd.Flags(), os.Environ())
+			conf, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
-			a, err := openAuthority(filepath.Join(config.DataDir, tlsName))
+			a, err := pki.OpenAuthority(filepath.Join(conf.DataDir, config.TLSName))
 			if err != nil {
 				return err
 			}
-			return a.trust(remove)
+			return a.Trust(remove)
 		},
 	}
 	c.Flags().BoolVar(&remove, "remove", false, "take it away again")

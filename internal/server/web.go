@@ -2,11 +2,15 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"html/template"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+
+	"github.com/opendaytona/daytona/internal/httpserver"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -53,8 +57,8 @@ type web struct {
 func (s *server) newWeb(api *httpapi.API, toolbox http.Handler, previews previewHosts) *web {
 	pages := gateway.CrossOrigin{Origins: s.CORSOrigins}
 	return &web{
-		api: pages.Handler(s.makeRoom(api)), events: s.hub, toolbox: pages.Handler(http.StripPrefix(httpapi.ToolboxPath, toolbox)), preview: previews, toolboxDomain: s.toolboxDomain(),
-		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+		api: pages.Handler(s.makeRoom(api)), events: s.hub, toolbox: pages.Handler(http.StripPrefix(httpapi.ToolboxPath, toolbox)), preview: previews, toolboxDomain: s.ToolboxDomain(),
+		metrics: s.guardMetrics(promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{s.log}, MaxRequestsInFlight: 4,
 		})),
 		uploads: s.uploads,
@@ -73,37 +77,37 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	switch {
 	case w.toolboxDomain != "" && w.toolboxDomain.IsToolbox(r.Host): // and nothing else is there
 		if toolbox {
-			setOperation(r.Context(), "toolbox")
+			httpserver.SetOperation(r.Context(), "toolbox")
 			at = w.toolbox
 		}
 	case w.preview.Serves(r.Host): // before any path: all of them are the application's
-		setOperation(r.Context(), "preview")
+		httpserver.SetOperation(r.Context(), "preview")
 		at = w.preview
 	case strings.HasPrefix(path, eventsPath):
-		setOperation(r.Context(), "events")
+		httpserver.SetOperation(r.Context(), "events")
 		at = w.events
 	case path == httpapi.Prefix || path == httpapi.Prefix+"/":
 		at = http.RedirectHandler(docsPath, http.StatusFound)
 	case strings.HasPrefix(path, httpapi.Prefix+"/"):
 		at, whole = w.api, true
 	case toolbox:
-		setOperation(r.Context(), "toolbox")
+		httpserver.SetOperation(r.Context(), "toolbox")
 		at = w.toolbox
 	case w.uploads != nil && objectstore.Serves(path):
-		setOperation(r.Context(), "uploads")
+		httpserver.SetOperation(r.Context(), "uploads")
 		at = w.uploads
 	case hosted.Serves(path):
-		setOperation(r.Context(), "registry")
+		httpserver.SetOperation(r.Context(), "registry")
 		at = w.pushes
 	case path == metricsPath:
-		setOperation(r.Context(), "metrics")
+		httpserver.SetOperation(r.Context(), "metrics")
 		at = w.metrics
 	}
 	ctx, done := w.begin(r.Context())
 	defer done()
 	r = r.WithContext(ctx)
-	defer endAnswer(rw, r)()
-	defer timeBody(rw, r, whole)()
+	defer httpserver.EndAnswer(rw, r)()
+	defer httpserver.TimeBody(rw, r, whole)()
 	at.ServeHTTP(rw, r)
 }
 
@@ -135,7 +139,7 @@ func (s *server) ownName(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 	machine, err := os.Hostname()
 	return net.ParseIP(host) != nil || host == "localhost" || strings.HasSuffix(host, ".localhost") ||
-		host != "" && (host == s.ownHost() || err == nil && host == strings.ToLower(machine))
+		host != "" && (host == s.OwnHost() || err == nil && host == strings.ToLower(machine))
 }
 
 func fromThisMachine(r *http.Request) bool {
@@ -156,7 +160,7 @@ func home(version string) http.Handler {
 			httperror.Refuse(w, r, fault.NotFound("NOT_FOUND", "There is nothing at "+r.URL.Path+": the API is below "+httpapi.Prefix+"."))
 			return
 		}
-		setOperation(r.Context(), "home")
+		httpserver.SetOperation(r.Context(), "home")
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		_ = homePage.Execute(w, version) // to a client that may have gone
@@ -178,3 +182,9 @@ var homePage = template.Must(template.New("home").Parse(`<!doctype html>
 <code>DAYTONA_API_KEY</code>. On the server, root finds both in <code>credentials.json</code> of the data directory.</p>
 </body></html>
 `))
+
+// promLog passes on what the metrics handler logs.
+type promLog struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (p promLog) Println(v ...any) { p.log.Error("metrics", "err", fmt.Sprint(v...)) }

@@ -1,4 +1,4 @@
-package server
+package pki
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 
 func TestTheAuthorityIsWrittenAsAWhole(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tls")
-	first, err := openAuthority(dir)
+	first, err := OpenAuthority(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,15 +23,15 @@ func TestTheAuthorityIsWrittenAsAWhole(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", name, info.Mode(), err, want)
 		}
 	}
-	again, err := openAuthority(dir)
-	if err != nil || !bytes.Equal(again.pem(), first.pem()) {
+	again, err := OpenAuthority(dir)
+	if err != nil || !bytes.Equal(again.PEM(), first.PEM()) {
 		t.Errorf("the next start has another one: %v", err)
 	}
 	// A start that was killed between the two files.
 	if err := os.Remove(filepath.Join(dir, caFile)); err != nil {
 		t.Fatal(err)
 	}
-	if made, err := openAuthority(dir); err != nil || bytes.Equal(made.pem(), first.pem()) {
+	if made, err := OpenAuthority(dir); err != nil || bytes.Equal(made.PEM(), first.PEM()) {
 		t.Errorf("without its certificate: %v", err)
 	}
 }

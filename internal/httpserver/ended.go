@@ -1,4 +1,4 @@
-package server
+package httpserver
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 // that was ended with its key. One that does not read would else hold it for ever.
 const endedAnswerTime = 5 * time.Second
 
-// endAnswer bounds the answer to a request that is ended with its key. over is for
+// EndAnswer bounds the answer to a request that is ended with its key. over is for
 // the end of the handler.
-func endAnswer(w http.ResponseWriter, r *http.Request) (over func()) {
+func EndAnswer(w http.ResponseWriter, r *http.Request) (over func()) {
 	control := http.NewResponseController(w)
 	bounded := make(chan struct{})
 	stop := context.AfterFunc(r.Context(), func() {

@@ -1,8 +1,9 @@
-package server
+// Package logging makes the log that everything writes into, and keeps secrets out
+// of it.
+package logging
 
 import (
 	"context"
-	"fmt"
 	"io"
 	stdlog "log"
 	"log/slog"
@@ -12,12 +13,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// newLog makes the server's log, and lets the libraries that have their own
+// New makes the server's log, and lets the libraries that have their own
 // write into it.
-func newLog(c Config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: redactAttr}
+func New(w io.Writer, level slog.Level, json bool) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redactAttr}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
-	if c.LogFormat == LogJSON {
+	if json {
 		handler = slog.NewJSONHandler(w, options)
 	}
 	log := slog.New(handler)
@@ -62,9 +63,3 @@ func (c containerdLog) Fire(e *logrus.Entry) error {
 	c.log.LogAttrs(ctx, level, e.Message, attrs...)
 	return nil
 }
-
-// promLog passes on what the metrics handler logs.
-type promLog struct{ log *slog.Logger }
-
-// Println implements promhttp.Logger.
-func (p promLog) Println(v ...any) { p.log.Error("metrics", "err", fmt.Sprint(v...)) }

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"encoding/json"
@@ -10,16 +10,16 @@ import (
 	"github.com/opendaytona/daytona/internal/durable"
 )
 
-// credentials is what root on this machine needs to use the server, kept in
+// Credentials is what root on this machine needs to use the server, kept in
 // CredentialsName.
-type credentials struct {
+type Credentials struct {
 	APIURL       string `json:"apiUrl"`
 	APIKey       string `json:"apiKey"`
 	DashboardURL string `json:"dashboardUrl"`
 }
 
-// readCredentials reads what an earlier start kept; nothing is no error.
-func readCredentials(path string) (c credentials, err error) {
+// ReadCredentials reads what an earlier start kept; nothing is no error.
+func ReadCredentials(path string) (c Credentials, err error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
@@ -28,12 +28,12 @@ func readCredentials(path string) (c credentials, err error) {
 		err = json.Unmarshal(text, &c)
 	}
 	if err != nil {
-		return credentials{}, fmt.Errorf("read credentials %s: %w (delete the file to get a new key)", path, err)
+		return Credentials{}, fmt.Errorf("read credentials %s: %w (delete the file to get a new key)", path, err)
 	}
 	return c, nil
 }
 
-func (c credentials) write(path string) error {
+func (c Credentials) Write(path string) error {
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err == nil {
 		err = durable.WriteFile(path, append(text, '\n'), 0o600)

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 func loadFrom(t *testing.T, args, environment []string, yaml string) (Config, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	addFlags(flags)
+	AddFlags(flags)
 	if yaml != "" {
 		path := filepath.Join(t.TempDir(), "server.yaml")
 		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
@@ -27,7 +27,7 @@ func loadFrom(t *testing.T, args, environment []string, yaml string) (Config, er
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return load(flags, environment)
+	return Load(flags, environment)
 }
 
 func TestFlagsWinOverEnvironmentWinsOverFileWinsOverDefaults(t *testing.T) {
@@ -65,11 +65,6 @@ func TestEveryDefaultIsValid(t *testing.T) {
 	if c.DataDir != "/var/lib/daytona" || c.DeactivateAfter != 14*24*time.Hour || c.LogLevel != slog.LevelInfo || c.DefaultImage != DefaultImageAuto || c.DefaultSnapshot != "daytona-small" {
 		t.Errorf("got %+v", c)
 	}
-	for _, s := range defaultSnapshots {
-		if r, q := s.resources, c.Quota; r.CPU > q.MaxCPU || r.Memory > q.MaxMemory || r.Disk > q.MaxDisk {
-			t.Errorf("no sandbox can be made of %s by default", s.name)
-		}
-	}
 }
 
 func TestSandboxesHaveIPv6UnlessItIsOff(t *testing.T) {
@@ -82,18 +77,6 @@ func TestSandboxesHaveIPv6UnlessItIsOff(t *testing.T) {
 	c, err := loadFrom(t, nil, nil, "limited-egress:\n- pypi.org\n- 2001:db8::/32\n")
 	if err != nil || len(c.LimitedEgress) != 2 || c.NoIPv6 {
 		t.Errorf("%+v, %v", c, err)
-	}
-}
-
-func TestSettingsOfTheMachineAreChangedOnlyWhenItIsAsked(t *testing.T) {
-	for args, want := range map[string]bool{"--region=us": false, "--host-sysctls=keep": false, "--host-sysctls=kubernetes": true} {
-		c, err := loadFrom(t, []string{args}, nil, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if set := c.engine("test").Sysctls; set != want {
-			t.Errorf("%s: the engine sets them: %t", args, set)
-		}
 	}
 }
 
@@ -155,7 +138,7 @@ func TestASecretIsNeitherAFlagNorInAnError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	addFlags(flags)
+	AddFlags(flags)
 	if flags.Lookup("admin-api-key") != nil {
 		t.Error("everyone on the machine could see the key")
 	}
@@ -188,5 +171,20 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	yaml, _, _ = strings.Cut(yaml, "```")
 	if _, err := loadFrom(t, nil, nil, yaml); err != nil {
 		t.Errorf("the example in docs/configuration.md: %v", err)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	for text, want := range map[string]bool{
+		"*": true, "https://app.example.com": true, "http://localhost:5173": true,
+		"app.example.com": false, "https://app.example.com/": false, "https://App.example.com": false, "ftp://app.example.com": false, "https://*": false, "null": false,
+	} {
+		i := 0
+		for settings[i].key != "cors-origin" {
+			i++
+		}
+		if got := settings[i].set(&Config{}, text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
 	}
 }

@@ -1,4 +1,7 @@
-package server
+// Package config is the configuration of a server (flags, environment variables and
+// a YAML file), and the data directory that it names: which file is where, the lock,
+// and the credentials kept for root.
+package config
 
 import (
 	"errors"
@@ -76,7 +79,6 @@ type Config struct {
 
 // Values of Config with a meaning of their own.
 const (
-	ExtraCASystem      = "system"
 	DefaultImageAuto   = "auto"
 	DefaultImageDebian = "debian"
 	DefaultImageNone   = "none"
@@ -94,8 +96,8 @@ const defaultFile = "/etc/daytona/server.yaml"
 // configFlag names the YAML file.
 const configFlag = "config"
 
-// addFlags gives every setting that may be on a command line its flag.
-func addFlags(flags *pflag.FlagSet) {
+// AddFlags gives every setting that may be on a command line its flag.
+func AddFlags(flags *pflag.FlagSet) {
 	flags.String(configFlag, "", "read settings from this YAML `file` (default "+defaultFile+" where it exists; "+environmentName(configFlag)+")")
 	for _, s := range settings {
 		switch {
@@ -108,9 +110,9 @@ func addFlags(flags *pflag.FlagSet) {
 	}
 }
 
-// load reads the configuration: flags win over the environment, which wins over
+// Load reads the configuration: flags win over the environment, which wins over
 // the file, which wins over the defaults.
-func load(flags *pflag.FlagSet, environment []string) (Config, error) {
+func Load(flags *pflag.FlagSet, environment []string) (Config, error) {
 	env := environmentMap(environment)
 	merged := koanf.New("\n") // no setting's name has a newline: nothing is nested
 	origin := make(map[string]string)
@@ -268,5 +270,8 @@ func environmentMap(environment []string) map[string]string {
 	return out
 }
 
-// below is a path in the data directory.
-func (c Config) below(name string) string { return filepath.Join(c.DataDir, name) }
+// Below is a path in the data directory.
+func (c Config) Below(name string) string { return filepath.Join(c.DataDir, name) }
+
+// JSONLog reports whether the log is of JSON lines.
+func (c Config) JSONLog() bool { return c.LogFormat == LogJSON }

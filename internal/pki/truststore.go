@@ -1,4 +1,4 @@
-package server
+package pki
 
 import (
 	"crypto/x509"
@@ -27,9 +27,9 @@ func trustedName(cert *x509.Certificate) string {
 	return "daytona-" + strings.ToLower(cert.SerialNumber.Text(16))[:12] + ".crt"
 }
 
-// trust adds the authority to what the machine trusts, or removes it. It changes
+// Trust adds the authority to what the machine trusts, or removes it. It changes
 // nothing when that is so already.
-func (a *authority) trust(remove bool) error {
+func (a *Authority) Trust(remove bool) error {
 	for _, store := range trustStores {
 		if _, err := os.Stat(store.dir); err != nil {
 			continue
@@ -42,7 +42,7 @@ func (a *authority) trust(remove bool) error {
 		case remove:
 			err = os.Remove(path)
 		case errors.Is(err, fs.ErrNotExist):
-			err = os.WriteFile(path, a.pem(), 0o644)
+			err = os.WriteFile(path, a.PEM(), 0o644)
 		}
 		if err != nil {
 			return fmt.Errorf("trust the server's certificate: %w", err)

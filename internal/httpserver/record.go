@@ -1,4 +1,4 @@
-package server
+package httpserver
 
 import (
 	"bufio"
@@ -34,9 +34,9 @@ type record struct {
 
 type recordKey struct{}
 
-// setOperation names what the request of ctx asks for. httpapi calls it for its
+// SetOperation names what the request of ctx asks for. httpapi calls it for its
 // operations.
-func setOperation(ctx context.Context, name string) {
+func SetOperation(ctx context.Context, name string) {
 	if r, ok := ctx.Value(recordKey{}).(*record); ok {
 		r.operation = name
 	}
@@ -46,7 +46,7 @@ func setOperation(ctx context.Context, name string) {
 // answered.
 type recorder struct {
 	next    http.Handler
-	metrics *metrics
+	observe func(operation string, status int, took time.Duration)
 	log     *slog.Logger
 	active  *active
 }
@@ -80,7 +80,7 @@ func (a *recorder) finish(rec *record, r *http.Request, id string, began time.Ti
 		rec.status = http.StatusOK // as net/http answers for a handler that wrote nothing
 	}
 	took := time.Since(began)
-	a.metrics.requested(rec.operation, rec.status, took)
+	a.observe(rec.operation, rec.status, took)
 	if a.log.Enabled(r.Context(), slog.LevelDebug) {
 		// Not the query: it may hold signatures and tokens.
 		a.log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "operation", rec.operation,

@@ -1,12 +1,10 @@
-package server
+package logging
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -30,24 +28,15 @@ func TestTheLogNamesNoSecret(t *testing.T) {
 		"what containerd logs": func(l *slog.Logger) {
 			logrus.WithFields(logrus.Fields{"response.header.location": signed, "err": errors.New(signed)}).Error("kept")
 		},
-		"a request for a token": func(l *slog.Logger) {
-			for _, r := range []*http.Request{
-				httptest.NewRequest("POST", "/api/sandbox/box/ports/80/signed-preview-url/"+secret+"/expire", nil),
-				httptest.NewRequest("GET", "/kept?DAYTONA_SANDBOX_AUTH_KEY="+secret, nil),
-			} {
-				a := recorder{log: l, metrics: newMetrics("test", nil), next: http.NotFoundHandler(), active: &active{}}
-				a.ServeHTTP(httptest.NewRecorder(), r)
-			}
-		},
 	} {
-		for _, format := range []string{LogText, LogJSON} {
+		for _, json := range []bool{false, true} {
 			var out bytes.Buffer
-			write(newLog(Config{LogLevel: slog.LevelDebug, LogFormat: format}, &out))
+			write(New(&out, slog.LevelDebug, json))
 			if strings.Contains(out.String(), secret) {
-				t.Errorf("%s (%s): %s", name, format, &out)
+				t.Errorf("%s (JSON %t): %s", name, json, &out)
 			}
 			if !strings.Contains(out.String()+name, "kept") || out.Len() == 0 {
-				t.Errorf("%s (%s): the log says too little: %s", name, format, &out)
+				t.Errorf("%s (JSON %t): the log says too little: %s", name, json, &out)
 			}
 		}
 	}

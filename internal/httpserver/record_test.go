@@ -1,4 +1,4 @@
-package server
+package httpserver
 
 import (
 	"bytes"
@@ -7,14 +7,15 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
-	"k8s.io/utils/clock"
+	"github.com/opendaytona/daytona/internal/logging"
 )
 
 func TestRequestsAreNamedLoggedAndSurviveAPanic(t *testing.T) {
 	var log bytes.Buffer
 	web := httptest.NewServer(&recorder{
-		metrics: newMetrics("test", clock.RealClock{}), log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), active: &active{},
+		observe: func(string, int, time.Duration) {}, log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), active: &active{},
 		next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/half" {
 				w.WriteHeader(200)
@@ -62,5 +63,20 @@ func TestRequestsAreNamedLoggedAndSurviveAPanic(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "secret") {
 		t.Error("a query is in the log")
+	}
+}
+
+func TestTheAccessLogNamesNoToken(t *testing.T) {
+	const secret = "5eCr3t5eCr3t5eCr3t"
+	for _, r := range []*http.Request{
+		httptest.NewRequest("POST", "/api/sandbox/box/ports/80/signed-preview-url/"+secret+"/expire", nil),
+		httptest.NewRequest("GET", "/kept?DAYTONA_SANDBOX_AUTH_KEY="+secret, nil),
+	} {
+		var out bytes.Buffer
+		a := recorder{log: logging.New(&out, slog.LevelDebug, false), observe: func(string, int, time.Duration) {}, next: http.NotFoundHandler(), active: &active{}}
+		a.ServeHTTP(httptest.NewRecorder(), r)
+		if strings.Contains(out.String(), secret) || !strings.Contains(out.String(), r.Method) {
+			t.Errorf("%s %s: %s", r.Method, r.URL, &out)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package server
+package config
 
 import (
 	"log/slog"
@@ -126,7 +126,7 @@ var settings = []setting{
 		set: func(c *Config, s string) bool {
 			n, ok := parseSize(s)
 			c.DiskSize = n
-			return ok && (n == 0 || n >= gib)
+			return ok && (n == 0 || n >= GiB)
 		},
 	},
 	{
@@ -379,7 +379,7 @@ var settings = []setting{
 }
 
 const (
-	gib          = 1 << 30
+	GiB          = 1 << 30
 	maxQuota     = 1_000_000_000
 	wholeAllowed = "a whole number from 1 to 1000000000"
 )

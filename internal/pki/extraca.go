@@ -1,4 +1,4 @@
-package server
+package pki
 
 import (
 	"crypto/tls"
@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// ExtraCASystem is the setting that trusts what this machine does.
+const ExtraCASystem = "system"
+
 // systemBundles are where distributions keep the certificates they trust:
 // Debian, Ubuntu, Arch; Fedora, RHEL; SUSE; Alpine.
 var systemBundles = []string{
@@ -19,9 +22,9 @@ var systemBundles = []string{
 	"/etc/ssl/cert.pem",
 }
 
-// extraCA reads the certificates that sandboxes trust besides those of their
+// ExtraCA reads the certificates that sandboxes trust besides those of their
 // image: a file's, this machine's, or none.
-func extraCA(setting string) ([]byte, error) {
+func ExtraCA(setting string) ([]byte, error) {
 	path := setting
 	switch setting {
 	case "":
@@ -47,9 +50,9 @@ func extraCA(setting string) ([]byte, error) {
 	return pem, nil
 }
 
-// registryTransport speaks to registries, trusting the extra certificates
+// Transport speaks to registries, trusting the extra certificates
 // besides those of this machine.
-func registryTransport(extra []byte) (*http.Transport, error) {
+func Transport(extra []byte) (*http.Transport, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, fmt.Errorf("read this machine's certificates: %w", err)

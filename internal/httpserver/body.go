@@ -1,4 +1,4 @@
-package server
+package httpserver
 
 import (
 	"context"
@@ -31,9 +31,9 @@ type timedBody struct {
 	ended bool // by its end, or the handler's
 }
 
-// timeBody gives the body of a request its time. end is for the end of the
+// TimeBody gives the body of a request its time. end is for the end of the
 // handler.
-func timeBody(w http.ResponseWriter, r *http.Request, whole bool) (end func()) {
+func TimeBody(w http.ResponseWriter, r *http.Request, whole bool) (end func()) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}
 	}

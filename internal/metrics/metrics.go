@@ -1,4 +1,5 @@
-package server
+// Package metrics holds what Prometheus may know of the server.
+package metrics
 
 import (
 	"context"
@@ -16,9 +17,9 @@ import (
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
-// metrics is what Prometheus may know of the server.
-type metrics struct {
-	registry *prometheus.Registry
+// Metrics is what Prometheus may know of the server.
+type Metrics struct {
+	Registry *prometheus.Registry
 	clock    clock.PassiveClock
 	requests *prometheus.HistogramVec
 	creates  *prometheus.HistogramVec
@@ -37,9 +38,9 @@ var (
 	pullBuckets    = []float64{.1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280}
 )
 
-func newMetrics(version string, c clock.PassiveClock) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(), clock: c, begun: make(map[string]time.Time),
+func New(version string, c clock.PassiveClock) *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(), clock: c, begun: make(map[string]time.Time),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "daytona_http_request_duration_seconds", Help: "Time of HTTP requests until their last byte, by operation and status.", Buckets: requestBuckets,
 		}, []string{"operation", "status"}),
@@ -57,24 +58,26 @@ func newMetrics(version string, c clock.PassiveClock) *metrics {
 		Name: "daytona_build_info", Help: "Always 1; its label is the server's version.", ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.requests, m.creates, m.pulls, m.oomKills, info,
+	m.Registry.MustRegister(m.requests, m.creates, m.pulls, m.oomKills, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// outOfMemory is told of kills for the memory limit of a sandbox.
-func (m *metrics) outOfMemory(_ string, killed int64) { m.oomKills.Add(float64(killed)) }
+// OutOfMemory is told of kills for the memory limit of a sandbox.
+func (m *Metrics) OutOfMemory(_ string, killed int64) { m.oomKills.Add(float64(killed)) }
 
-// watch adds what is counted at the moment of asking.
-func (m *metrics) watch(rows rowCounter, connections func() int) {
-	m.registry.MustRegister(rows, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+// Watch adds what is counted at the moment of asking.
+func (m *Metrics) Watch(
+	sandboxes func(context.Context) ([]*sandbox.Sandbox, error), snapshots func(context.Context, ...snapshot.State) ([]*snapshot.Snapshot, error), connections func() int,
+) {
+	m.Registry.MustRegister(rowCounter{sandboxes, snapshots}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "daytona_event_connections", Help: "Clients that listen to events now.",
 	}, func() float64 { return float64(connections()) }))
 }
 
-// requested records one HTTP request. A sandbox can answer with any number, and
+// Requested records one HTTP request. A sandbox can answer with any number, and
 // must not fill the memory with them.
-func (m *metrics) requested(operation string, status int, took time.Duration) {
+func (m *Metrics) Requested(operation string, status int, took time.Duration) {
 	label := "other"
 	if http.StatusText(status) != "" || status == statusClientGone {
 		label = strconv.Itoa(status)
@@ -85,16 +88,16 @@ func (m *metrics) requested(operation string, status int, took time.Duration) {
 // statusClientGone is how httpapi answers nobody.
 const statusClientGone = 499
 
-// sandboxMoved is told of each transition.
-func (m *metrics) sandboxMoved(s *sandbox.Sandbox, old sandbox.State) {
+// SandboxMoved is told of each transition.
+func (m *Metrics) SandboxMoved(s *sandbox.Sandbox, old sandbox.State) {
 	failed := s.State == sandbox.StateError && old == sandbox.StatePulling
 	if old == sandbox.StateCreating && (s.State == sandbox.StateStarted || s.State == sandbox.StateError) || failed {
 		m.creates.WithLabelValues(string(s.State)).Observe(m.clock.Since(s.CreatedAt).Seconds())
 	}
 }
 
-// snapshotMoved is told of each transition.
-func (m *metrics) snapshotMoved(s *snapshot.Snapshot, old snapshot.State) {
+// SnapshotMoved is told of each transition.
+func (m *Metrics) SnapshotMoved(s *snapshot.Snapshot, old snapshot.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

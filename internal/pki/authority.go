@@ -1,4 +1,7 @@
-package server
+// Package pki holds the server's certificates: the authority that signs for its own
+// names and addresses, the machine's trust store that can be told of it, and the
+// certificates that registries and sandboxes trust beside the usual ones.
+package pki
 
 import (
 	"crypto/ecdsa"
@@ -23,11 +26,11 @@ import (
 	"github.com/opendaytona/daytona/internal/durable"
 )
 
-// authority signs certificates for this server's own addresses, so that clients
+// Authority signs certificates for this server's own addresses, so that clients
 // which speak TLS only (the Python SDK's uploads) can be told to trust it. What
 // it may sign is limited to this machine's names and private addresses (RFC
 // 5280, section 4.2.1.10): nobody can use it for anything else.
-type authority struct {
+type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 
@@ -44,9 +47,9 @@ const (
 // privateNetworks are what the authority may sign for, besides names.
 var privateNetworks = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}
 
-// openAuthority reads the authority in dir, making one where there is none.
-func openAuthority(dir string) (*authority, error) {
-	a := &authority{leaves: map[string]*tls.Certificate{}}
+// OpenAuthority reads the authority in dir, making one where there is none.
+func OpenAuthority(dir string) (*Authority, error) {
+	a := &Authority{leaves: map[string]*tls.Certificate{}}
 	err := a.read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = a.create(dir)
@@ -63,7 +66,7 @@ const (
 	caKeyFile = "ca.key"
 )
 
-func (a *authority) read(dir string) error {
+func (a *Authority) read(dir string) error {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile))
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func (a *authority) read(dir string) error {
 	return nil
 }
 
-func (a *authority) create(dir string) (err error) {
+func (a *Authority) create(dir string) (err error) {
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -117,8 +120,8 @@ func (a *authority) create(dir string) (err error) {
 	return err
 }
 
-// pem is the certificate as files have it.
-func (a *authority) pem() []byte {
+// PEM is the certificate as files have it.
+func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
@@ -129,9 +132,9 @@ func certificateFor(subject pkix.Name, life time.Duration) *x509.Certificate {
 	}
 }
 
-// certificate is for the name that a client asks for, or the address that it
+// Certificate is for the name that a client asks for, or the address that it
 // came to.
-func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := hello.ServerName
 	if name == "" {
 		host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
@@ -177,7 +180,7 @@ func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 
 // maySign reports whether a client that trusts the authority would take its word
 // for the name: one of the permitted or below it, as previews are.
-func (a *authority) maySign(name string) bool {
+func (a *Authority) maySign(name string) bool {
 	if ip := net.ParseIP(name); ip != nil {
 		return slices.ContainsFunc(a.cert.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) })
 	}

@@ -1,4 +1,4 @@
-package server
+package httpserver
 
 import (
 	"crypto/tls"
@@ -34,7 +34,7 @@ type connections struct {
 const (
 	// More connections than the bound are answered with a refusal, these many at
 	// once; what is beyond is closed without a word.
-	maxRefused = 64
+	MaxRefused = 64
 	// A connection may take another descriptor, to the sandbox it asks for.
 	descriptorsOfOne = 2
 	warningPause     = time.Minute
@@ -95,7 +95,7 @@ func (c *connections) add(conn net.Conn) *counted {
 			c.lastWarning = time.Now()
 			c.log.Warn("connections are refused", "from", from, "ofIt", c.of[from], "all", c.all)
 		}
-		if c.refused >= maxRefused {
+		if c.refused >= MaxRefused {
 			conn.Close()
 			return nil
 		}
