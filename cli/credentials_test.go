@@ -220,11 +220,3 @@ func TestADamagedFileIsNamed(t *testing.T) {
 		t.Errorf("damaged local credentials: %+v", r)
 	}
 }
-
-func TestQuotingSurvivesAShell(t *testing.T) {
-	for in, want := range map[string]string{"": "''", "plain-1.2": "plain-1.2", "a b": "'a b'", "it's": `'it'\''s'`, "$x": "'$x'", "é": "'é'"} {
-		if got := quote(in); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
-}

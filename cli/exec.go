@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
@@ -41,7 +42,7 @@ of --timeout, ends the command with all that it started.`,
 		}
 		line := words[0]
 		if len(words) > 1 {
-			line = quoteAll(words)
+			line = shellescape.QuoteCommand(words)
 		}
 		return a.exec(cmd, args[0], line, cwd, timeout)
 	}
@@ -75,14 +76,6 @@ func (p *patience) Set(s string) error {
 	return nil
 }
 
-func quoteAll(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = quote(w)
-	}
-	return strings.Join(quoted, " ")
-}
-
 // noInput gives the commands after it an empty standard input, where a session
 // would have them wait for more.
 const noInput = "exec </dev/null\n"
@@ -108,7 +101,7 @@ func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Dura
 		}
 	}()
 	if cwd != "" {
-		out, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: "cd " + quote(cwd)})
+		out, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: "cd " + shellescape.Quote(cwd)})
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
@@ -181,20 +182,10 @@ func (a *app) envCommand() *cobra.Command {
 				}
 			}
 			fmt.Fprintf(a.program.Err, "%s (%s)\n", c.APIURL, c.source)
-			fmt.Fprintf(a.program.Out, "export DAYTONA_API_URL=%s\nexport DAYTONA_API_KEY=%s\n", quote(c.APIURL), quote(c.APIKey))
+			fmt.Fprintf(a.program.Out, "export DAYTONA_API_URL=%s\nexport DAYTONA_API_KEY=%s\n", shellescape.Quote(c.APIURL), shellescape.Quote(c.APIKey))
 			return nil
 		},
 	}
-}
-
-// quote makes one word of a shell.
-func quote(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,", r)
-	}) < 0 && s != "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func (a *app) versionCommand() *cobra.Command {

@@ -6,10 +6,13 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"time"
+	"sync/atomic"
 
+	"github.com/dustin/go-humanize"
 	"github.com/google/shlex"
 	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	daytona "github.com/opendaytona/daytona/sdk"
 )
@@ -72,90 +75,95 @@ or gzipped. One of several images in an archive is named behind a colon.`,
 // layerView shows the layers of a push: a bar each on a terminal, and elsewhere
 // a line when one is done.
 type layerView struct {
-	w        io.Writer
-	terminal bool
+	w    io.Writer
+	bars *mpb.Progress // nil where w is no terminal
 
 	mu     sync.Mutex
-	order  []string
-	layers map[string]daytona.LayerProgress
-	drawn  int // lines on the terminal
-	last   time.Time
+	layers map[string]*layer
+}
+
+// layer is one of them, read while it is drawn.
+type layer struct {
+	bar  *mpb.Bar // nil without bars
+	last atomic.Pointer[daytona.LayerProgress]
 }
 
 func newLayerView(w io.Writer) *layerView {
-	return &layerView{w: w, terminal: isTerminal(w), layers: make(map[string]daytona.LayerProgress)}
+	v := &layerView{w: w, layers: make(map[string]*layer)}
+	if isTerminal(w) {
+		v.draw()
+	}
+	return v
 }
 
-const redrawPeriod = 100 * time.Millisecond
+func (v *layerView) draw(options ...mpb.ContainerOption) {
+	v.bars = mpb.New(append(options, mpb.WithOutput(v.w))...)
+}
 
 func (v *layerView) update(p daytona.LayerProgress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	old, known := v.layers[p.Digest]
-	if !known {
-		v.order = append(v.order, p.Digest)
+	l := v.layers[p.Digest]
+	if l == nil {
+		l = &layer{}
+		v.layers[p.Digest] = l
 	}
-	v.layers[p.Digest] = p
-	if v.terminal {
-		if old.State != p.State || time.Since(v.last) >= redrawPeriod {
-			v.draw()
+	old := l.last.Swap(&p)
+	done := p.State == daytona.LayerSent || p.State == daytona.LayerThere
+	if v.bars == nil {
+		if done && (old == nil || old.State != p.State) {
+			fmt.Fprintf(v.w, "%s: %s\n", shortDigest(p), layerState(p))
 		}
 		return
 	}
-	if old.State != p.State && (p.State == daytona.LayerSent || p.State == daytona.LayerThere) {
-		fmt.Fprintln(v.w, layerLine(p))
+	if l.bar == nil {
+		l.bar = v.bars.New(p.Size, mpb.BarStyle().Filler("=").Tip("=").Padding(" "),
+			mpb.BarWidth(32), mpb.BarFillerClearOnComplete(),
+			mpb.PrependDecorators(decor.Name(shortDigest(p)+":")),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return layerState(*l.last.Load()) })))
+	}
+	l.bar.SetCurrent(min(p.Sent, p.Size-1)) // it is complete when the server has said so
+	if done {
+		l.bar.SetTotal(p.Size, true)
 	}
 }
 
-// line prints a line of the log below the layers.
+// line prints a line of the log above the bars.
 func (v *layerView) line(text string) {
+	if v.bars != nil {
+		fmt.Fprintln(v.bars, text)
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.drawn = 0 // the bars above stay as they are
 	fmt.Fprintln(v.w, text)
 }
 
-// end shows the bars as they are at last.
+// end leaves the bars as they are.
 func (v *layerView) end() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.terminal && v.drawn > 0 {
-		v.draw()
+	if v.bars == nil {
+		return
 	}
+	for _, l := range v.layers {
+		l.bar.Abort(false)
+	}
+	v.bars.Wait()
 }
 
-// draw writes the bars over those that were drawn last.
-func (v *layerView) draw() {
-	var b strings.Builder
-	if v.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
-	}
-	for _, digest := range v.order {
-		b.WriteString("\r\x1b[K" + layerLine(v.layers[digest]) + "\n")
-	}
-	v.drawn, v.last = len(v.order), time.Now()
-	fmt.Fprint(v.w, b.String())
-}
-
-const barWidth = 30
-
-func layerLine(p daytona.LayerProgress) string {
+func shortDigest(p daytona.LayerProgress) string {
 	_, hex, _ := strings.Cut(p.Digest, ":")
-	if len(hex) > 12 {
-		hex = hex[:12]
-	}
-	mib := func(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+	return hex[:min(len(hex), 12)]
+}
+
+func layerState(p daytona.LayerProgress) string {
+	size := func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 	switch p.State {
 	case daytona.LayerSending:
-		done := barWidth
-		if p.Size > 0 {
-			done = int(min(p.Sent, p.Size) * barWidth / p.Size)
-		}
-		return fmt.Sprintf("%s: [%s%s] %s of %s", hex, strings.Repeat("=", done), strings.Repeat(" ", barWidth-done), mib(p.Sent), mib(p.Size))
+		return size(p.Sent) + " of " + size(p.Size)
 	case daytona.LayerSent:
-		return fmt.Sprintf("%s: sent, %s", hex, mib(p.Size))
+		return "sent, " + size(p.Size)
 	case daytona.LayerThere:
-		return fmt.Sprintf("%s: there already, %s", hex, mib(p.Size))
+		return "there already, " + size(p.Size)
 	}
-	return fmt.Sprintf("%s: waiting, %s", hex, mib(p.Size))
+	return "waiting, " + size(p.Size)
 }

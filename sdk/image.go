@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/sdk/internal/buildcontext"
 )
@@ -243,13 +245,13 @@ func (i *Image) RunCommand(args ...string) *Image {
 // Env sets variables, in the order of their names.
 func (i *Image) Env(variables map[string]string) *Image {
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		i.line("ENV %s=%s", name, quoteShell(variables[name]))
+		i.line("ENV %s=%s", name, shellescape.Quote(variables[name]))
 	}
 	return i
 }
 
 // Workdir sets the directory that commands run in.
-func (i *Image) Workdir(dir string) *Image { return i.line("WORKDIR %s", quoteShell(dir)) }
+func (i *Image) Workdir(dir string) *Image { return i.line("WORKDIR %s", shellescape.Quote(dir)) }
 
 // Entrypoint sets the command that runs in each sandbox.
 func (i *Image) Entrypoint(args ...string) *Image { return i.line("ENTRYPOINT [%s]", listJSON(args)) }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -20,13 +21,13 @@ type PipOptions struct {
 func (o PipOptions) arguments() string {
 	var b strings.Builder
 	for _, link := range o.FindLinks {
-		b.WriteString(" --find-links " + quoteShell(link))
+		b.WriteString(" --find-links " + shellescape.Quote(link))
 	}
 	if o.IndexURL != "" {
-		b.WriteString(" --index-url " + quoteShell(o.IndexURL))
+		b.WriteString(" --index-url " + shellescape.Quote(o.IndexURL))
 	}
 	for _, url := range o.ExtraIndexURLs {
-		b.WriteString(" --extra-index-url " + quoteShell(url))
+		b.WriteString(" --extra-index-url " + shellescape.Quote(url))
 	}
 	if o.Pre {
 		b.WriteString(" --pre")
@@ -44,7 +45,7 @@ func (i *Image) PipInstall(packages []string, o PipOptions) *Image {
 	}
 	var words []string
 	for _, p := range slices.Sorted(slices.Values(packages)) {
-		words = append(words, quoteShell(p))
+		words = append(words, shellescape.Quote(p))
 	}
 	return i.line("RUN python -m pip install %s%s", strings.Join(words, " "), o.arguments())
 }

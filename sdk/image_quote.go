@@ -4,20 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf16"
 )
-
-var plainWord = regexp.MustCompile(`^[a-zA-Z0-9@%+=:,./_-]+$`)
-
-// quoteShell makes one word of a POSIX shell.
-func quoteShell(s string) string {
-	if plainWord.MatchString(s) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
-}
 
 // quoteJSON makes a string of JSON in ASCII, which Dockerfiles of all encodings
 // can hold.

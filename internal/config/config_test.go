@@ -145,12 +145,12 @@ func TestASecretIsNeitherAFlagNorInAnError(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for text, want := range map[string]int64{"0": 0, "1024": 1024, "40GiB": 40 << 30, "40Gi": 40 << 30, "2GB": 2e9, "2G": 2e9, "1TiB": 1 << 40, "3K": 3000} {
+	for text, want := range map[string]int64{"0": 0, "1024": 1024, "40GiB": 40 << 30, "40Gi": 40 << 30, "2GB": 2e9, "2G": 2e9, "1TiB": 1 << 40, "3K": 3000, "1.5GiB": 3 << 29, "1 GiB": 1 << 30, "1PiB": 1 << 50} {
 		if got, ok := parseSize(text); !ok || got != want {
 			t.Errorf("%s: %d, %v", text, got, ok)
 		}
 	}
-	for _, text := range []string{"", "-1", "1.5GiB", "GiB", "1 GiB", "1PiB", "99999999999999", "999999999999TiB"} {
+	for _, text := range []string{"", "-1", "-1GiB", "GiB", "1XiB", "1e3", "NaN", "9223372036854775808", "999999999999TiB"} {
 		if got, ok := parseSize(text); ok {
 			t.Errorf("%q was read as %d", text, got)
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+	"github.com/dustin/go-humanize"
 
 	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
@@ -388,7 +390,6 @@ var (
 	regionPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.\-]{0,62}$`)
 	hostPattern     = regexp.MustCompile(`^` + reference.DomainRegexp.String() + `$`)
 	adminKeyPattern = regexp.MustCompile(`^[a-zA-Z0-9_\-]{32,256}$`)
-	sizePattern     = regexp.MustCompile(`^([0-9]{1,12})(?:([KMGT])(i?)B?)?$`)
 )
 
 func findSetting(key string) *setting {
@@ -425,26 +426,9 @@ func isOrigin(s string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
-// parseSize reads a number of bytes: 40GiB and 40G-with-i count by 1024, 40GB
-// and 40G by 1000.
+// parseSize reads a number of bytes: 40GiB and 40Gi count by 1024, 40GB and 40G
+// by 1000.
 func parseSize(s string) (int64, bool) {
-	m := sizePattern.FindStringSubmatch(s)
-	if m == nil {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil {
-		return 0, false
-	}
-	base := int64(1000)
-	if m[3] == "i" {
-		base = 1024
-	}
-	for range strings.Index("KMGT", m[2]) + min(len(m[2]), 1) {
-		if n > 1<<62/base {
-			return 0, false
-		}
-		n *= base
-	}
-	return n, true
+	n, err := humanize.ParseBytes(s)
+	return int64(n), err == nil && n <= math.MaxInt64
 }

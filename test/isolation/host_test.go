@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/sys/unix"
 
 	network "github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
@@ -305,7 +306,7 @@ func TestNoAttemptWorksInside(t *testing.T) {
 	for _, address := range []string{beyond, beyond6} { // the network is there
 		run(t, one, "/hostile connect tcp "+address)
 	}
-	text := quote(list(t, attempts, false))
+	text := shellescape.Quote(list(t, attempts, false))
 	fail(t, "sandbox", attempts, run(t, one, "/hostile all "+text))
 	fail(t, "namespaces in a sandbox", attempts, run(t, one, "/hostile nested all "+text))
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -259,7 +260,7 @@ func TestNothingThatAnImageSaysOfItselfLeadsToTheHost(t *testing.T) {
 	plain := box(s, "plain")
 	try := func(what string, b *daytona.Sandbox, cwd string) {
 		t.Helper()
-		command := "/hostile read " + path + " " + quote(secret) + "; echo exit $?"
+		command := "/hostile read " + path + " " + shellescape.Quote(secret) + "; echo exit $?"
 		answer, err := b.Process.ExecuteCommand(t.Context(), command, daytona.ExecuteOptions{Cwd: cwd})
 		if err == nil && !strings.Contains(answer.Result, "exit 1") {
 			t.Errorf("%s: %s", what, answer.Result)

@@ -120,8 +120,6 @@ func fail(t *testing.T, where string, attempts []attempt, said string) {
 	}
 }
 
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
 // box creates a sandbox, as root, with the attempts in /hostile.
 func box(s *serve.Server, snapshot string) *daytona.Sandbox {
 	s.T.Helper()

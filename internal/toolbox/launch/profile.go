@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"al.essio.dev/pkg/shellescape"
 )
 
 // KeepProfile keeps a file up to date that gives login shells the PATH and the
@@ -66,15 +68,12 @@ func profile(vars map[string]string) string {
 		path = defaultPath
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "export PATH=%s\n", quote(path))
+	fmt.Fprintf(&b, "export PATH=%s\n", shellescape.Quote(path))
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		if name == "PATH" || slices.Contains(ofTheLogin, name) || !shellName.MatchString(name) {
 			continue
 		}
-		fmt.Fprintf(&b, "[ -n \"${%s+set}\" ] || export %s=%s\n", name, name, quote(vars[name]))
+		fmt.Fprintf(&b, "[ -n \"${%s+set}\" ] || export %s=%s\n", name, name, shellescape.Quote(vars[name]))
 	}
 	return b.String()
 }
-
-// quote makes one word of text.
-func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/toolbox/capture"
@@ -261,13 +262,8 @@ func (s *session) script(cmd *command) string {
 		eval = "command eval"
 	}
 	return fmt.Sprintf("__daytona_command=%s\n%s \"$__daytona_command\" <%s >%s 2>%s\n\\echo %s $? >%s\n",
-		quote(cmd.text), eval, quote(cmd.pipe("in")), quote(cmd.pipe("out")), quote(cmd.pipe("err")),
-		cmd.id, quote(filepath.Join(s.pipes, "status")))
-}
-
-// quote makes one word of text.
-func quote(text string) string {
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+		shellescape.Quote(cmd.text), eval, shellescape.Quote(cmd.pipe("in")), shellescape.Quote(cmd.pipe("out")), shellescape.Quote(cmd.pipe("err")),
+		cmd.id, shellescape.Quote(filepath.Join(s.pipes, "status")))
 }
 
 func (s *session) command(id string) *command {

@@ -22,11 +22,3 @@ func TestFrameOpensTheRunAgainAfterAForeignMark(t *testing.T) {
 		}
 	}
 }
-
-func TestQuoteMakesOneWord(t *testing.T) {
-	for in, want := range map[string]string{"": "''", "a b": "'a b'", "it's": `'it'\''s'`, "a\nb$c\\": "'a\nb$c\\'"} {
-		if got := quote(in); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
-}
