@@ -22,16 +22,14 @@ type User struct {
 
 // Organization owns sandboxes and snapshots.
 type Organization struct {
-	ID              string
-	Name            string
-	CreatedBy       string // user id
-	Personal        bool
-	DefaultRegion   string
-	Quota           Quota
-	DeactivateAfter time.Duration // of snapshots that are not used; 0 is never
-	LimitedEgress   bool          // sandboxes that say nothing of the network get the server's limited one
-	CreatedAt       time.Time
-	UpdatedAt       time.Time
+	ID            string
+	Name          string
+	CreatedBy     string // user id
+	Personal      bool
+	DefaultRegion string
+	LimitedEgress bool // sandboxes that say nothing of the network get the server's limited one
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 // Role is what a user is in an organization.

@@ -48,8 +48,8 @@ func (s *Service) FoundOrganization(ctx context.Context, by Principal, name stri
 
 func (s *Service) newOrganization(id, name string, owner *User) *Organization {
 	return &Organization{
-		ID: id, Name: name, CreatedBy: owner.ID, DefaultRegion: s.DefaultRegion, Quota: s.Quota,
-		DeactivateAfter: s.Config.DeactivateAfter, CreatedAt: owner.CreatedAt, UpdatedAt: owner.CreatedAt,
+		ID: id, Name: name, CreatedBy: owner.ID, DefaultRegion: s.DefaultRegion,
+		CreatedAt: owner.CreatedAt, UpdatedAt: owner.CreatedAt,
 	}
 }
 

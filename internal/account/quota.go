@@ -1,7 +1,6 @@
 package account
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -19,38 +18,24 @@ type Quota struct {
 }
 
 // CheckSnapshot is snapshot.Limits.
-func (s *Service) CheckSnapshot(ctx context.Context, organizationID string, r snapshot.Resources) (func(int) error, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.Quota.one("snapshot", r.CPU, r.Memory, r.Disk); err != nil {
+func (s *Service) CheckSnapshot(r snapshot.Resources) (func(int) error, error) {
+	if err := s.Quota.one("snapshot", r.CPU, r.Memory, r.Disk); err != nil {
 		return nil, err
 	}
 	return func(count int) error {
-		if count+1 > o.Quota.Snapshots {
-			return fault.Quota(fmt.Sprintf("Snapshot quota exceeded: %d of %d snapshots are used, 1 more was asked for. Delete one, or ask for a higher quota.", count, o.Quota.Snapshots))
+		if count+1 > s.Quota.Snapshots {
+			return fault.Quota(fmt.Sprintf("Snapshot quota exceeded: %d of %d snapshots are used, 1 more was asked for. Delete one, or ask for a higher quota.", count, s.Quota.Snapshots))
 		}
 		return nil
 	}, nil
 }
 
 // DeactivateAfter is snapshot.Limits.
-func (s *Service) DeactivateAfter(ctx context.Context, organizationID string) (time.Duration, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
-	if err != nil {
-		return 0, err
-	}
-	return o.DeactivateAfter, nil
-}
+func (s *Service) DeactivateAfter() time.Duration { return s.Config.DeactivateAfter }
 
 // CheckSandbox is sandbox.Limits.
-func (s *Service) CheckSandbox(ctx context.Context, organizationID string, r sandbox.Resources) (func(sandbox.Usage) error, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.Quota.one("sandbox", r.CPU, r.Memory, r.Disk); err != nil {
+func (s *Service) CheckSandbox(r sandbox.Resources) (func(sandbox.Usage) error, error) {
+	if err := s.Quota.one("sandbox", r.CPU, r.Memory, r.Disk); err != nil {
 		return nil, err
 	}
 	return func(u sandbox.Usage) error {
@@ -58,9 +43,9 @@ func (s *Service) CheckSandbox(ctx context.Context, organizationID string, r san
 			name, unit         string
 			total, used, asked int
 		}{
-			{"CPU", "cores", o.Quota.TotalCPU, u.CPU, r.CPU},
-			{"Memory", "GiB", o.Quota.TotalMemory, u.Memory, r.Memory},
-			{"Disk", "GiB", o.Quota.TotalDisk, u.Disk, r.Disk},
+			{"CPU", "cores", s.Quota.TotalCPU, u.CPU, r.CPU},
+			{"Memory", "GiB", s.Quota.TotalMemory, u.Memory, r.Memory},
+			{"Disk", "GiB", s.Quota.TotalDisk, u.Disk, r.Disk},
 		} {
 			if q.used+q.asked > q.total {
 				return fault.Quota(fmt.Sprintf("%s quota exceeded: %d of %d %s are used, %d more were asked for. Stop or delete sandboxes, or ask for a higher quota.", q.name, q.used, q.total, q.unit, q.asked))

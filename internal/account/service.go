@@ -37,9 +37,8 @@ type Config struct {
 	Store         Store
 	Clock         clock.PassiveClock
 	DefaultRegion string // of new organizations
-	Quota         Quota  // of new organizations
-	// DeactivateAfter is how long an unused snapshot of a new organization
-	// stays active.
+	Quota         Quota  // of every organization
+	// DeactivateAfter is how long an unused snapshot stays active; 0 is for ever.
 	DeactivateAfter time.Duration
 }
 

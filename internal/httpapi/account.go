@@ -85,7 +85,7 @@ func (a *API) registerAccount() {
 			}
 			out := make([]api.Organization, len(list))
 			for i, o := range list {
-				out[i] = wireOrganization(o)
+				out[i] = a.wireOrganization(o)
 			}
 			return &body[[]api.Organization]{out}, nil
 		})
@@ -95,7 +95,7 @@ func (a *API) registerAccount() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.Organization]{wireOrganization(o)}, nil
+			return &body[api.Organization]{a.wireOrganization(o)}, nil
 		})
 	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, needs: has(api.ManageServer), tag: "organizations", summary: "Limit what sandboxes reach that say nothing of the network"},
 		func(ctx context.Context, in *limitEgress) (*none, error) {
@@ -117,7 +117,7 @@ func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.Organiza
 	if err != nil {
 		return nil, err
 	}
-	q := o.Quota
+	q := a.Accounts.Quota
 	return &body[api.OrganizationUsage]{api.OrganizationUsage{
 		TotalSnapshotQuota: q.Snapshots, CurrentSnapshotUsage: snapshots,
 		RegionUsage: []api.RegionUsage{{
@@ -137,12 +137,12 @@ func wireKey(k *account.Key) api.APIKey {
 	}
 }
 
-func wireOrganization(o *account.Organization) api.Organization {
+func (a *API) wireOrganization(o *account.Organization) api.Organization {
 	return api.Organization{
 		ID: o.ID, Name: o.Name, CreatedBy: o.CreatedBy, Personal: o.Personal, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 		SuspendedAt: time.Unix(0, 0).UTC(), SuspendedUntil: time.Unix(0, 0).UTC(),
-		MaxCPUPerSandbox: o.Quota.MaxCPU, MaxMemoryPerSandbox: o.Quota.MaxMemory, MaxDiskPerSandbox: o.Quota.MaxDisk,
-		SnapshotDeactivationTimeoutMinutes: int(o.DeactivateAfter / time.Minute), DefaultRegionID: o.DefaultRegion,
+		MaxCPUPerSandbox: a.Accounts.Quota.MaxCPU, MaxMemoryPerSandbox: a.Accounts.Quota.MaxMemory, MaxDiskPerSandbox: a.Accounts.Quota.MaxDisk,
+		SnapshotDeactivationTimeoutMinutes: int(a.Accounts.DeactivateAfter() / time.Minute), DefaultRegionID: o.DefaultRegion,
 		SandboxLimitedNetworkEgress: o.LimitedEgress, ExperimentalConfig: map[string]string{},
 	}
 }

@@ -21,7 +21,7 @@ func (a *API) registerAdmin() {
 				return nil, err
 			}
 			return &body[api.AdminOrganizationCreated]{api.AdminOrganizationCreated{
-				Organization: wireOrganization(f.Organization), APIKey: f.Value, KeyName: f.Key.Name,
+				Organization: a.wireOrganization(f.Organization), APIKey: f.Value, KeyName: f.Key.Name,
 			}}, nil
 		})
 	register(a, operation{id: "adminListOrganizations", method: http.MethodGet, path: "/admin/organizations", needs: has(api.ManageServer), tag: tag, summary: "List the organizations of the server"},
@@ -32,7 +32,7 @@ func (a *API) registerAdmin() {
 			}
 			out := make([]api.Organization, len(all))
 			for i, o := range all {
-				out[i] = wireOrganization(o)
+				out[i] = a.wireOrganization(o)
 			}
 			return &body[[]api.Organization]{out}, nil
 		})

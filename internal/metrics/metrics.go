@@ -4,6 +4,7 @@ package metrics
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -68,7 +69,7 @@ func (m *Metrics) OutOfMemory(_ string, killed int64) { m.oomKills.Add(float64(k
 
 // Watch adds what is counted at the moment of asking.
 func (m *Metrics) Watch(
-	sandboxes func(context.Context) ([]*sandbox.Sandbox, error), snapshots func(context.Context, ...snapshot.State) ([]*snapshot.Snapshot, error), connections func() int,
+	sandboxes, snapshots func(context.Context) (map[string]int, error), connections func() int,
 ) {
 	m.Registry.MustRegister(rowCounter{sandboxes, snapshots}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "daytona_event_connections", Help: "Clients that listen to events now.",
@@ -113,8 +114,8 @@ func (m *Metrics) SnapshotMoved(s *snapshot.Snapshot, old snapshot.State) {
 
 // rowCounter counts sandboxes and snapshots by state.
 type rowCounter struct {
-	sandboxes func(context.Context) ([]*sandbox.Sandbox, error)
-	snapshots func(context.Context, ...snapshot.State) ([]*snapshot.Snapshot, error)
+	sandboxes func(context.Context) (map[string]int, error)
+	snapshots func(context.Context) (map[string]int, error)
 }
 
 var (
@@ -137,15 +138,11 @@ func (r rowCounter) Collect(to chan<- prometheus.Metric) {
 	defer cancel()
 	sandboxes := map[string]int{string(sandbox.StateStarted): 0, string(sandbox.StateStopped): 0, string(sandbox.StateError): 0}
 	all, err := r.sandboxes(ctx)
-	for _, s := range all {
-		sandboxes[string(s.State)]++
-	}
+	maps.Copy(sandboxes, all)
 	send(to, sandboxesDesc, sandboxes, err)
 	snapshots := map[string]int{string(snapshot.StateActive): 0, string(snapshot.StateInactive): 0, string(snapshot.StateError): 0}
 	templates, err := r.snapshots(ctx)
-	for _, s := range templates {
-		snapshots[string(s.State)]++
-	}
+	maps.Copy(snapshots, templates)
 	send(to, snapshotsDesc, snapshots, err)
 }
 

@@ -145,3 +145,24 @@ func (s *Sandbox) Due(now time.Time) Desired {
 	}
 	return ""
 }
+
+// DueAt is the earliest time at which Due may want something if nobody does
+// anything to the sandbox; nil is never.
+func (s *Sandbox) DueAt() *time.Time {
+	if s.Desired == DesiredDestroyed || s.WarmPoolID != "" {
+		return nil
+	}
+	at := s.DestroyAt
+	earlier := func(t time.Time) {
+		if at == nil || t.Before(*at) {
+			at = &t
+		}
+	}
+	switch {
+	case s.State == StateStarted && s.AutoStop > 0:
+		earlier(s.LastActivityAt.Add(s.AutoStop))
+	case s.State == StateStopped && s.AutoDelete >= 0 && s.StoppedAt != nil:
+		earlier(s.StoppedAt.Add(s.AutoDelete))
+	}
+	return at
+}

@@ -45,7 +45,7 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 		at := now.Add(parent.DestroyAt.Sub(parent.CreatedAt))
 		fork.DestroyAt = &at
 	}
-	allow, err := s.Limits.CheckSandbox(ctx, organizationID, fork.Resources)
+	allow, err := s.Limits.CheckSandbox(fork.Resources)
 	if err != nil {
 		return nil, err
 	}

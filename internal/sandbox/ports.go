@@ -39,6 +39,8 @@ type Store interface {
 	UpdateWarmPool(ctx context.Context, id string, change func(*WarmPool)) (*WarmPool, error)
 	// DeleteWarmPool forgets it; a missing one is fine.
 	DeleteWarmPool(ctx context.Context, id string) error
+	// ReadyInPools counts what waits started in each pool of the organization.
+	ReadyInPools(ctx context.Context, organizationID string) (map[string]int, error)
 	// WarmSandboxes lists what waits in a pool, the oldest first.
 	WarmSandboxes(ctx context.Context, poolID string) ([]*Sandbox, error)
 	// Kin finds by id, also one that is gone as long as one of its line of forks
@@ -127,6 +129,8 @@ const (
 // Snapshots is what a sandbox needs of the snapshot service.
 type Snapshots interface {
 	Get(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
+	// Named finds by name, each as Get does; those that are missing are left out.
+	Named(ctx context.Context, organizationID string, names []string) (map[string]*snapshot.Snapshot, error)
 	Default(ctx context.Context, organizationID, name string) (*snapshot.Snapshot, error)
 	Activate(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error)
 	Used(ctx context.Context, snap *snapshot.Snapshot) error
@@ -145,7 +149,7 @@ type Snapshots interface {
 type Limits interface {
 	// CheckSandbox fails with a quota fault when one sandbox of these resources
 	// is too large; allow then judges the sum.
-	CheckSandbox(ctx context.Context, organizationID string, r Resources) (allow func(Usage) error, err error)
+	CheckSandbox(r Resources) (allow func(Usage) error, err error)
 	// LimitedEgress tells whether sandboxes that say nothing of the network get
 	// Config.LimitedEgress.
 	LimitedEgress(ctx context.Context, organizationID string) (bool, error)

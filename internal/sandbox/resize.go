@@ -55,7 +55,7 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 		return nil, err
 	}
 	was, want := found.Resources, p.create().resources(found.Resources)
-	allow, err := s.Limits.CheckSandbox(ctx, organizationID, want)
+	allow, err := s.Limits.CheckSandbox(want)
 	if err != nil {
 		return nil, err
 	}

@@ -230,7 +230,7 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 			return s.Snapshots.Used(ctx, snap)
 		}
 	}
-	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
+	allow, err := s.Limits.CheckSandbox(sb.Resources)
 	if err != nil {
 		return err
 	}

@@ -81,33 +81,36 @@ func (s *Service) Pools(ctx context.Context, organizationID string) ([]*PoolStat
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*PoolStatus, 0, len(pools))
-	for _, p := range pools {
-		st, err := s.poolStatus(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, st)
-	}
-	return all, nil
+	return s.poolStatuses(ctx, organizationID, pools...)
 }
 
 func (s *Service) poolStatus(ctx context.Context, p *WarmPool) (*PoolStatus, error) {
-	st := &PoolStatus{WarmPool: p}
-	warm, err := s.Store.WarmSandboxes(ctx, p.ID)
+	one, err := s.poolStatuses(ctx, p.OrganizationID, p)
 	if err != nil {
 		return nil, err
 	}
-	for _, sb := range warm {
-		if sb.State == StateStarted {
-			st.Ready++
-		}
+	return one[0], nil
+}
+
+// poolStatuses reads what the pools of an organization have, of all at once.
+func (s *Service) poolStatuses(ctx context.Context, organizationID string, pools ...*WarmPool) ([]*PoolStatus, error) {
+	ready, err := s.Store.ReadyInPools(ctx, organizationID)
+	if err != nil {
+		return nil, fmt.Errorf("count what waits in warm pools: %w", err)
 	}
-	st.Snapshot, err = s.Snapshots.Get(ctx, p.OrganizationID, p.Snapshot)
-	if fault.Is(err, fault.KindNotFound) {
-		return st, nil
+	names := make([]string, len(pools))
+	for i, p := range pools {
+		names[i] = p.Snapshot
 	}
-	return st, err
+	named, err := s.Snapshots.Named(ctx, organizationID, names)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*PoolStatus, len(pools))
+	for i, p := range pools {
+		all[i] = &PoolStatus{WarmPool: p, Ready: ready[p.ID], Snapshot: named[p.Snapshot]}
+	}
+	return all, nil
 }
 
 // ResizePool changes how many sandboxes should wait; 0 drains the pool. Errors:
@@ -287,7 +290,7 @@ func (s *Service) warm(ctx context.Context, p *WarmPool, snap *snapshot.Snapshot
 	if err := s.limitEgress(ctx, sb); err != nil {
 		return err
 	}
-	allow, err := s.Limits.CheckSandbox(ctx, sb.OrganizationID, sb.Resources)
+	allow, err := s.Limits.CheckSandbox(sb.Resources)
 	if err != nil {
 		return err
 	}

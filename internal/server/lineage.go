@@ -111,7 +111,7 @@ func (s *server) remember(ctx context.Context) error {
 	return durable.WriteFile(s.Below(config.LineageName), append(b, '\n'), 0o600)
 }
 
-// countOn does it now and then.
+// countOn does it now and then, and tends the database.
 func (s *server) countOn(ctx context.Context) error {
 	tick := s.clock.NewTicker(countPeriod)
 	defer tick.Stop()
@@ -120,6 +120,9 @@ func (s *server) countOn(ctx context.Context) error {
 		case <-tick.C():
 			if err := s.remember(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("count on", "err", err)
+			}
+			if err := s.db.Analyze(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("analyze the database", "err", err)
 			}
 		case <-ctx.Done():
 			return nil

@@ -245,7 +245,7 @@ func (s *server) openImages(ctx context.Context, trusted []byte) (err error) {
 // makeServices makes the domain and what listens to it.
 func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 	s.accounts = account.NewService(account.Config{
-		Store: configuredLimits{s.db, s.Quota, s.DeactivateAfter}, Clock: s.clock,
+		Store: s.db, Clock: s.clock,
 		DefaultRegion: s.Region, Quota: s.Quota, DeactivateAfter: s.DeactivateAfter,
 	})
 	s.hub = events.New(events.Config{
@@ -260,7 +260,7 @@ func (s *server) makeServices(ctx context.Context, logs *buildlog.Logs) error {
 		defer cancel()
 		return s.hub.Close(ctx)
 	})
-	s.metrics.Watch(s.db.AllSandboxes, s.db.SnapshotsIn, s.hub.Connections)
+	s.metrics.Watch(s.db.SandboxStates, s.db.SnapshotStates, s.hub.Connections)
 	s.doors = newDoors(s.accounts)
 	domain := &feed{publish: s.hub.Publish, metrics: s.metrics, doors: s.doors, forget: s.forgetPushed}
 	if s.PublicURL != "" {

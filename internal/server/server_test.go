@@ -471,6 +471,7 @@ func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 		failing.fail = failing.lists == 3 // that one, the one of the quarantine, and ours
 		return failing.fail
 	})
+	time.Sleep(2 * time.Second) // what was seen a moment ago is told again
 	if got := s.call("GET", "/api/health/ready", "", 503); !strings.Contains(fmt.Sprint(got["message"]), "engine") {
 		t.Errorf("got %v", got)
 	}

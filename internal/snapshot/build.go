@@ -150,20 +150,14 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 const transientLife = 24 * time.Hour
 
 func (s *Service) expireTransient(ctx context.Context) error {
-	settled, err := s.Store.SnapshotsIn(ctx, StateActive, StateInactive, StateError, StateBuildFailed)
+	unused, err := s.Store.UnusedSnapshots(ctx, s.Clock.Now().Add(-transientLife), true)
 	if err != nil {
 		return fmt.Errorf("expire snapshots: %w", err)
 	}
 	var failed []error
-	for _, snap := range settled {
-		last := snap.UpdatedAt
-		if snap.LastUsedAt != nil && snap.LastUsedAt.After(last) {
-			last = *snap.LastUsedAt
-		}
-		if snap.Transient && s.Clock.Since(last) >= transientLife {
-			_, err := s.move(ctx, snap.ID, StateRemoving, "", nil)
-			failed = append(failed, ignoreOvertaken(err))
-		}
+	for _, snap := range unused {
+		_, err := s.move(ctx, snap.ID, StateRemoving, "", nil)
+		failed = append(failed, ignoreOvertaken(err))
 	}
 	return errors.Join(failed...)
 }

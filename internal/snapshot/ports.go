@@ -21,6 +21,9 @@ type Store interface {
 	// FindSnapshot finds by id or name what organizationID may see: its own
 	// first, then general ones.
 	FindSnapshot(ctx context.Context, organizationID, idOrName string) (*Snapshot, error)
+	// NamedSnapshots finds by name, each as FindSnapshot does; those that are missing
+	// are left out.
+	NamedSnapshots(ctx context.Context, organizationID string, names []string) (map[string]*Snapshot, error)
 	// FindDefault finds by name, of what organizationID may see, what its
 	// sandboxes that name no snapshot are made of: one that has not failed, and
 	// a general one first.
@@ -42,6 +45,10 @@ type Store interface {
 	// SnapshotsIn lists those in the given states, of all organizations,
 	// transient ones and updates among them.
 	SnapshotsIn(ctx context.Context, states ...State) ([]*Snapshot, error)
+	// UnusedSnapshots lists those that were neither used nor changed after since,
+	// in states that stay: the active ones that are neither general nor transient,
+	// or the transient ones.
+	UnusedSnapshots(ctx context.Context, since time.Time, transient bool) ([]*Snapshot, error)
 	// BuiltSnapshot finds an active snapshot of that build; of the transient
 	// ones only, in any state but removing, with transient.
 	BuiltSnapshot(ctx context.Context, ref string, transient bool) (*Snapshot, error)
@@ -138,9 +145,9 @@ type Regions interface {
 type Limits interface {
 	// CheckSnapshot fails with a quota fault when a snapshot of these
 	// resources is too large, or when count others leave no room for it.
-	CheckSnapshot(ctx context.Context, organizationID string, r Resources) (allow func(count int) error, err error)
+	CheckSnapshot(r Resources) (allow func(count int) error, err error)
 	// DeactivateAfter is how long an unused snapshot stays active; 0 is for ever.
-	DeactivateAfter(ctx context.Context, organizationID string) (time.Duration, error)
+	DeactivateAfter() time.Duration
 }
 
 // Events is told of each change after it was committed. It must not block.

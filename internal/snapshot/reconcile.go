@@ -195,46 +195,27 @@ func (s *Service) expireLoop(ctx context.Context) {
 	}
 }
 
-// Expire deactivates the snapshots that were not used for as long as their
-// organization allows. General ones stay.
+// Expire deactivates the snapshots that were not used for as long as the limits
+// allow. General ones stay.
 func (s *Service) Expire(ctx context.Context) error {
-	active, err := s.Store.SnapshotsIn(ctx, StateActive)
+	failed := []error{s.expireTransient(ctx)}
+	limit := s.Limits.DeactivateAfter()
+	if limit <= 0 {
+		return errors.Join(failed...)
+	}
+	since := s.Clock.Now().Add(-limit)
+	unused, err := s.Store.UnusedSnapshots(ctx, since, false)
 	if err != nil {
 		return fmt.Errorf("expire snapshots: %w", err)
 	}
-	after := make(map[string]time.Duration)
-	failed := []error{s.expireTransient(ctx)}
-	for _, snap := range active {
-		if snap.General || snap.Transient {
-			continue
-		}
-		limit, known := after[snap.OrganizationID]
-		if !known {
-			if limit, err = s.Limits.DeactivateAfter(ctx, snap.OrganizationID); err != nil {
-				failed = append(failed, fmt.Errorf("expire snapshot %q: %w", snap.Name, err))
-				continue
-			}
-			after[snap.OrganizationID] = limit
-		}
-		unused := func(now *Snapshot) bool {
-			last := now.UpdatedAt
-			if now.LastUsedAt != nil && now.LastUsedAt.After(last) {
-				last = *now.LastUsedAt
-			}
-			return limit > 0 && s.Clock.Since(last) >= limit
-		}
-		if !unused(snap) {
-			continue
-		}
+	for _, snap := range unused {
 		_, err := s.move(ctx, snap.ID, StateInactive, "", func(now *Snapshot) error {
-			if !unused(now) {
+			if now.UpdatedAt.After(since) || now.LastUsedAt != nil && now.LastUsedAt.After(since) {
 				return fault.Conflict("SNAPSHOT_USED", fmt.Sprintf("Snapshot %q has just been used.", now.Name))
 			}
 			return nil
 		})
-		if err := ignoreOvertaken(err); err != nil {
-			failed = append(failed, err)
-		}
+		failed = append(failed, ignoreOvertaken(err))
 	}
 	return errors.Join(failed...)
 }

@@ -88,7 +88,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 	allow := func(int) error { return nil }
 	if !general && !p.transient {
 		var err error
-		if allow, err = s.Limits.CheckSnapshot(ctx, organizationID, resources); err != nil {
+		if allow, err = s.Limits.CheckSnapshot(resources); err != nil {
 			return nil, err
 		}
 	}
@@ -130,6 +130,11 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 // Errors: fault of kind NotFound.
 func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Snapshot, error) {
 	return s.Store.FindSnapshot(ctx, organizationID, idOrName)
+}
+
+// Named finds by name, each as Get does; those that are missing are left out.
+func (s *Service) Named(ctx context.Context, organizationID string, names []string) (map[string]*Snapshot, error) {
+	return s.Store.NamedSnapshots(ctx, organizationID, names)
 }
 
 // Default finds by name what the organization's sandboxes are made of that name

@@ -27,7 +27,7 @@ func (s *Service) Take(ctx context.Context, organizationID string, p TakeParams)
 	if err := validateName(p.Name); err != nil {
 		return nil, err
 	}
-	allow, err := s.Limits.CheckSnapshot(ctx, organizationID, p.Resources)
+	allow, err := s.Limits.CheckSnapshot(p.Resources)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (s *Service) Update(ctx context.Context, organizationID, idOrName string, a
 	if !snap.General {
 		wanted := snap.Content
 		p.amend(&wanted)
-		if _, err := s.Limits.CheckSnapshot(ctx, snap.OrganizationID, wanted.Resources); err != nil {
+		if _, err := s.Limits.CheckSnapshot(wanted.Resources); err != nil {
 			return nil, err
 		}
 	}

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,16 +25,14 @@ type userRow struct {
 type organizationRow struct {
 	bun.BaseModel `bun:"table:organizations,alias:o"`
 
-	ID                string `bun:",pk"`
-	Name              string
-	CreatedBy         string
-	Personal          bool
-	DefaultRegion     string
-	Quota             account.Quota `bun:"type:text"`
-	DeactivateMinutes int64
-	LimitedEgress     bool
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
+	ID            string `bun:",pk"`
+	Name          string
+	CreatedBy     string
+	Personal      bool
+	DefaultRegion string
+	LimitedEgress bool
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 type memberRow struct {
@@ -67,8 +63,8 @@ func (r *userRow) user() *account.User {
 
 func (r *organizationRow) organization() *account.Organization {
 	return &account.Organization{
-		ID: r.ID, Name: r.Name, CreatedBy: r.CreatedBy, Personal: r.Personal, DefaultRegion: r.DefaultRegion, Quota: r.Quota,
-		DeactivateAfter: time.Duration(r.DeactivateMinutes) * time.Minute, LimitedEgress: r.LimitedEgress, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		ID: r.ID, Name: r.Name, CreatedBy: r.CreatedBy, Personal: r.Personal, DefaultRegion: r.DefaultRegion,
+		LimitedEgress: r.LimitedEgress, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
 
@@ -84,14 +80,6 @@ func newKeyRow(k *account.Key) *keyRow {
 		Hash: k.Hash, OrganizationID: k.OrganizationID, UserID: k.UserID, Name: k.Name, Masked: k.Masked,
 		Permissions: k.Permissions, CreatedAt: k.CreatedAt.UTC(), ExpiresAt: utc(k.ExpiresAt),
 	}
-}
-
-// missing turns the absence of a row into the noun's fault.
-func missing(err error, code, format string, args ...any) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return fault.NotFound(code, fmt.Sprintf(format, args...))
-	}
-	return err
 }
 
 // Founder is account.Store.
@@ -165,8 +153,8 @@ func (s *Store) Found(ctx context.Context, u *account.User, o *account.Organizat
 		rows := []any{
 			&userRow{ID: u.ID, Name: u.Name, Email: u.Email, Admin: u.Admin, CreatedAt: u.CreatedAt.UTC()},
 			&organizationRow{
-				ID: o.ID, Name: o.Name, CreatedBy: o.CreatedBy, Personal: o.Personal, DefaultRegion: o.DefaultRegion, Quota: o.Quota,
-				DeactivateMinutes: int64(o.DeactivateAfter / time.Minute), LimitedEgress: o.LimitedEgress, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+				ID: o.ID, Name: o.Name, CreatedBy: o.CreatedBy, Personal: o.Personal, DefaultRegion: o.DefaultRegion,
+				LimitedEgress: o.LimitedEgress, CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
 			},
 			&memberRow{OrganizationID: o.ID, UserID: u.ID, Role: account.RoleOwner},
 		}
@@ -196,7 +184,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 		if sandboxes+snapshots > 0 {
 			return fault.Conflict("ORGANIZATION_NOT_EMPTY", fmt.Sprintf("The organization still has %d sandboxes and %d snapshots: delete it again, with what it has.", sandboxes, snapshots))
 		}
-		for _, row := range []any{(*warmPoolRow)(nil), (*registryRow)(nil), (*departedRow)(nil), (*keyRow)(nil), (*memberRow)(nil)} {
+		for _, row := range []any{(*warmPoolRow)(nil), (*registryRow)(nil), (*departedRow)(nil), (*sandboxCountRow)(nil), (*snapshotCountRow)(nil), (*keyRow)(nil), (*memberRow)(nil)} {
 			if _, err := tx.NewDelete().Model(row).Where("organization_id = ?", id).Exec(ctx); err != nil {
 				return fmt.Errorf("delete what organization %s has: %w", id, err)
 			}
@@ -216,7 +204,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 // InsertKey is account.Store.
 func (s *Store) InsertKey(ctx context.Context, k *account.Key) error {
 	_, err := s.write.NewInsert().Model(newKeyRow(k)).Exec(ctx)
-	if isDuplicate(err) {
+	if s.dialect.isDuplicate(err) {
 		return fault.Conflict("API_KEY_EXISTS", fmt.Sprintf("An API key named %q exists already: choose another name, or delete it first.", k.Name))
 	}
 	return err
@@ -224,15 +212,16 @@ func (s *Store) InsertKey(ctx context.Context, k *account.Key) error {
 
 // KeyByHash is account.Store.
 func (s *Store) KeyByHash(ctx context.Context, hash string) (*account.Key, bool, error) {
-	var r keyRow
-	if err := s.read.NewSelect().Model(&r).Where("hash = ?", hash).Scan(ctx); err != nil {
+	var r struct {
+		keyRow `bun:",extend"`
+
+		Admin bool
+	}
+	err := s.read.NewSelect().Model(&r).ColumnExpr("k.*, u.admin").Join("JOIN users AS u ON u.id = k.user_id").Where("k.hash = ?", hash).Scan(ctx)
+	if err != nil {
 		return nil, false, missing(err, "API_KEY_NOT_FOUND", "The API key does not exist.")
 	}
-	u, err := s.User(ctx, r.UserID)
-	if err != nil {
-		return nil, false, err
-	}
-	return r.key(), u.Admin, nil
+	return r.key(), r.Admin, nil
 }
 
 // Keys is account.Store.
@@ -286,12 +275,4 @@ func (s *Store) TouchKeys(ctx context.Context, at map[string]time.Time) error {
 		}
 		return nil
 	})
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }

@@ -38,7 +38,7 @@ func rootOf(r *sandboxRow) string {
 
 // depart forgets a sandbox but for its place in its line, and the line with the
 // last of it.
-func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
+func (s *Store) depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 	if _, err := tx.NewDelete().Model(r).WherePK().Exec(ctx); err != nil {
 		return err
 	}
@@ -46,6 +46,9 @@ func depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 		return err
 	}
 	root := rootOf(r)
+	if err := s.dialect.lockKey(ctx, tx, root); err != nil { // or two that go at once each see the other
+		return err
+	}
 	alive, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("(id = ? OR root_id = ? AND root_id <> '')", root, root).Exists(ctx)
 	if err != nil {
 		return err

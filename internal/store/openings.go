@@ -10,10 +10,7 @@ import (
 // sum.
 func (s *Store) CountOpening(ctx context.Context) (n int64, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewRaw("UPDATE openings SET n = n + 1").Exec(ctx); err != nil {
-			return err
-		}
-		return tx.NewRaw("SELECT n FROM openings").Scan(ctx, &n)
+		return tx.NewRaw("UPDATE openings SET n = n + 1 RETURNING n").Scan(ctx, &n)
 	})
 	return n, err
 }

@@ -30,12 +30,10 @@ func (s *Store) InsertSignedPreview(ctx context.Context, p preview.Signed, now t
 		if _, err := tx.NewDelete().Model((*previewRow)(nil)).Where("expires_at <= ?", now.UTC()).Exec(ctx); err != nil {
 			return err
 		}
-		there, err := tx.NewSelect().Model((*sandboxRow)(nil)).Where("id = ?", p.SandboxID).Exists(ctx)
-		if err != nil {
-			return err
-		}
-		if !there { // deleted since the caller looked
-			return previewMissing(sql.ErrNoRows)
+		var id string // until this has ended, the sandbox stays, and others that sign for it wait
+		q := tx.NewSelect().Model((*sandboxRow)(nil)).Column("id").Where("id = ?", p.SandboxID)
+		if err := s.dialect.lockRows(q, toChange).Scan(ctx, &id); err != nil {
+			return previewMissing(err) // deleted since the caller looked
 		}
 		signed, err := tx.NewSelect().Model((*previewRow)(nil)).Where("sandbox_id = ?", p.SandboxID).Count(ctx)
 		if err != nil {

@@ -23,7 +23,10 @@ type registryRow struct {
 	Project        string
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	Version        int64
 }
+
+func (r *registryRow) version() *int64 { return &r.Version }
 
 func rowOfRegistry(r *registry.Registry) *registryRow {
 	return &registryRow{
@@ -43,8 +46,8 @@ func registryMissing(err error, id string) error {
 	return missing(err, "REGISTRY_NOT_FOUND", "Registry %q does not exist.", id)
 }
 
-func registryTaken(err error, name string) error {
-	if isDuplicate(err) {
+func (s *Store) registryTaken(err error, name string) error {
+	if s.dialect.isDuplicate(err) {
 		return fault.Conflict("REGISTRY_EXISTS", fmt.Sprintf("A registry named %q exists already: choose another name, or update it.", name))
 	}
 	return err
@@ -53,7 +56,7 @@ func registryTaken(err error, name string) error {
 // InsertRegistry is registry.Store.
 func (s *Store) InsertRegistry(ctx context.Context, r *registry.Registry) error {
 	_, err := s.write.NewInsert().Model(rowOfRegistry(r)).Exec(ctx)
-	return registryTaken(err, r.Name)
+	return s.registryTaken(err, r.Name)
 }
 
 // Registry is registry.Store.
@@ -85,15 +88,15 @@ func (s *Store) UpdateRegistry(ctx context.Context, organizationID, id string, c
 	var out *registry.Registry
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var r registryRow
-		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx); err != nil {
+		q := tx.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID)
+		if err := s.dialect.lockRows(q, toChange).Scan(ctx); err != nil {
 			return registryMissing(err, id)
 		}
 		out = r.registry()
 		if err := change(out); err != nil {
 			return err
 		}
-		_, err := tx.NewUpdate().Model(rowOfRegistry(out)).WherePK().Exec(ctx)
-		return registryTaken(err, out.Name)
+		return s.registryTaken(update(ctx, tx, &r, rowOfRegistry(out)), out.Name)
 	})
 	if err != nil {
 		return nil, err

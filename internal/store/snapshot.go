@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -15,7 +13,7 @@ import (
 )
 
 type snapshotRow struct {
-	bun.BaseModel `bun:"table:snapshots"`
+	bun.BaseModel `bun:"table:snapshots,alias:s"`
 
 	ID              string `bun:",pk"`
 	OrganizationID  string
@@ -42,7 +40,11 @@ type snapshotRow struct {
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	LastUsedAt      *time.Time
+	UsedAt          *time.Time
+	Version         int64
 }
+
+func (r *snapshotRow) version() *int64 { return &r.Version }
 
 func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
 	r := &snapshotRow{
@@ -50,7 +52,7 @@ func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
 		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
 		EntrypointGiven: s.EntrypointGiven, Transient: s.Transient, Revision: s.Revision, Replaces: s.Replaces, SourceSandboxID: s.SourceSandboxID,
-		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt),
+		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt), UsedAt: utc(later(s.UpdatedAt, s.LastUsedAt)),
 	}
 	if s.Build != nil {
 		text, _ := json.Marshal(s.Build) // of plain fields, which never fails
@@ -124,12 +126,14 @@ func snapshotMissing(err error, idOrName string) error {
 // InsertSnapshot is snapshot.Store.
 func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, allow func(count int) error) error {
 	return s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
-		count, err := tx.NewSelect().Model((*snapshotRow)(nil)).
-			Where("organization_id = ?", snap.OrganizationID).Where("state <> ?", snapshot.StateRemoving).Where("NOT transient AND replaces = ''").Count(ctx)
+		if err := s.dialect.lockKey(ctx, tx, snap.OrganizationID); err != nil {
+			return err
+		}
+		count, err := snapshotCount(ctx, tx, snap.OrganizationID)
 		if err != nil {
 			return err
 		}
-		if err := allow(int(count)); err != nil {
+		if err := allow(count); err != nil {
 			return err
 		}
 		if err := s.mayGrow(); err != nil {
@@ -141,7 +145,7 @@ func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, all
 			}
 		}
 		_, err = tx.NewInsert().Model(rowOfSnapshot(snap)).Exec(ctx)
-		if isDuplicate(err) {
+		if s.dialect.isDuplicate(err) {
 			return fault.Conflict("SNAPSHOT_EXISTS", fmt.Sprintf("A snapshot named %q exists already: choose another name, or delete it first.", snap.Name))
 		}
 		return err
@@ -179,71 +183,12 @@ func (s *Store) readSnapshot(ctx context.Context, name string, selects func(*bun
 	return snap, err
 }
 
-// FindSnapshot is snapshot.Store.
-func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName string) (*snapshot.Snapshot, error) {
-	return s.readSnapshot(ctx, idOrName, func(q *bun.SelectQuery) {
-		// One's own before general ones, those that stay before those that go, and
-		// an id before a name that looks like it.
-		q.Where("(organization_id = ? OR general)", organizationID).
-			Where("(id = ? OR name = ?)", idOrName, idOrName).Where("replaces = ''").
-			OrderExpr("organization_id = ? DESC, state = 'removing', id = ? DESC, created_at DESC", organizationID, idOrName)
-	})
-}
-
-// FindDefault is snapshot.Store.
-func (s *Store) FindDefault(ctx context.Context, organizationID, name string) (*snapshot.Snapshot, error) {
-	return s.readSnapshot(ctx, name, func(q *bun.SelectQuery) {
-		q.Where("(organization_id = ? OR general)", organizationID).Where("name = ?", name).Where("NOT transient AND replaces = ''").
-			OrderExpr("state = 'removing', state IN (?), general DESC, created_at DESC", bun.List([]snapshot.State{snapshot.StateError, snapshot.StateBuildFailed}))
-	})
-}
-
-// ListSnapshots is snapshot.Store.
-func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) (page []*snapshot.Snapshot, total int, err error) {
-	err = s.inRead(ctx, func(ctx context.Context, tx bun.Tx) error {
-		var rows []*snapshotRow
-		n, err := selectPage(tx.NewSelect().Model(&rows), f).ScanAndCount(ctx)
-		if err != nil {
-			return err
-		}
-		total = int(n)
-		page, err = snapshots(ctx, tx, rows...)
-		return err
-	})
-	return page, total, err
-}
-
-func selectPage(q *bun.SelectQuery, f snapshot.Filter) *bun.SelectQuery {
-	q.Where("(organization_id = ? OR general)", f.OrganizationID).Where("NOT transient AND replaces = ''")
-	if f.Name != "" {
-		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(f.Name)+"%")
-	}
-	if f.SourceSandbox != "" {
-		q.Where("source_sandbox_id = ?", f.SourceSandbox).Where("source_sandbox_id <> ''")
-	}
-	q.OrderExpr("general")
-	switch {
-	case f.Sort == "":
-		q.OrderExpr("created_at DESC")
-	case slices.Contains(snapshot.SortFields, f.Sort):
-		column := map[string]string{"lastUsedAt": "last_used_at", "createdAt": "created_at"}[f.Sort]
-		if column == "" {
-			column = f.Sort
-		}
-		if f.Descending {
-			column += " DESC"
-		}
-		q.OrderExpr(column)
-	}
-	return q.OrderExpr("id").Limit(int64(f.Limit)).Offset(int64(f.Page-1) * int64(f.Limit))
-}
-
 // UpdateSnapshot is snapshot.Store.
 func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snapshot.Snapshot) error) (*snapshot.Snapshot, error) {
 	var snap *snapshot.Snapshot
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var r snapshotRow
-		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
+		if err := s.dialect.lockRows(tx.NewSelect().Model(&r).Where("id = ?", id), toChange).Scan(ctx); err != nil {
 			return snapshotMissing(err, id)
 		}
 		var err error
@@ -253,8 +198,7 @@ func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snap
 		if err := change(snap); err != nil {
 			return err
 		}
-		_, err = tx.NewUpdate().Model(rowOfSnapshot(snap)).WherePK().Exec(ctx)
-		return err
+		return update(ctx, tx, &r, rowOfSnapshot(snap))
 	})
 	if err != nil {
 		return nil, err
@@ -262,27 +206,33 @@ func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snap
 	return snap, nil
 }
 
-// UpdateReplacement is snapshot.Store.
+// UpdateReplacement is snapshot.Store. Who changes a snapshot or its next content
+// has the snapshot's row first.
 func (s *Store) UpdateReplacement(ctx context.Context, id string, change func(now, next *snapshot.Snapshot) (*snapshot.Snapshot, error)) (*snapshot.Snapshot, error) {
 	var snap *snapshot.Snapshot
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var r snapshotRow
-		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Where("replaces = ''").Scan(ctx); err != nil {
+		if err := s.dialect.lockRows(tx.NewSelect().Model(&r).Where("id = ?", id).Where("replaces = ''"), toChange).Scan(ctx); err != nil {
 			return snapshotMissing(err, id)
 		}
-		now, err := oneSnapshot(ctx, tx, &r)
-		if err != nil {
+		now := r.snapshot()
+		var next snapshotRow
+		err := s.dialect.lockRows(tx.NewSelect().Model(&next).Where("replaces = ?", id).Where("replaces <> ''").Where("state <> ?", snapshot.StateRemoving), toChange).Scan(ctx)
+		if ignoreNone(err) != nil {
 			return err
+		}
+		if err == nil {
+			now.Next = next.snapshot()
 		}
 		newer, err := change(now, now.Next)
 		if err != nil {
 			return err
 		}
-		for _, changed := range []*snapshot.Snapshot{now, now.Next} {
-			if changed == nil {
-				continue
-			}
-			if _, err := tx.NewUpdate().Model(rowOfSnapshot(changed)).WherePK().Exec(ctx); err != nil {
+		if err := update(ctx, tx, &r, rowOfSnapshot(now)); err != nil {
+			return err
+		}
+		if now.Next != nil {
+			if err := update(ctx, tx, &next, rowOfSnapshot(now.Next)); err != nil {
 				return err
 			}
 		}
@@ -302,7 +252,8 @@ func (s *Store) UpdateReplacement(ctx context.Context, id string, change func(no
 
 // TouchSnapshot is snapshot.Store.
 func (s *Store) TouchSnapshot(ctx context.Context, id string, at time.Time) error {
-	_, err := s.write.NewUpdate().Model((*snapshotRow)(nil)).Set("last_used_at = ?", at.UTC()).Where("id = ?", id).Exec(ctx)
+	_, err := s.write.NewUpdate().Model((*snapshotRow)(nil)).Set("last_used_at = ?", at.UTC()).
+		Set("used_at = CASE WHEN used_at > ? THEN used_at ELSE ? END", at.UTC(), at.UTC()).Where("id = ?", id).Exec(ctx)
 	return err
 }
 
@@ -348,15 +299,17 @@ func (s *Store) SandboxesOfImage(ctx context.Context, digest string) (int, error
 	return int(n), err
 }
 
-// escapeLike takes their meaning from the wildcards of LIKE.
-func escapeLike(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
-}
-
-// notNil keeps an empty list [] in its column, not null.
-func notNil[T any](list []T) []T {
-	if list == nil {
-		return []T{}
+// UnusedSnapshots is snapshot.Store.
+func (s *Store) UnusedSnapshots(ctx context.Context, since time.Time, transient bool) ([]*snapshot.Snapshot, error) {
+	var rows []*snapshotRow
+	q := s.read.NewSelect().Model(&rows).Where("used_at <= ?", since.UTC()).OrderExpr("used_at")
+	if transient {
+		q.Where("transient").Where("state IN (?)", bun.List([]snapshot.State{snapshot.StateActive, snapshot.StateInactive, snapshot.StateError, snapshot.StateBuildFailed}))
+	} else {
+		q.Where("state = 'active' AND NOT general AND NOT transient") // as its index has it
 	}
-	return list
+	if err := q.Scan(ctx); err != nil {
+		return nil, err
+	}
+	return snapshots(ctx, s.read, rows...)
 }

@@ -11,14 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"runtime"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"github.com/uptrace/bun/migrate"
-	sqlite "modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store/migrations"
@@ -28,8 +24,9 @@ import (
 // never meet; reads have a pool beside it (SQLite's WAL lets them go on during
 // a write).
 type Store struct {
-	write *bun.DB
-	read  *bun.DB
+	write   *bun.DB
+	read    *bun.DB
+	dialect dialect
 
 	// MayGrow is asked before a sandbox or snapshot gets a row; nil is always.
 	MayGrow func() error
@@ -51,41 +48,25 @@ func (s *Store) mayGrow() error {
 // Open opens the SQLite database at path, creating it where there is none, and
 // brings its schema up to date. A database of a newer version is refused.
 func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
-	write, err := connect(path, 1)
+	write, err := connectSQLite(path, 1)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s := &Store{write: write}
+	s := &Store{write: write, dialect: sqliteDialect{}}
 	if err := s.migrate(ctx, log); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
 	}
-	if s.read, err = connect(path, max(4, runtime.NumCPU())); err != nil {
+	if s.read, err = connectSQLite(path, max(4, runtime.NumCPU())); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
+	}
+	if err := s.dialect.analyze(ctx, s.write); err != nil {
+		return nil, errors.Join(fmt.Errorf("analyze database %s: %w", path, err), s.Close())
 	}
 	return s, nil
 }
 
-// connect opens a pool of connections. With synchronous=FULL a commit returns
-// when it is on the disk, and readers see it only then: nobody is told what a
-// loss of power takes back. NORMAL would sync at checkpoints only.
-func connect(path string, connections int) (*bun.DB, error) {
-	q := url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(ON)", "temp_store(MEMORY)",
-	}, "_txlock": {"immediate"}, "_time_format": {"sqlite"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	if err := db.Ping(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return bun.NewDB(db, sqlitedialect.New()), nil
-}
-
 func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
-	all, err := migrations.All()
+	all, err := migrations.All(s.dialect.name())
 	if err != nil {
 		return err
 	}
@@ -124,10 +105,20 @@ func (s *Store) Close() error {
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
 
-// inTx runs f in a write transaction. Errors: f's, the database's, and ctx's
-// once it has ended.
+// transactionTries bounds how often a transaction is tried that others overtake.
+const transactionTries = 10
+
+// inTx runs f in a write transaction, again when others that ran at once made it
+// fail: f must do each time what it did the first time. Errors: f's, the
+// database's, and ctx's once it has ended.
 func (s *Store) inTx(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
-	err := s.write.RunInTx(ctx, nil, f)
+	var err error
+	for range transactionTries {
+		err = s.write.RunInTx(ctx, nil, f)
+		if !errors.Is(err, errOvertaken) && !s.dialect.isRepeatable(err) {
+			break
+		}
+	}
 	if err != nil && space.IsFull(err) && s.onFull != nil && s.onFull() {
 		err = s.write.RunInTx(ctx, nil, f)
 	}
@@ -137,8 +128,12 @@ func (s *Store) inTx(ctx context.Context, f func(ctx context.Context, tx bun.Tx)
 // inRead runs f in a transaction that sees the database at one moment. Errors:
 // f's, the database's, and ctx's once it has ended.
 func (s *Store) inRead(ctx context.Context, f func(ctx context.Context, tx bun.Tx) error) error {
-	return ended(ctx, s.read.RunInTx(ctx, &sql.TxOptions{ReadOnly: true}, f))
+	return ended(ctx, s.read.RunInTx(ctx, s.dialect.snapshot(), f))
 }
+
+// Analyze brings up to date what the planner of queries knows of the tables. It
+// should be called now and then, and costs little when they have not grown.
+func (s *Store) Analyze(ctx context.Context) error { return s.dialect.analyze(ctx, s.write) }
 
 // ended adds ctx's error to that of a transaction which ctx has rolled back:
 // package sql says only that it is over, and who waits with a limit must be able
@@ -148,10 +143,4 @@ func ended(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return err
-}
-
-// isDuplicate reports whether a unique index refused the row.
-func isDuplicate(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }

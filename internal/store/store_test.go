@@ -366,7 +366,7 @@ func TestKeysAreFoundByHashAndGoForGood(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "db"))
 	now := time.Now()
 	u := &account.User{ID: "u", Name: "U", Email: "u@localhost", Admin: true, CreatedAt: now}
-	o := &account.Organization{ID: "o", Name: "O", CreatedBy: "u", DefaultRegion: "us", Quota: account.Quota{MaxCPU: 4}, DeactivateAfter: time.Hour, CreatedAt: now, UpdatedAt: now}
+	o := &account.Organization{ID: "o", Name: "O", CreatedBy: "u", DefaultRegion: "us", CreatedAt: now, UpdatedAt: now}
 	if err := s.Found(t.Context(), u, o); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +383,7 @@ func TestKeysAreFoundByHashAndGoForGood(t *testing.T) {
 	if err != nil || !admin || len(got.Permissions) != 1 {
 		t.Errorf("got %+v, %t, %v", got, admin, err)
 	}
-	if org, err := s.Organization(t.Context(), "o"); err != nil || org.Quota.MaxCPU != 4 || org.DeactivateAfter != time.Hour {
+	if org, err := s.Organization(t.Context(), "o"); err != nil || org.DefaultRegion != "us" {
 		t.Errorf("got %+v, %v", org, err)
 	}
 	if _, err := s.DeleteKey(t.Context(), "o", "u", "k"); err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -24,7 +23,10 @@ type warmPoolRow struct {
 	ErrorReason    string
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	Version        int64
 }
+
+func (r *warmPoolRow) version() *int64 { return &r.Version }
 
 func (r *warmPoolRow) pool() *sandbox.WarmPool {
 	return &sandbox.WarmPool{
@@ -43,7 +45,7 @@ func rowOfPool(p *sandbox.WarmPool) *warmPoolRow {
 // InsertWarmPool is sandbox.Store.
 func (s *Store) InsertWarmPool(ctx context.Context, p *sandbox.WarmPool) error {
 	_, err := s.write.NewInsert().Model(rowOfPool(p)).Exec(ctx)
-	if isDuplicate(err) {
+	if s.dialect.isDuplicate(err) {
 		return fault.Conflict("WARM_POOL_EXISTS", fmt.Sprintf("There is a warm pool for snapshot %q in region %q already: change its size, or delete it first.", p.Snapshot, p.Region))
 	}
 	return err
@@ -78,13 +80,12 @@ func (s *Store) UpdateWarmPool(ctx context.Context, id string, change func(*sand
 	var p *sandbox.WarmPool
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var r warmPoolRow
-		if err := tx.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
+		if err := s.dialect.lockRows(tx.NewSelect().Model(&r).Where("id = ?", id), toChange).Scan(ctx); err != nil {
 			return missing(err, "WARM_POOL_NOT_FOUND", "Warm pool %q does not exist.", id)
 		}
 		p = r.pool()
 		change(p)
-		_, err := tx.NewUpdate().Model(rowOfPool(p)).WherePK().Exec(ctx)
-		return err
+		return update(ctx, tx, &r, rowOfPool(p))
 	})
 	return p, err
 }
@@ -95,6 +96,21 @@ func (s *Store) DeleteWarmPool(ctx context.Context, id string) error {
 	return err
 }
 
+// ReadyInPools is sandbox.Store.
+func (s *Store) ReadyInPools(ctx context.Context, organizationID string) (map[string]int, error) {
+	var rows []struct {
+		WarmPoolID string
+		N          int
+	}
+	err := s.read.NewSelect().Model((*sandboxRow)(nil)).Column("warm_pool_id").ColumnExpr("COUNT(*) AS n").Where("warm_pool_id <> ''").
+		Where("organization_id = ?", organizationID).Where("state = ?", sandbox.StateStarted).GroupExpr("warm_pool_id").Scan(ctx, &rows)
+	ready := make(map[string]int, len(rows))
+	for _, r := range rows {
+		ready[r.WarmPoolID] = r.N
+	}
+	return ready, err
+}
+
 // WarmSandboxes is sandbox.Store.
 func (s *Store) WarmSandboxes(ctx context.Context, poolID string) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
@@ -102,8 +118,8 @@ func (s *Store) WarmSandboxes(ctx context.Context, poolID string) ([]*sandbox.Sa
 	return sandboxes(rows), err
 }
 
-// ClaimSandbox is sandbox.Store. All writes go through one connection, so no
-// two transactions see the same sandbox waiting.
+// ClaimSandbox is sandbox.Store. A transaction passes over what another one is
+// claiming, so no two get the same sandbox, and none waits for another.
 func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change func(*sandbox.Sandbox) error) (*sandbox.Sandbox, error) {
 	// Most creates have no pool; they wait for no other write to learn that.
 	waiting := func(db bun.IDB, model any) *bun.SelectQuery {
@@ -118,9 +134,10 @@ func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change 
 	}
 	var claimed *sandbox.Sandbox
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
+		claimed = nil
 		for skip := 0; ; skip++ {
 			var r sandboxRow
-			if err := waiting(tx, &r).Limit(1).Offset(int64(skip)).Scan(ctx); err != nil {
+			if err := s.dialect.lockRows(waiting(tx, &r).Limit(1).Offset(int64(skip)), toClaimFree).Scan(ctx); err != nil {
 				return ignoreNone(err)
 			}
 			sb := r.sandbox()
@@ -131,8 +148,8 @@ func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change 
 			if err != nil {
 				return err
 			}
-			_, err = tx.NewUpdate().Model(rowOfSandbox(sb)).WherePK().Exec(ctx)
-			if isDuplicate(err) {
+			err = update(ctx, tx, &r, rowOfSandbox(sb))
+			if s.dialect.isDuplicate(err) {
 				return nameTaken(sb.Name)
 			}
 			claimed = sb
@@ -143,11 +160,4 @@ func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change 
 		return nil, err
 	}
 	return claimed, nil
-}
-
-func ignoreNone(err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	return err
 }

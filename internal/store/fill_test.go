@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/snapshot"
+)
+
+// fill gives an organization many snapshots and sandboxes: of ten states, one in a
+// hundred with a label, one in fifty with a common one, a few due, ten waiting in a
+// pool. It returns those that it made last.
+func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*sandbox.Sandbox, *snapshot.Snapshot) {
+	t.Helper()
+	const batch = 500
+	begun := time.Now().Add(-time.Hour).UTC()
+	var snap *snapshot.Snapshot
+	var sb *sandbox.Sandbox
+	err := s.inTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
+		var rows []*snapshotRow
+		for i := range snaps {
+			snap = newSnapshot(organization, fmt.Sprintf("snap-%06d", i))
+			snap.CreatedAt = begun.Add(time.Duration(i) * time.Millisecond)
+			if i%7 == 3 {
+				snap.State = snapshot.StateInactive
+			}
+			rows = append(rows, rowOfSnapshot(snap))
+			if len(rows) == batch || i == snaps-1 {
+				if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
+					return err
+				}
+				rows = nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap.State = snapshot.StateActive
+	if _, err := s.UpdateSnapshot(t.Context(), snap.ID, func(x *snapshot.Snapshot) error { x.State = snap.State; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	states := []sandbox.State{sandbox.StateStarted, sandbox.StateStopped, sandbox.StateStarted, sandbox.StateStopped, sandbox.StateStarted, sandbox.StateStopped, sandbox.StateStarted, sandbox.StateStopped, sandbox.StateStarted, sandbox.StateError}
+	err = s.inTx(t.Context(), func(ctx context.Context, tx bun.Tx) error {
+		var rows []*sandboxRow
+		for i := range sandboxes {
+			sb = newSandbox(organization, fmt.Sprintf("box-%06d", i), snap)
+			sb.State, sb.CreatedAt, sb.LastActivityAt, sb.Labels = states[i%len(states)], begun.Add(time.Duration(i)*time.Millisecond), begun, map[string]string{}
+			sb.AutoStop = 24 * time.Hour
+			if i%100 == 7 {
+				sb.Labels["rare"] = fmt.Sprint(i / 2000)
+			}
+			if i%50 == 8 {
+				sb.Labels["common"] = "yes"
+			}
+			if i < 10 {
+				sb.WarmPoolID, sb.State = "pool", sandbox.StateStarted
+			}
+			rows = append(rows, rowOfSandbox(sb))
+			if len(rows) == batch || i == sandboxes-1 {
+				if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
+					return err
+				}
+				rows = nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Analyze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return sb, snap
+}
