@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sort"
 	"strings"
 	"time"
 
@@ -19,18 +18,19 @@ func (a *API) registerMeta() {
 		func(context.Context, *none) (*body[api.Health], error) {
 			return &body[api.Health]{api.Health{Status: "ok"}}, nil
 		})
+	ready := &readiness{checks: a.Ready, log: a.Log}
 	register(a, operation{id: "ready", method: http.MethodGet, path: "/health/ready", public: true, tag: "health", summary: "Tell whether all parts work"},
 		func(ctx context.Context, _ *none) (*body[api.Health], error) {
-			h, failed := api.Health{Status: "ok", Checks: map[string]string{}}, []string{}
-			for name, check := range a.Ready {
-				h.Checks[name] = "ok"
-				if err := check(ctx); err != nil {
-					a.Log.Error("not ready", "part", name, "err", err)
-					failed = append(failed, name)
-				}
+			failed, err := ready.failures(ctx)
+			if err != nil {
+				return nil, err
 			}
-			if sort.Strings(failed); len(failed) > 0 {
+			if len(failed) > 0 {
 				return nil, fault.Unavailable("NOT_READY", "The server is not ready: "+strings.Join(failed, ", ")+"; its log tells why.")
+			}
+			h := api.Health{Status: "ok", Checks: map[string]string{}}
+			for name := range a.Ready {
+				h.Checks[name] = "ok"
 			}
 			return &body[api.Health]{h}, nil
 		})
