@@ -177,7 +177,11 @@ func (b *Builder) forget(ctx context.Context, name string) error {
 
 // clean removes what builds of a killed server have left.
 func (b *Builder) clean(ctx context.Context) error {
-	if err := unmountLeft(b.Images.LayersDir(), b.Disks.Holds); err != nil {
+	disks, err := b.Disks.Mounts()
+	if err != nil {
+		return err
+	}
+	if err := unmountLeft(b.Images.LayersDir(), disks); err != nil {
 		return err
 	}
 	if err := b.sweep(ctx); err != nil {

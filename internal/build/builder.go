@@ -1,6 +1,6 @@
 // Package build makes images of Dockerfiles: BuildKit as a library, over the
-// image store that pulls and sandboxes use, its steps run by engine/local. It
-// imports those two and no domain package; package snapshot asks it to build
+// image store that pulls and sandboxes use, its steps run by an engine on this
+// machine. It imports those two and no domain package; package snapshot asks it to build
 // through a small interface, and package server wires them. Look next at
 // build.go (one build), then executor.go (one step of it).
 package build
@@ -18,7 +18,6 @@ import (
 	"github.com/moby/buildkit/util/resolver"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
 )
 
@@ -27,16 +26,16 @@ type Options struct {
 	Dir       string // holds the cache's index and the contexts of builds that run
 	Images    *image.Store
 	Steps     Steps
-	Disks     Disks            // of the same engine
-	Resources engine.Resources // of one step; Disk is what it may write
-	CacheSize int64            // bytes that the cache may take; what snapshots hold does not count
-	Timeout   time.Duration    // of one build
+	Disks     engine.BuildDisks // of the same engine
+	Resources engine.Resources  // of one step; Disk is what it may write
+	CacheSize int64             // bytes that the cache may take; what snapshots hold does not count
+	Timeout   time.Duration     // of one build
 	Log       *slog.Logger
 }
 
-// Steps runs the steps of builds; *local.Local does.
+// Steps runs the steps of builds.
 type Steps interface {
-	RunStep(ctx context.Context, step local.Step) (exitCode int, err error)
+	engine.StepRunner
 	// CheckReach fails for an address that no step may reach.
 	CheckReach(to netip.Addr) error
 }

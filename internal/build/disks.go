@@ -12,42 +12,12 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/space"
 )
-
-// Disks are what builds write to, limited by the kernel; *local.BuildDisks is.
-type Disks interface {
-	// Bound limits what the disks of an owner take together. The limit in force is
-	// the former one where they may not be promised more.
-	Bound(ctx context.Context, owner string, limit int64) (inForce int64, err error)
-	// Create makes a disk of an owner that Bound has named. Errors:
-	// engine.ErrNoSpace; unix.EDQUOT, when the owner's are at their limit.
-	Create(ctx context.Context, owner, name string, limit int64) error
-	// Dirs are where a disk is written to, as overlayfs wants it.
-	Dirs(name string) (upper, work string)
-	Exists(name string) bool
-	Delete(ctx context.Context, name string) error // a missing one is fine
-	List() ([]string, error)
-	Used(name string) (int64, error)
-	OwnerUsed(owner string) (int64, error)
-	// Settle returns when the space of deleted disks has come back, or with ctx.
-	Settle(ctx context.Context) error
-	// Size is how much there is for all disks, those of sandboxes among them.
-	Size() (int64, error)
-	Free() (int64, error)
-	// NameAt is the name of the disk that a path is on.
-	NameAt(path string) (name string, ok bool)
-	// Failed tells whether they take no more writes.
-	Failed() bool
-	// Holds tells whether a mount shows one of them.
-	Holds(m *mountinfo.Info) bool
-}
 
 // Errors of a build that met its limits.
 var (
@@ -61,7 +31,7 @@ const room = 8 << 20
 
 // disks are those that one scope's builds write to.
 type disks struct {
-	Disks
+	engine.BuildDisks
 	owner     string // a name for the scope
 	most, all int64  // that one may take, and all of them together
 	maxSize   int64  // that an image may take, and the files it may have
@@ -129,7 +99,7 @@ const ownScope = "server"
 
 func (b *Builder) openDisks(ctx context.Context, scope string) (*disks, error) {
 	d := &disks{
-		Disks: b.Disks, owner: "of-" + scope, most: b.Resources.Disk, maxSize: b.Images.MaxSize, maxFiles: b.Images.MaxFiles, kept: &b.kept,
+		BuildDisks: b.Disks, owner: "of-" + scope, most: b.Resources.Disk, maxSize: b.Images.MaxSize, maxFiles: b.Images.MaxFiles, kept: &b.kept,
 		running: make(map[int]bool), charges: make(map[int]*charge),
 	}
 	if scope == "" {
@@ -176,9 +146,9 @@ func (d *disks) over(names []string) error {
 }
 
 // watch returns how to tell whether a step has come to a limit.
-func (d *disks) watch(step local.Step) func() error {
+func (d *disks) watch(step engine.Step) func() error {
 	var names []string
-	add := func(tree local.StepTree) {
+	add := func(tree engine.Tree) {
 		if name, ok := d.NameAt(tree.Upper); ok {
 			names = append(names, name)
 		}
@@ -187,8 +157,14 @@ func (d *disks) watch(step local.Step) func() error {
 		add(step.Root)
 	}
 	for _, m := range step.Mounts {
-		if !m.ReadOnly {
-			add(m.Tree)
+		if m.ReadOnly {
+			continue
+		}
+		switch source := m.Source.(type) {
+		case engine.Tree:
+			add(source)
+		case engine.TreePart:
+			add(source.Tree)
 		}
 	}
 	return func() error { return d.over(names) }

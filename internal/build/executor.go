@@ -19,7 +19,6 @@ import (
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 	"github.com/opendaytona/daytona/internal/userid"
 )
@@ -44,7 +43,7 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		return nil, errors.New("this server runs build steps in sandboxes: --network=host and --security=insecure are not allowed")
 	}
 	var heard witness
-	step := local.Step{
+	step := engine.Step{
 		ID: "build-" + uuid.NewString(), Hostname: "build", Args: meta.Args, Env: meta.Env, Cwd: meta.Cwd, Hosts: hosts(meta.ExtraHosts),
 		Stdin: reader(process.Stdin), Stdout: heard.beside(writer(process.Stdout)), Stderr: heard.beside(writer(process.Stderr)),
 		ReadOnly: meta.ReadonlyRootFS || root.Readonly, Resources: e.resources,
@@ -55,18 +54,24 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 	}
 	release := releases{layers: e.layers}
 	defer func() { err = errors.Join(err, release.all()) }()
-	if step.Root, _, err = release.tree(ctx, root); err != nil {
+	source, err := release.source(ctx, root)
+	if err != nil {
 		return nil, fmt.Errorf("mount the step's root: %w", err)
 	}
+	tree, ok := source.(engine.Tree)
+	if !ok {
+		return nil, fmt.Errorf("the step's root is a %T", source)
+	}
+	step.Root = tree
 	for _, m := range mounts {
-		tree, options, err := release.tree(ctx, m)
+		source, err := release.source(ctx, m)
 		if err != nil {
 			return nil, fmt.Errorf("mount at %s: %w", m.Dest, err)
 		}
-		step.Mounts = append(step.Mounts, local.StepMount{Dest: m.Dest, Tree: tree, Sub: m.Selector, ReadOnly: m.Readonly, Options: options})
+		step.Mounts = append(step.Mounts, engine.Mount{Target: m.Dest, Source: source, ReadOnly: m.Readonly})
 	}
 	step.Over = e.disks.watch(step)
-	step.Prepare = func(rootPath string) (local.StepUser, func(), error) {
+	step.Prepare = func(rootPath string) (engine.StepUser, func(), error) {
 		// What is made only to be mounted upon must not become part of a layer.
 		clean := bkexecutor.MountStubsCleaner(context.WithoutCancel(ctx), rootPath, append(mounts, bkexecutor.Mount{Dest: boot.Dir}), meta.RemoveMountStubsRecursive)
 		uid, gid, groups, err := oci.GetUser(rootPath, meta.User)
@@ -76,7 +81,7 @@ func (e *executor) Run(ctx context.Context, _ string, root bkexecutor.Mount, mou
 		if err != nil {
 			clean()
 		}
-		return local.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
+		return engine.StepUser{UID: uid, GID: gid, Groups: groups}, clean, err
 	}
 	done, err := e.presence.step(ctx)
 	if err != nil {
@@ -120,32 +125,38 @@ func (r *releases) all() error {
 	return errors.Join(errs...)
 }
 
-func (r *releases) tree(ctx context.Context, m bkexecutor.Mount) (local.StepTree, []string, error) {
+func (r *releases) source(ctx context.Context, m bkexecutor.Mount) (engine.Source, error) {
 	mountable, err := m.Src.Mount(ctx, m.Readonly)
 	if err != nil {
-		return local.StepTree{}, nil, err
+		return nil, err
 	}
 	mounts, release, err := mountable.Mount()
 	if err != nil {
-		return local.StepTree{}, nil, err
+		return nil, err
 	}
 	if release != nil {
 		r.ends = append(r.ends, release)
 	}
-	tree, options, err := treeOf(mounts)
+	source, err := sourceOf(mounts)
+	tree, ok := source.(engine.Tree)
+	if err != nil || !ok {
+		return source, err
+	}
 	for i, layer := range tree.Layers {
 		if !filepath.IsAbs(layer) { // as containerd does where there are many
 			tree.Layers[i] = filepath.Join(r.layers, layer)
 		}
 	}
-	return tree, options, err
+	if m.Selector != "" && filepath.Clean("/"+m.Selector) != "/" {
+		return engine.TreePart{Tree: tree, Path: m.Selector}, nil
+	}
+	return tree, nil
 }
 
-// treeOf reads a mount of the snapshotter as directories; a filesystem in
-// memory has none but options.
-func treeOf(mounts []mount.Mount) (tree local.StepTree, options []string, err error) {
+// sourceOf reads a mount of the snapshotter as what it is made of.
+func sourceOf(mounts []mount.Mount) (engine.Source, error) {
 	if len(mounts) != 1 {
-		return tree, nil, fmt.Errorf("unexpected mounts %v", mounts)
+		return nil, fmt.Errorf("unexpected mounts %v", mounts)
 	}
 	switch m := mounts[0]; m.Type {
 	case "bind", "rbind":
@@ -153,19 +164,18 @@ func treeOf(mounts []mount.Mount) (tree local.StepTree, options []string, err er
 		// idmapped, but what they are made of can.
 		options, err := overlayAt(m.Source)
 		if err != nil || options == nil {
-			tree.Upper = m.Source
-			return tree, nil, err
+			return engine.Tree{Upper: m.Source}, err
 		}
-		return overlayTree(options), nil, nil
+		return overlayTree(options), nil
 	case "overlay":
-		return overlayTree(m.Options), nil, nil
+		return overlayTree(m.Options), nil
 	case "tmpfs":
-		return tree, m.Options, nil
+		return engine.Memory{Options: m.Options}, nil
 	}
-	return tree, nil, fmt.Errorf("unexpected mount of type %s", mounts[0].Type)
+	return nil, fmt.Errorf("unexpected mount of type %s", mounts[0].Type)
 }
 
-func overlayTree(options []string) (tree local.StepTree) {
+func overlayTree(options []string) (tree engine.Tree) {
 	for _, o := range options {
 		key, value, _ := strings.Cut(o, "=")
 		switch key {

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/space"
 )
@@ -108,7 +107,7 @@ var missing = regexp.MustCompile(`failed to calculate checksum of ref .*: "(.*)"
 // BuildKit's client are texts.
 func limit(err error) error {
 	text := err.Error()
-	for _, known := range []error{ErrStepDisk, ErrBuildDisk, local.ErrStepMemory, local.ErrStepPIDs, ErrForbiddenAddress, errGit, errForeignID, errDevice} {
+	for _, known := range []error{ErrStepDisk, ErrBuildDisk, engine.ErrStepMemory, engine.ErrStepPIDs, ErrForbiddenAddress, errGit, errForeignID, errDevice} {
 		if strings.Contains(text, known.Error()) {
 			return known
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -14,11 +15,11 @@ import (
 // unmountLeft frees the mounts that a killed server's builds have left: BuildKit
 // mounts at temporary directories to copy files into layers, and containerd's
 // library, which BuildKit calls, to compare layers. Nobody else mounts our layers
-// there, nor what holds tells.
-func unmountLeft(layers string, holds func(*mountinfo.Info) bool) error {
+// there, nor the disks of builds, which are mounted at disks.
+func unmountLeft(layers string, disks []string) error {
 	left, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		ours := isTemporary(m.Mountpoint, "buildkit-mount") || isTemporary(m.Mountpoint, "containerd-mount")
-		return !ours || !strings.Contains(m.VFSOptions, layers) && !strings.Contains(m.Root, layers) && !holds(m), false
+		return !ours || !strings.Contains(m.VFSOptions, layers) && !strings.Contains(m.Root, layers) && !slices.Contains(disks, m.Mountpoint), false
 	})
 	if err != nil {
 		return fmt.Errorf("look for mounts: %w", err)

@@ -1,25 +1,53 @@
-// Package engine says what a place where sandboxes run can do. It holds the
-// interface and its plain types, and imports nothing of the house; engine/local
-// implements it on this machine. Callers are the reconcilers of package sandbox
-// and the gateway.
+// Package engine is the interface of a place where sandboxes run: small
+// interfaces for those who need a part of it, and their plain types.
+// engine/local implements it on this machine, enginetest in memory for tests;
+// its conformance suite says by example what every engine does. Callers are the
+// reconcilers of packages sandbox and snapshot, the gateway and the builder.
 package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"time"
 )
 
-// Engine runs sandboxes. Every method may be called again after a crash with
-// the same arguments and then finishes what was begun: Create of an existing
-// disk, Start of a running sandbox, Stop of a stopped one and Delete of a
-// missing one succeed and change nothing. Methods for different sandboxes may
-// run at once; calls for one sandbox are serialized by the engine.
+// Engine is a place where sandboxes run, as package server opens it. Services
+// name the parts they need.
+//
+// Every method may be called again after a crash with the same arguments and
+// then finishes what was begun. Methods for different sandboxes may run at once;
+// calls for one sandbox are serialized by the engine. A wait ends with its ctx.
 type Engine interface {
+	Lifecycle
+	Networks
+	Capturer
+	Observer
+	Dialer
+	Custodian
+
+	// Health reports whether sandboxes can run here now. Errors: ErrPoolFailed.
+	Health(ctx context.Context) error
+	// CheckReach fails for an address that no sandbox may reach, and which
+	// nobody may send this server to either.
+	CheckReach(to netip.Addr) error
+	// Close releases the engine without touching any sandbox.
+	Close() error
+}
+
+// Host is an engine on the server's own machine. Builds need one, for the
+// builder and the steps it runs work on the same filesystems.
+type Host interface {
+	Engine
+	StepRunner
+	BuildDisks() BuildDisks
+}
+
+// Lifecycle makes, runs and removes sandboxes. Create of an existing disk, Start
+// of a running sandbox, Stop of a stopped one and Delete of a missing one succeed
+// and change nothing.
+type Lifecycle interface {
 	// Create makes the sandbox's disk: an empty one, or with spec.From a copy of
 	// another sandbox's as it is at one moment, which a running sandbox does not
 	// notice but by standing still for some milliseconds. When Start has returned,
@@ -34,175 +62,88 @@ type Engine interface {
 	Start(ctx context.Context, spec Spec) error
 
 	// Stop asks the sandbox to end, waits for grace at most and then kills
-	// everything in it. grace 0 kills at once. The disk stays.
+	// everything in it. A grace of 0 kills at once, also while another Stop
+	// waits. The disk stays.
 	Stop(ctx context.Context, id string, grace time.Duration) error
 
 	// Delete kills what runs and frees everything the sandbox holds, its disk
 	// too.
 	Delete(ctx context.Context, id string) error
 
-	// SetNetwork changes what a running sandbox may reach, at once: open
-	// connections that no longer pass are cut. One that does not run is fine.
-	SetNetwork(ctx context.Context, id string, n Network) error
-
 	// Resize changes the CPU, memory and disk of a sandbox; of one that runs at
 	// once. Nothing changes when one is less than what is in use. Errors:
-	// ErrNotFound, *TooSmall.
+	// ErrNotFound, ErrNoSpace, *TooSmall.
 	Resize(ctx context.Context, id string, r Resources) error
 
-	// Inspect tells what is there now. Errors: ErrNotFound.
-	Inspect(ctx context.Context, id string) (Status, error)
+	// SetRecord replaces the record that Create kept beside the disk. Errors:
+	// ErrNotFound.
+	SetRecord(ctx context.Context, id string, record []byte) error
+}
 
-	// List tells of every sandbox that has a disk or a process here.
-	List(ctx context.Context) ([]Status, error)
+// Networks changes what sandboxes may reach.
+type Networks interface {
+	// SetNetwork changes what a running sandbox may reach, at once: open
+	// connections that no longer pass are cut. For a sandbox that does not run it
+	// is a no-op, since Start applies its own.
+	SetNetwork(ctx context.Context, id string, n Network) error
+}
 
-	// Dial connects to the agent of a running sandbox. Errors: ErrNotRunning.
-	Dial(ctx context.Context, id string) (net.Conn, error)
-
+// Capturer keeps copies of sandboxes' disks to make images of.
+type Capturer interface {
 	// Capture keeps a copy of a sandbox's disk as it is at one moment, under a
 	// name that no other capture has; one that is there stays. Errors:
 	// ErrNotFound, ErrNoSpace.
 	Capture(ctx context.Context, id, name string) error
 
 	// Changes writes what the capture has changed of the image that the sandbox
-	// stands on, as an uncompressed OCI layer.
+	// runs on, as an uncompressed OCI layer. Errors: ErrNotFound,
+	// ErrImageMissing.
 	Changes(ctx context.Context, name, image string, layer io.Writer) error
 
-	// Captures names all captures. Discard frees one; a missing one is fine.
+	// Captures names all captures.
 	Captures(ctx context.Context) ([]string, error)
+
+	// Discard deletes a capture. Discarding a missing one is a no-op.
 	Discard(ctx context.Context, name string) error
-
-	// Note keeps record beside the sandbox's disk, in place of what Create kept
-	// there. Errors: ErrNotFound.
-	Note(ctx context.Context, id string, record []byte) error
-
-	// Exits delivers the end of every sandbox that ended without Stop or
-	// Delete, once per end, from the moment the engine is opened. The reader
-	// must keep up; the channel is closed by Close.
-	Exits() <-chan Exit
-
-	// Close lets go of the engine without touching any sandbox.
-	Close() error
 }
 
-// Spec is all the engine needs to know to run one sandbox.
-type Spec struct {
-	ID         string            // UUID, the key of every method
-	From       string            // id of the sandbox whose disk Create copies; "" is an empty one
-	Tenant     string            // whose it is: no tenant takes all of what starts need
-	Hostname   string            // host name inside
-	Image      string            // digest of an image of the image store, held by the caller's lease
-	Entrypoint []string          // full command line, supervised by the agent; its end does not end the sandbox
-	Env        map[string]string // wins over the image's ENV
-	User       string            // user name or uid, optionally ":group"; "" is root
-	Resources  Resources
-	Network    Network
-	Record     []byte // kept beside the disk, for whoever finds it when no row tells of it
+// Observer shows what is there now.
+type Observer interface {
+	// Inspect returns the status of one sandbox. Errors: ErrNotFound.
+	Inspect(ctx context.Context, id string) (Status, error)
+
+	// List returns the status of every sandbox that has a disk or a process
+	// here. One that cannot be looked at is listed as PhaseFailed.
+	List(ctx context.Context) ([]Status, error)
+
+	// Watch reports sandboxes whose status has changed other than by a method of
+	// this engine, until ctx or the engine ends, which closes the channel. It
+	// begins with a Resync. The engine never waits for a reader: events that were
+	// not read yet are kept once for each sandbox, so a slow reader misses no
+	// sandbox, only the states between.
+	Watch(ctx context.Context) <-chan Event
 }
 
-// Disk names a disk: a sandbox's by its id, or a capture by its name.
-type Disk struct {
-	ID      string
-	Capture bool
+// Dialer connects to sandboxes.
+type Dialer interface {
+	// Dial connects to the agent of a running sandbox. Errors: ErrNotRunning.
+	Dial(ctx context.Context, id string) (net.Conn, error)
 }
 
-// Custodian is an engine that can put disks aside which nobody knows, until
-// somebody does or decides that they may go. A disk that is aside is none of
-// the other methods' business, and nothing runs on it.
+// Custodian puts disks aside that no row knows, until somebody claims or purges
+// them. The other methods do not see a disk that is aside, and nothing runs on it.
 type Custodian interface {
 	// SetAside ends what runs on the disk, within grace in an orderly way, and
-	// puts it aside. One that is aside already is fine. Errors: ErrNotFound.
+	// puts it aside. For one that is aside already it is a no-op. Errors:
+	// ErrNotFound.
 	SetAside(ctx context.Context, d Disk, grace time.Duration) error
-	// BringBack undoes it. Errors: ErrNotFound.
-	BringBack(ctx context.Context, d Disk) error
-	// DeleteAside removes a disk that is aside; a missing one is fine.
+	// Restore undoes SetAside. Errors: ErrNotFound.
+	Restore(ctx context.Context, d Disk) error
+	// DeleteAside removes a disk that is aside. Removing a missing one is a no-op.
 	DeleteAside(ctx context.Context, d Disk) error
 	// Aside names all of them.
 	Aside(ctx context.Context) ([]Disk, error)
-	// Record is what Create and Note kept of a disk, wherever it is; nil for
-	// nothing.
+	// Record returns what Create and SetRecord kept of a disk, wherever it is;
+	// nil for nothing.
 	Record(ctx context.Context, d Disk) ([]byte, error)
 }
-
-// Resources are hard limits. A zero CPU, Memory or PIDs means no limit; Disk
-// must be given.
-type Resources struct {
-	CPU    float64 // cores
-	Memory int64   // bytes
-	Disk   int64   // bytes the sandbox may write; the shared image does not count
-	PIDs   int64   // processes and threads
-}
-
-// Network is what a sandbox may reach. Other sandboxes, the host and
-// link-local addresses are never reachable.
-type Network struct {
-	BlockAll bool           // nothing outside the sandbox
-	Allow    []netip.Prefix // when this or Domains is not empty, only these and name servers
-	Domains  []string       // "example.com", or "*.example.com" for all below it, at the addresses that their names have
-}
-
-// Phase is what the engine sees of a sandbox.
-type Phase string
-
-// The phases of a sandbox on an engine.
-const (
-	PhaseStopped Phase = "stopped" // it has a disk and no process
-	PhaseRunning Phase = "running" // its first process runs
-	PhaseFailed  Phase = "failed"  // the engine could not recover it: Problem says why
-)
-
-// Status is one observation of a sandbox.
-type Status struct {
-	ID        string
-	Phase     Phase
-	DiskUsed  int64     // bytes written by the sandbox, as far as the pool counts them
-	DiskLimit int64     // bytes that it may write; 0 where the pool cannot limit it
-	StartedAt time.Time // zero when stopped
-	Booted    bool      // it was started since the machine booted (tells a reboot from an exit)
-
-	PoolFailed bool // it was ended because the disks could not be written any more
-
-	Problem string // of PhaseFailed; the engine tries again
-	Exit    *Exit  // how it ended, when that was not by Stop; until its next Start
-}
-
-// Event says that the status of a sandbox may be another one, or with Resync
-// that this may be so for any sandbox, as at the beginning of a watch.
-type Event struct {
-	ID     string
-	Resync bool
-}
-
-// Exit tells that a sandbox's first process ended by itself or was killed from
-// inside or by the kernel.
-type Exit struct {
-	ID         string
-	OOMKilled  bool // the kernel killed for the memory limit
-	PoolFailed bool // the engine ended it, because the disks could not be written any more
-}
-
-// TooSmall says that a size is below what the sandbox uses now.
-type TooSmall struct {
-	Resource string // "memory" or "disk"
-	Used     int64  // bytes
-}
-
-func (e *TooSmall) Error() string {
-	return fmt.Sprintf("%s is too small: %d bytes are in use", e.Resource, e.Used)
-}
-
-// BadFile says that a file of the sandbox is not what its start needs.
-type BadFile struct{ Path, Reason string }
-
-func (e *BadFile) Error() string { return e.Path + " " + e.Reason }
-
-// Errors of an Engine, to be matched by errors.Is.
-var (
-	ErrNotFound     = errors.New("sandbox is not on this engine")
-	ErrNotRunning   = errors.New("sandbox is not running")
-	ErrImageMissing = errors.New("image is not on this machine")
-	ErrNoSpace      = errors.New("no space left in the disk pool")
-	ErrPoolFailed   = errors.New("the disk pool has failed and is being brought back")
-	ErrNoSlot       = errors.New("no network slot left")
-	ErrStartTimeout = errors.New("the start was not over within the time limit")
-)

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -21,7 +21,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
-	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/enginetest"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
@@ -37,7 +37,7 @@ type testServer struct {
 	url    string
 	key    string
 	images *memoryImages
-	engine *memoryEngine
+	engine *enginetest.Machine
 }
 
 func newServer(t *testing.T) *testServer {
@@ -60,12 +60,13 @@ func newServer(t *testing.T) *testServer {
 		t.Fatal(err)
 	}
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion}
-	s := &testServer{T: t, key: key, images: &memoryImages{owners: map[string]string{}}, engine: &memoryEngine{running: map[string]bool{}}}
+	s := &testServer{T: t, key: key, images: &memoryImages{owners: map[string]string{}}, engine: enginetest.NewMachine()}
+	machine := s.engine.Open()
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.images, Captures: captures{images: s.images}, Builder: failingBuilder{}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
+		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: failingBuilder{}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
-		Store: db, Engine: s.engine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
+		Store: db, Engine: machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
 		LimitedEgress: sandbox.Network{Domains: []string{"allowed.test"}},
 	})
@@ -90,7 +91,7 @@ func newServer(t *testing.T) *testServer {
 		web.Close()
 		cancel()
 		wg.Wait()
-		if err := db.Close(); err != nil {
+		if err := errors.Join(machine.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -307,7 +308,7 @@ func TestAFailedPullSaysWhyAndItsNameIsFreeAgain(t *testing.T) {
 func TestASandboxIsResizedWithinItsUseAndQuota(t *testing.T) {
 	s := newServer(t)
 	s.snapshot("snap") // 1 core, 1 GiB, 3 GiB
-	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
+	id := fmt.Sprint(s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)["id"])
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"other"}`, 200)
 	for _, c := range []struct {
 		body   string
@@ -324,9 +325,7 @@ func TestASandboxIsResizedWithinItsUseAndQuota(t *testing.T) {
 		{`{"memory":4,"cpu":3}`, 200, ""},
 		{`{"cpu":2}`, 200, ""},
 	} {
-		s.engine.mu.Lock()
-		s.engine.used = 7 << 29
-		s.engine.mu.Unlock()
+		s.engine.UseMemory(id, 7<<29)
 		if got := fmt.Sprint(s.call("POST", "/api/sandbox/box/resize", c.body, c.status)["message"]); !strings.Contains(got, c.says) {
 			t.Errorf("%s: says %q", c.body, got)
 		}
@@ -335,8 +334,9 @@ func TestASandboxIsResizedWithinItsUseAndQuota(t *testing.T) {
 	if got["cpu"] != 2.0 || got["memory"] != 4.0 || got["disk"] != 6.0 {
 		t.Errorf("it has %v cores, %v and %v GiB", got["cpu"], got["memory"], got["disk"])
 	}
-	if s.engine.size.CPU != 2 || s.engine.size.Memory != 4<<30 || s.engine.size.Disk != 6<<30 {
-		t.Errorf("the engine has %+v", s.engine.size)
+	spec, _ := s.engine.Running(id)
+	if size := spec.Resources; size.CPU != 2 || size.Memory != 4<<30 || size.Disk != 6<<30 {
+		t.Errorf("the engine has %+v", size)
 	}
 	// 6 cores in all: what others have counts, what it has itself does not.
 	s.call("POST", "/api/sandbox/box/resize", `{"cpu":4}`, 200)
@@ -578,67 +578,3 @@ func (m *memoryImages) holders() string {
 	}
 	return strings.Join(all, " ")
 }
-
-// memoryEngine only remembers what should run.
-type memoryEngine struct {
-	fail error
-	noCaptures
-	mu      sync.Mutex
-	running map[string]bool
-	used    int64            // memory of every sandbox
-	size    engine.Resources // of the last resize
-}
-
-func (m *memoryEngine) set(id string, running, exists bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.running[id] = running; !exists {
-		delete(m.running, id)
-	}
-	return nil
-}
-
-// breaks lets every start fail, or with nil none.
-func (m *memoryEngine) breaks(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.fail = err
-}
-
-func (m *memoryEngine) Create(_ context.Context, s engine.Spec) error {
-	return m.set(s.ID, false, true)
-}
-func (m *memoryEngine) Start(_ context.Context, s engine.Spec) error {
-	m.mu.Lock()
-	fail := m.fail
-	m.mu.Unlock()
-	if fail != nil {
-		return fail
-	}
-	return m.set(s.ID, true, true)
-}
-func (m *memoryEngine) Stop(_ context.Context, id string, _ time.Duration) error {
-	return m.set(id, false, true)
-}
-func (m *memoryEngine) Delete(_ context.Context, id string) error { return m.set(id, false, false) }
-func (m *memoryEngine) Inspect(context.Context, string) (engine.Status, error) {
-	return engine.Status{}, engine.ErrNotFound
-}
-func (m *memoryEngine) List(context.Context) ([]engine.Status, error) { return nil, nil }
-func (m *memoryEngine) Dial(context.Context, string) (net.Conn, error) {
-	return nil, engine.ErrNotRunning
-}
-func (*memoryEngine) SetNetwork(context.Context, string, engine.Network) error { return nil }
-
-func (m *memoryEngine) Resize(_ context.Context, id string, r engine.Resources) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r.Memory < m.used {
-		return fmt.Errorf("resize: %w", &engine.TooSmall{Resource: "memory", Used: m.used})
-	}
-	m.size = r
-	return nil
-}
-
-func (m *memoryEngine) Exits() <-chan engine.Exit { return nil }
-func (m *memoryEngine) Close() error              { return nil }

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"github.com/opendaytona/daytona/internal/engine/enginetest"
+
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +72,7 @@ func TestABuildThatFailsAtOnceIsReadAfterwards(t *testing.T) {
 func TestAStartThatFailsIsAnErrorThatSaysWhy(t *testing.T) {
 	s := newServer(t)
 	s.snapshot("snap")
-	s.engine.breaks(errors.New("no such device"))
+	s.engine.Inject(enginetest.Fault{Method: "Start", Err: errors.New("no such device")})
 	failed := func(method, path, body string) (sandboxID string) {
 		t.Helper()
 		got := s.call(method, path, body, 400)
@@ -85,11 +87,11 @@ func TestAStartThatFailsIsAnErrorThatSaysWhy(t *testing.T) {
 		t.Errorf("it is told as %v", got)
 	}
 	failed("POST", "/api/sandbox/box/start", "")
-	s.engine.breaks(nil)
+	s.engine.Heal()
 	if got := s.call("POST", "/api/sandbox/box/start", "", 200); got["state"] != "started" || got["errorReason"] != nil {
 		t.Errorf("mended it is %v", got)
 	}
-	s.engine.breaks(errors.New("no such device"))
+	s.engine.Inject(enginetest.Fault{Method: "Start", Err: errors.New("no such device")})
 	fork := failed("POST", "/api/sandbox/box/fork", `{}`)
 	if got := s.call("GET", "/api/sandbox/"+fork, "", 200); fork == id || got["state"] != "error" {
 		t.Errorf("the fork %s is told as %v", fork, got)

@@ -143,7 +143,7 @@ func (k *Keeper) giveBack(ctx context.Context) error {
 
 // release brings a disk back whose row is there.
 func (k *Keeper) release(ctx context.Context, e Entry, image string) error {
-	if err := k.Disks.BringBack(ctx, e.disk()); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	if err := k.Disks.Restore(ctx, e.disk()); err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
 	if image != "" && image == e.Image {
@@ -342,7 +342,7 @@ func (k *Keeper) adopt(ctx context.Context, e Entry, snapshot string) error {
 	if snapshot == "" && e.Image == "" && e.Record != nil {
 		return errors.New("the image that it stands on is not on this machine any more: name a snapshot of the same image")
 	}
-	if err := k.Disks.BringBack(ctx, e.disk()); err != nil {
+	if err := k.Disks.Restore(ctx, e.disk()); err != nil {
 		return err
 	}
 	image, err := k.Adopt(ctx, e.ID, e.Record, snapshot)

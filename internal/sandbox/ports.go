@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -74,6 +75,13 @@ type Store interface {
 	DueSandboxes(ctx context.Context, now time.Time) ([]*Sandbox, error)
 	// SandboxesOfSnapshot lists those in the states that were made from it.
 	SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...State) ([]*Sandbox, error)
+}
+
+// Engine is where sandboxes run.
+type Engine interface {
+	engine.Lifecycle
+	engine.Networks
+	engine.Observer
 }
 
 // Usage is what an organization's sandboxes take.

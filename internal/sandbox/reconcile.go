@@ -23,7 +23,8 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.pools.Run(ctx, 2, s.reconcilePool) })
 	wg.Go(func() { s.moved.Run(ctx, 2, s.wake) })
 	wg.Go(func() { s.images.Run(ctx, 1, s.Snapshots.FreeImage) })
-	wg.Go(func() { s.watchExits(ctx) })
+	wg.Go(func() { s.watchEngine(ctx) })
+	wg.Go(func() { s.seen.Run(ctx, 2, s.observe) })
 	wg.Go(func() { s.clockLoop(ctx) })
 	wg.Wait()
 	s.kills.Wait()
@@ -72,6 +73,10 @@ func (s *Service) square(ctx context.Context, sb *Sandbox, known bool, st engine
 		return s.drop(ctx, sb.ID)
 	case sb.WarmPoolID != "":
 		s.pools.Add(sb.WarmPoolID)
+	case sb.State == StateStarted && st.Phase == engine.PhaseFailed:
+		return s.unrecovered(ctx, st)
+	case sb.State == StateError && sb.Desired == DesiredStarted && running:
+		return s.recovered(ctx, sb.ID)
 	case sb.State == StateStarted && !running:
 		return s.lostRunning(ctx, sb.ID, known, st)
 	case sb.State == StateStopped && !known:
@@ -120,6 +125,7 @@ func (s *Service) sync(ctx context.Context, sb *Sandbox) (err error) {
 	switch {
 	case sb.State == StateStarted:
 		err = errors.Join(s.syncNetwork(ctx, sb.ID), s.syncSize(ctx, sb.ID))
+	case sb.State == StateError && sb.Desired == DesiredStarted: // the engine recovers it
 	case sb.State.Settled():
 		err = s.Engine.Stop(ctx, sb.ID, 0)
 	}
@@ -150,7 +156,7 @@ func (s *Service) lostRunning(ctx context.Context, id string, known bool, st eng
 			return sb.enter(StateStarting, "", s.Clock.Now())
 		})
 	}
-	return s.ended(ctx, engine.Exit{ID: id, PoolFailed: st.PoolFailed})
+	return s.ended(ctx, st)
 }
 
 // reconcile makes one sandbox what its row says. It may be repeated after any
@@ -354,25 +360,95 @@ func ignoreOvertaken(err error) error {
 	return err
 }
 
-// watchExits records the sandboxes that end by themselves.
-func (s *Service) watchExits(ctx context.Context) {
-	for {
-		select {
-		case exit, open := <-s.Engine.Exits():
-			if !open {
-				return
-			}
-			if err := s.ended(ctx, exit); err != nil && ctx.Err() == nil {
-				s.Log.Error("record the end of a sandbox", "sandbox", exit.ID, "err", err)
-			}
-		case <-ctx.Done():
-			return
+// watchEngine queues the sandboxes that end by themselves, and those that the
+// engine cannot recover or has recovered.
+func (s *Service) watchEngine(ctx context.Context) {
+	for e := range s.Engine.Watch(ctx) {
+		if e.Resync {
+			s.seen.Add(allSandboxes)
+		} else {
+			s.seen.Add(e.ID)
 		}
 	}
 }
 
-func (s *Service) ended(ctx context.Context, exit engine.Exit) error {
-	return s.apply(ctx, exit.ID, func(sb *Sandbox) error {
+// allSandboxes is no id of one.
+const allSandboxes = "all"
+
+// observe looks at a sandbox of the engine, or at all, and records what it sees.
+func (s *Service) observe(ctx context.Context, id string) error {
+	if id != allSandboxes {
+		st, err := s.Engine.Inspect(ctx, id)
+		if errors.Is(err, engine.ErrNotFound) {
+			return nil // it was removed meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		return s.observed(ctx, st)
+	}
+	all, err := s.Engine.List(ctx)
+	for _, st := range all {
+		err = errors.Join(err, s.observed(ctx, st))
+	}
+	return err
+}
+
+// observed records what the engine sees of a sandbox, where a row says otherwise.
+func (s *Service) observed(ctx context.Context, st engine.Status) error {
+	sb, err := s.Store.Sandbox(ctx, st.ID)
+	if fault.Is(err, fault.KindNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case sb.State == StateStarted && st.Phase == engine.PhaseFailed && sb.WarmPoolID != "":
+		return s.drop(ctx, st.ID)
+	case sb.State == StateStarted && st.Phase == engine.PhaseFailed:
+		return s.unrecovered(ctx, st)
+	case sb.State == StateStarted && st.Phase == engine.PhaseStopped && st.Exit != nil:
+		return s.ended(ctx, st)
+	case sb.State == StateError && sb.Desired == DesiredStarted && st.Phase == engine.PhaseRunning:
+		return s.recovered(ctx, st.ID)
+	}
+	return nil
+}
+
+// unrecovered records that the engine could not recover a sandbox that should
+// run. The engine tries again; the sandbox is still wanted.
+func (s *Service) unrecovered(ctx context.Context, st engine.Status) error {
+	return s.apply(ctx, st.ID, func(sb *Sandbox) error {
+		if sb.State != StateStarted {
+			return nil
+		}
+		return sb.enter(StateError, "The sandbox could not be recovered when the server started: "+st.Problem, s.Clock.Now())
+	})
+}
+
+// recovered starts a sandbox that is in error and should run, and whose processes
+// do: for the engine that changes nothing.
+func (s *Service) recovered(ctx context.Context, id string) error {
+	err := s.apply(ctx, id, func(sb *Sandbox) error {
+		if sb.State != StateError || sb.Desired != DesiredStarted {
+			return nil
+		}
+		return sb.enter(StateStarting, "", s.Clock.Now())
+	})
+	if err == nil {
+		s.queue.Add(id)
+	}
+	return err
+}
+
+// ended records that a sandbox ended by itself.
+func (s *Service) ended(ctx context.Context, st engine.Status) error {
+	exit := engine.Exit{}
+	if st.Exit != nil {
+		exit = *st.Exit
+	}
+	return s.apply(ctx, st.ID, func(sb *Sandbox) error {
 		if sb.State != StateStarted {
 			return nil // a command is under way and will see for itself
 		}

@@ -30,7 +30,7 @@ func ParseRecord(record []byte) (*Sandbox, error) {
 // note keeps the sandbox's latest record beside its disk, where there is one.
 // The next start of the sandbox does it again.
 func (s *Service) note(ctx context.Context, sb *Sandbox) {
-	err := s.Engine.Note(ctx, sb.ID, sb.record())
+	err := s.Engine.SetRecord(ctx, sb.ID, sb.record())
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		s.Log.Warn("keep the record of a sandbox beside its disk", "sandbox", sb.ID, "err", err)
 	}

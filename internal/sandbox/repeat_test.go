@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/watch"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -155,14 +156,14 @@ func (w theEngine) List(context.Context) (all []engine.Status, _ error) {
 	return all, nil
 }
 
-func (w theEngine) Start(_ context.Context, s engine.Spec) error  { return w.step("start %s", s.ID) }
-func (w theEngine) Create(_ context.Context, s engine.Spec) error { return w.step("create %s", s.ID) }
-func (w theEngine) Note(context.Context, string, []byte) error    { return nil }
-func (w theEngine) Exits() <-chan engine.Exit                     { return nil }
-func (w *world) SandboxCreated(*Sandbox)                          {}
-func (w *world) SandboxStateChanged(*Sandbox, State)              {}
-func (w *world) SandboxDesiredStateChanged(*Sandbox, Desired)     {}
-func (w theEngine) Delete(_ context.Context, id string) error     { return w.step("delete %s", id) }
+func (w theEngine) Start(_ context.Context, s engine.Spec) error    { return w.step("start %s", s.ID) }
+func (w theEngine) Create(_ context.Context, s engine.Spec) error   { return w.step("create %s", s.ID) }
+func (w theEngine) SetRecord(context.Context, string, []byte) error { return nil }
+func (w theEngine) Watch(ctx context.Context) <-chan engine.Event   { return new(watch.Hub).Watch(ctx) }
+func (w *world) SandboxCreated(*Sandbox)                            {}
+func (w *world) SandboxStateChanged(*Sandbox, State)                {}
+func (w *world) SandboxDesiredStateChanged(*Sandbox, Desired)       {}
+func (w theEngine) Delete(_ context.Context, id string) error       { return w.step("delete %s", id) }
 
 func (w theEngine) Resize(_ context.Context, id string, _ engine.Resources) error {
 	return w.step("resize %s", id)

@@ -154,7 +154,7 @@ var transitions = map[State][]State{
 	StateCreating:     {StateStarted, StateError},
 	StateStarting:     {StateStarted, StateError},
 	// Starting also when it was claimed from a pool.
-	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting}, // starting: the machine was rebooted
+	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting, StateError}, // starting: the machine was rebooted; error: the engine could not recover it
 	StateStopping:     {StateStopped, StateError},
 	StateStopped:      {StateStarting, StateSnapshotting, StateError}, // error: its disk is lost
 	StateSnapshotting: {StateStarted, StateStopped, StateStarting, StateError},

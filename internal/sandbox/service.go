@@ -13,7 +13,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/change"
-	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/keylock"
 	"github.com/opendaytona/daytona/internal/reconcile"
@@ -32,6 +31,7 @@ type Service struct {
 	pools    *reconcile.Queue // of warm sandboxes, by id
 	moved    *reconcile.Queue // snapshots that have changed, by moved's key
 	images   *reconcile.Queue // digests that a removed sandbox stood on
+	seen     *reconcile.Queue // ids whose status on the engine may have changed
 	changes  change.Board
 	activity activity
 	stale    stale
@@ -47,7 +47,7 @@ type Service struct {
 // Config is what a Service stands on.
 type Config struct {
 	Store           Store
-	Engine          engine.Engine
+	Engine          Engine
 	Agents          Agents
 	Snapshots       Snapshots
 	Regions         Regions
@@ -70,6 +70,7 @@ func NewService(c Config) *Service {
 		queue:  reconcile.New("sandbox", 500*time.Millisecond, c.Log),
 		pools:  reconcile.New("warm pool", time.Second, c.Log),
 		moved:  reconcile.New("changed snapshot", time.Second, c.Log),
+		seen:   reconcile.New("status of a sandbox", 500*time.Millisecond, c.Log),
 		images: reconcile.New("image of a removed sandbox", time.Second, c.Log),
 		steps:  make(map[string]context.CancelFunc),
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 
@@ -10,7 +9,6 @@ import (
 
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/registry"
@@ -62,24 +60,12 @@ const maxStepPIDs = 16384
 // engine that knows them is opened after the image store, which fetches nothing
 // before.
 func (s *server) checkReach(to netip.Addr) error {
-	steps, ok := s.engine.(build.Steps)
-	if !ok {
-		return errors.New("this engine does not tell which addresses may be reached")
-	}
-	return steps.CheckReach(to)
+	return s.engine.CheckReach(to)
 }
 
 func (s *server) openBuilder(ctx context.Context) error {
-	steps, ok := s.engine.(build.Steps)
-	if !ok {
-		return errors.New("this engine cannot run the steps of builds")
-	}
-	disks, ok := s.engine.(interface{ BuildDisks() *local.BuildDisks })
-	if !ok {
-		return errors.New("this engine has no disks for builds")
-	}
 	b, err := build.Open(ctx, build.Options{
-		Dir: s.Below(config.BuildsName), Images: s.images, Steps: steps, Disks: disks.BuildDisks(), CacheSize: s.BuildCache, Timeout: s.BuildTimeout,
+		Dir: s.Below(config.BuildsName), Images: s.images, Steps: s.engine, Disks: s.engine.BuildDisks(), CacheSize: s.BuildCache, Timeout: s.BuildTimeout,
 		Resources: engine.Resources{CPU: float64(s.BuildCPU), Memory: int64(s.BuildMemory) * config.GiB, Disk: int64(s.BuildDisk) * config.GiB, PIDs: maxStepPIDs},
 		Log:       s.log.With(slog.String("part", "builder")),
 	})

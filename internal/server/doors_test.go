@@ -108,7 +108,7 @@ type benchServer struct {
 // openForBenchmark is an open server that knows one sandbox, box.
 func openForBenchmark(b *testing.B) benchServer {
 	b.Helper()
-	e := &memoryEngine{disks: plainDisks(b), running: map[string]bool{}}
+	e := newMemoryEngine(b, nil)
 	s, err := newServer(b.Context(), config.Config{
 		DataDir: filepath.Join(b.TempDir(), "data"), Listen: "127.0.0.1:0", Region: "us", DefaultImage: config.DefaultImageNone,
 	}, "test", testMachine(e), slog.New(slog.DiscardHandler))

@@ -41,7 +41,7 @@ func TestNoErrorNamesAPathOfTheServer(t *testing.T) {
 	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	e := &breaking{newMemoryEngine(t, http.HandlerFunc(echo)), []string{c.DataDir, c.RuntimeDir, "/sys/fs/cgroup"}}
 	m := testMachine(e.memoryEngine)
-	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { e.open(); return e, nil }
+	m.openEngine = func(context.Context, local.Options) (engine.Host, error) { e.open(); return e, nil }
 	ts := start(t, c, m)
 	ts.snapshotOf(ts.creds.APIKey, "small", "library/small:1")
 	clear := func(what, text string) {

@@ -25,7 +25,7 @@ type images struct {
 // captures makes images of sandboxes (snapshot.Captures): the engine tells what
 // a sandbox changed, the store makes a layer of it.
 type captures struct {
-	engine.Engine
+	engine.Capturer
 	images *image.Store
 }
 

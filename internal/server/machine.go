@@ -14,7 +14,7 @@ import (
 
 // machine is what a server takes from the machine it is on; tests have another.
 type machine struct {
-	openEngine func(context.Context, local.Options) (engine.Engine, error)
+	openEngine func(context.Context, local.Options) (engine.Host, error)
 	base       baseImage
 	hubImage   string // stands in for base where a hub has it
 	recipe     recipe // of the default snapshots' image
@@ -44,7 +44,7 @@ func thisMachine() machine {
 	return machine{
 		hubImage: hubImage, fullNeeds: fullNeeds, completePause: completePause,
 		recipe: recipe{recipes.Version(), recipes.Dockerfile, recipes.Fill},
-		openEngine: func(ctx context.Context, o local.Options) (engine.Engine, error) {
+		openEngine: func(ctx context.Context, o local.Options) (engine.Host, error) {
 			e, err := local.Open(ctx, o)
 			if err != nil {
 				return nil, err // not e: a nil *Local would be an engine

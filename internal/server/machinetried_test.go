@@ -29,7 +29,7 @@ func (p *probedEngine) Surroundings() (string, error)             { return p.on,
 func TestASandboxIsTriedAtTheFirstStartAndWhenTheMachineIsAnother(t *testing.T) {
 	p := &probedEngine{memoryEngine: newMemoryEngine(t, http.HandlerFunc(echo))}
 	m := testMachine(p.memoryEngine)
-	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { p.open(); return p, nil }
+	m.openEngine = func(context.Context, local.Options) (engine.Host, error) { p.open(); return p, nil }
 	c := testConfig(t)
 	works := local.Requirement{Name: "sandbox start", OK: true, Detail: "quickly"}
 	broken := local.Requirement{Name: "sandbox start", Detail: "RUNC hangs: install another"}
@@ -80,7 +80,7 @@ func TestASandboxIsTriedAtTheFirstStartAndWhenTheMachineIsAnother(t *testing.T) 
 func TestReadinessNamesTheMachineThatRunsNoSandboxes(t *testing.T) {
 	p := &probedEngine{memoryEngine: newMemoryEngine(t, http.HandlerFunc(echo)), found: []local.Requirement{{Name: "sandbox start", Detail: "no"}}}
 	m := testMachine(p.memoryEngine)
-	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { p.open(); return p, nil }
+	m.openEngine = func(context.Context, local.Options) (engine.Host, error) { p.open(); return p, nil }
 	s := start(t, testConfig(t), m)
 	if status, text := s.raw("GET", s.origin()+"/api/health/ready", "", ""); status != http.StatusServiceUnavailable || !strings.Contains(text, "not ready: machine") {
 		t.Errorf("%d %s", status, text)

@@ -121,11 +121,8 @@ func TestOrganizationsAreDeletedByTheCommandOnTheMachine(t *testing.T) {
 	}
 	// Of the other's, nothing is missing; of its own, nothing is left.
 	ts.ask(ts.creds.APIKey, "GET", "/sandbox/"+keeps.sandbox, nil, 200)
-	engine.mu.Lock()
-	disks := len(engine.running)
-	engine.mu.Unlock()
-	if disks != 1 {
-		t.Errorf("%d disks are left, want that of the other", disks)
+	if disks := engine.Disks(); len(disks) != 1 {
+		t.Errorf("the disks %v are left, want that of the other", disks)
 	}
 	for _, table := range []string{"organizations", "members", "users", "api_keys", "sandboxes", "snapshots", "docker_registries", "warm_pools", "departed_sandboxes"} {
 		if n := ts.count(table, has.organization, has.user); n != 0 {

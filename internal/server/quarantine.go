@@ -20,12 +20,8 @@ func quarantineIndex(c config.Config) quarantine.Index {
 // openQuarantine puts what the database does not know out of the services'
 // reach, which would take it for theirs to clean up.
 func (s *server) openQuarantine(ctx context.Context, regressed bool) error {
-	disks, ok := s.engine.(quarantine.Disks)
-	if !ok {
-		return errors.New("this engine cannot put disks aside")
-	}
 	s.quarantine = &quarantine.Keeper{
-		Index: quarantineIndex(s.Config), Keep: s.QuarantineKeep, Disks: disks, Images: s.images,
+		Index: quarantineIndex(s.Config), Keep: s.QuarantineKeep, Disks: s.engine, Images: s.images,
 		Rows: knownRows{s.db, s.snapshots}, Adopt: s.adopt, Clock: s.clock, Log: s.log,
 	}
 	return s.quarantine.Gather(ctx, regressed)

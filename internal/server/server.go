@@ -58,7 +58,7 @@ type server struct {
 	images     *image.Store
 	base       *base
 	made       *made
-	engine     engine.Engine
+	engine     engine.Host
 	unfit      error // why no sandbox can be started on this machine
 	builder    *build.Builder
 	contexts   objectstore.Contexts

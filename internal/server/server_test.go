@@ -9,12 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,8 +21,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/spf13/pflag"
 
-	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/enginetest"
 	"github.com/opendaytona/daytona/internal/engine/local"
 	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
@@ -58,7 +56,7 @@ func testConfig(t *testing.T, args ...string) config.Config {
 
 func testMachine(e *memoryEngine) machine {
 	return machine{
-		openEngine: func(context.Context, local.Options) (engine.Engine, error) { return e.open(), nil },
+		openEngine: func(context.Context, local.Options) (engine.Host, error) { return e.open(), nil },
 		base:       baseImage{reference: "daytona.internal/base:1"},
 	}
 }
@@ -173,114 +171,28 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// memoryEngine remembers what should run, also when its server ends, and has
-// one agent for all sandboxes.
+// memoryEngine is the engine of a machine that outlives its servers, and has one
+// agent for all sandboxes.
 type memoryEngine struct {
-	noCaptures
-	agent http.Handler
-	disks disk.Pool // of builds
-
-	mu      sync.Mutex
-	running map[string]bool
-	aside   []engine.Disk
-	exits   chan engine.Exit
-	opens   int
-	socket  net.Listener
-	web     *http.Server
+	*enginetest.Machine
+	*enginetest.Engine           // of the server that runs
+	disks              disk.Pool // of builds
 }
 
-func newMemoryEngine(t *testing.T, agent http.Handler) *memoryEngine {
+func newMemoryEngine(t testing.TB, agent http.Handler) *memoryEngine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "") // t.TempDir is too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &memoryEngine{agent: agent, disks: plainDisks(t), running: map[string]bool{}}
-	if m.socket, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
-		t.Fatal(err)
-	}
-	m.web = &http.Server{Handler: agent, ReadHeaderTimeout: time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- m.web.Serve(m.socket) }()
-	t.Cleanup(func() {
-		m.web.Close()
-		<-served
-		os.RemoveAll(dir)
-	})
+	m := enginetest.NewMachine()
+	m.Agent = agent
+	return &memoryEngine{Machine: m, disks: plainDisks(t)}
+}
+
+func (m *memoryEngine) open() engine.Host {
+	m.Engine = m.Machine.Open()
 	return m
 }
-
-func (m *memoryEngine) open() engine.Engine {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.opens++
-	m.exits = make(chan engine.Exit)
-	return m
-}
-
-func (m *memoryEngine) Close() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.opens--
-	close(m.exits)
-	return nil
-}
-
-func (m *memoryEngine) set(id string, running, exists bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.running[id] = running; !exists {
-		delete(m.running, id)
-	}
-	return nil
-}
-
-func (m *memoryEngine) runs(id string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.running[id]
-}
-
-func (m *memoryEngine) Create(_ context.Context, s engine.Spec) error {
-	return m.set(s.ID, m.runs(s.ID), true)
-}
-func (m *memoryEngine) Start(_ context.Context, s engine.Spec) error { return m.set(s.ID, true, true) }
-func (m *memoryEngine) Stop(_ context.Context, id string, _ time.Duration) error {
-	return m.set(id, false, true)
-}
-func (m *memoryEngine) Delete(_ context.Context, id string) error { return m.set(id, false, false) }
-func (m *memoryEngine) Inspect(context.Context, string) (engine.Status, error) {
-	return engine.Status{}, engine.ErrNotFound
-}
-
-func (m *memoryEngine) List(context.Context) (out []engine.Status, _ error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, running := range m.running {
-		st := engine.Status{ID: id, Phase: engine.PhaseStopped, Booted: true}
-		if running {
-			st.Phase = engine.PhaseRunning
-		}
-		out = append(out, st)
-	}
-	return out, nil
-}
-
-func (m *memoryEngine) Dial(ctx context.Context, id string) (net.Conn, error) {
-	if !m.runs(id) {
-		return nil, engine.ErrNotRunning
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", m.socket.Addr().String())
-}
-
-var _ build.Steps = (*memoryEngine)(nil)
-
-// CheckReach is build.Steps.
-func (m *memoryEngine) CheckReach(netip.Addr) error { return nil }
 
 // BuildDisks are plain directories.
-func (m *memoryEngine) BuildDisks() *local.BuildDisks { return local.BuildDisksIn(m.disks) }
+func (m *memoryEngine) BuildDisks() engine.BuildDisks { return local.BuildDisksIn(m.disks) }
 
 func plainDisks(t testing.TB) disk.Pool {
 	t.Helper()
@@ -291,16 +203,10 @@ func plainDisks(t testing.TB) disk.Pool {
 	return pool
 }
 
-// RunStep is build.Steps; nothing is built here.
-func (m *memoryEngine) RunStep(context.Context, local.Step) (int, error) {
+// RunStep implements engine.StepRunner; nothing is built here.
+func (m *memoryEngine) RunStep(context.Context, engine.Step) (int, error) {
 	return 0, errors.ErrUnsupported
 }
-
-func (*memoryEngine) SetNetwork(context.Context, string, engine.Network) error { return nil }
-
-func (*memoryEngine) Resize(context.Context, string, engine.Resources) error { return nil }
-
-func (m *memoryEngine) Exits() <-chan engine.Exit { return m.exits }
 
 func echo(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "agent %s", r.URL.Path) }
 
@@ -344,10 +250,10 @@ func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
 	key := s.creds.APIKey
 	s.stop()
 	http.DefaultClient.CloseIdleConnections()
-	if !e.runs(id) {
+	if !e.Runs(id) {
 		t.Error("the sandbox was stopped")
 	}
-	if e.opens != 0 {
+	if _, err := e.List(t.Context()); err == nil {
 		t.Error("the engine is still open")
 	}
 	noMoreGoroutines(t, before)
@@ -431,7 +337,7 @@ func TestAStartThatFailsClosesWhatItOpened(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := testConfig(t)
 	broken := testMachine(e)
-	broken.openEngine = func(context.Context, local.Options) (engine.Engine, error) { return nil, errors.New("no btrfs") }
+	broken.openEngine = func(context.Context, local.Options) (engine.Host, error) { return nil, errors.New("no btrfs") }
 	before := len(goroutines())
 	_, err := newServer(t.Context(), c, "test", broken, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "no btrfs") {
@@ -460,39 +366,14 @@ func TestTwoServersDoNotShareADataDirectory(t *testing.T) {
 
 func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	m := testMachine(e)
-	failing := &failingEngine{memoryEngine: e}
-	m.openEngine = func(context.Context, local.Options) (engine.Engine, error) { e.open(); return failing, nil }
-	s := start(t, testConfig(t), m)
+	s := start(t, testConfig(t), testMachine(e))
 	s.call("GET", "/api/health/ready", "", 200)
-	s.eventually("the server has taken over its sandboxes", func() bool {
-		failing.mu.Lock()
-		defer failing.mu.Unlock()
-		failing.fail = failing.lists == 3 // that one, the one of the quarantine, and ours
-		return failing.fail
+	e.Inject(enginetest.Fault{Method: "List", Err: errors.New("gone")})
+	s.eventually("it is not ready and says why", func() bool { // what was seen a moment ago is told again
+		status, text := s.raw("GET", s.origin()+"/api/health/ready", "", "")
+		return status == 503 && strings.Contains(text, "engine")
 	})
-	time.Sleep(2 * time.Second) // what was seen a moment ago is told again
-	if got := s.call("GET", "/api/health/ready", "", 503); !strings.Contains(fmt.Sprint(got["message"]), "engine") {
-		t.Errorf("got %v", got)
-	}
 	s.call("GET", "/api/health", "", 200)
-}
-
-type failingEngine struct {
-	*memoryEngine
-	lists int
-	fail  bool
-}
-
-func (f *failingEngine) List(ctx context.Context) ([]engine.Status, error) {
-	f.mu.Lock()
-	fail := f.fail
-	f.lists++
-	f.mu.Unlock()
-	if fail {
-		return nil, errors.New("gone")
-	}
-	return f.memoryEngine.List(ctx)
 }
 
 func TestAWebSocketOfAToolboxPassesAndIsCutAtTheEnd(t *testing.T) {

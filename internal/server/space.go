@@ -62,10 +62,7 @@ func (s *server) checkSpace(context.Context) error {
 
 // checkDisks tells whether the sandboxes' disks can be written.
 func (s *server) checkDisks(ctx context.Context) error {
-	if e, ok := s.engine.(interface{ Health(context.Context) error }); ok {
-		return e.Health(ctx)
-	}
-	return nil
+	return s.engine.Health(ctx)
 }
 
 // roomFor fails unless the database may grow.

@@ -72,8 +72,8 @@ func (c captures) Commit(ctx context.Context, name, _, owner string) (*image.Ima
 	return &image.Image{Digest: digest, DefaultUser: "root"}, c.images.Hold(ctx, owner, digest)
 }
 
-// Note is engine.Engine. What is kept is asked for by nobody.
-func (m *Machine) Note(_ context.Context, id string, _ []byte) error {
+// SetRecord is engine.Engine. What is kept is asked for by nobody.
+func (m *Machine) SetRecord(_ context.Context, id string, _ []byte) error {
 	if _, err := os.Stat(m.at(id, "disk")); err != nil {
 		return engine.ErrNotFound
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/engine/watch"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
@@ -25,6 +26,8 @@ import (
 type Machine struct {
 	dir     string
 	toolbox string
+
+	events watch.Hub
 
 	mu     sync.Mutex
 	agents map[string]*agent
@@ -195,12 +198,14 @@ func (m *Machine) Dial(ctx context.Context, id string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", m.at(id, "s"))
 }
 
-// Exits is engine.Engine.
+// SetNetwork is engine.Engine.
 func (*Machine) SetNetwork(context.Context, string, engine.Network) error { return nil }
 
+// Resize is engine.Engine.
 func (*Machine) Resize(context.Context, string, engine.Resources) error { return nil }
 
-func (m *Machine) Exits() <-chan engine.Exit { return nil }
+// Watch is engine.Engine. Nothing ends by itself here.
+func (m *Machine) Watch(ctx context.Context) <-chan engine.Event { return m.events.Watch(ctx) }
 
 // Close is engine.Engine.
 func (m *Machine) Close() error { return nil }

@@ -36,9 +36,9 @@ func (e *Engine) SetAside(ctx context.Context, d engine.Disk, _ time.Duration) e
 	})
 }
 
-// BringBack implements engine.Custodian.
-func (e *Engine) BringBack(ctx context.Context, d engine.Disk) error {
-	return e.do(ctx, "BringBack", d.ID, d.ID, func(m *Machine) error {
+// Restore implements engine.Custodian.
+func (e *Engine) Restore(ctx context.Context, d engine.Disk) error {
+	return e.do(ctx, "Restore", d.ID, d.ID, func(m *Machine) error {
 		it := m.aside[d]
 		switch {
 		case it == nil && m.at(d)[d.ID] == nil:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -17,52 +18,22 @@ import (
 	"github.com/opendaytona/daytona/internal/keylock"
 )
 
-// Engine is the engine of a Machine. It implements engine.Engine and
-// engine.Custodian.
+// Engine is the engine of a Machine. It implements engine.Engine.
 type Engine struct {
 	m     *Machine
 	hub   watch.Hub
 	locks keylock.Locks
 
-	exits  chan engine.Exit
-	queue  chan engine.Exit
 	closed chan struct{}
 	once   sync.Once
 	agents agents
-	work   sync.WaitGroup
 }
 
-var (
-	_ engine.Engine    = (*Engine)(nil)
-	_ engine.Custodian = (*Engine)(nil)
-)
+var _ engine.Engine = (*Engine)(nil)
 
 var errClosed = errors.New("the engine is closed")
 
-func newEngine(m *Machine) *Engine {
-	e := &Engine{m: m, exits: make(chan engine.Exit), queue: make(chan engine.Exit, 4096), closed: make(chan struct{})}
-	e.work.Go(func() {
-		defer close(e.exits)
-		for {
-			select {
-			case exit := <-e.queue:
-				select {
-				case e.exits <- exit:
-				case <-e.closed:
-					return
-				}
-			case <-e.closed:
-				return
-			}
-		}
-	})
-	return e
-}
-
-func (e *Engine) told(exit engine.Exit) {
-	e.hub.Changed(exit.ID)
-	e.queue <- exit
-}
+func newEngine(m *Machine) *Engine { return &Engine{m: m, closed: make(chan struct{})} }
 
 // end is what Close does, and what the end of its process does to an engine.
 func (e *Engine) end() {
@@ -70,7 +41,6 @@ func (e *Engine) end() {
 		close(e.closed)
 		e.hub.Close()
 		e.agents.close()
-		e.work.Wait()
 	})
 }
 
@@ -245,7 +215,7 @@ func (m *Machine) status(id string) (engine.Status, bool) {
 		st.DiskUsed, st.DiskLimit, st.Booted = d.used(), d.limit, d.booted == m.boot
 		if d.exit != nil {
 			exit := *d.exit
-			st.Exit, st.PoolFailed = &exit, exit.PoolFailed
+			st.Exit = &exit
 		}
 	}
 	if p != nil {
@@ -288,11 +258,19 @@ func (e *Engine) List(ctx context.Context) (all []engine.Status, err error) {
 	return all, err
 }
 
+// Health implements engine.Engine.
+func (e *Engine) Health(ctx context.Context) error {
+	return e.do(ctx, "Health", "", "", func(*Machine) error { return nil })
+}
+
+// CheckReach implements engine.Engine: every address may be reached, but for a
+// fault of "CheckReach".
+func (e *Engine) CheckReach(to netip.Addr) error {
+	return e.do(context.Background(), "CheckReach", to.String(), "", func(*Machine) error { return nil })
+}
+
 // Watch implements engine.Observer.
 func (e *Engine) Watch(ctx context.Context) <-chan engine.Event { return e.hub.Watch(ctx) }
-
-// Exits implements engine.Engine.
-func (e *Engine) Exits() <-chan engine.Exit { return e.exits }
 
 // Dial implements engine.Engine.
 func (e *Engine) Dial(ctx context.Context, id string) (conn net.Conn, err error) {
@@ -368,9 +346,9 @@ func (e *Engine) Discard(ctx context.Context, name string) error {
 	})
 }
 
-// Note implements engine.Engine.
-func (e *Engine) Note(ctx context.Context, id string, record []byte) error {
-	return e.do(ctx, "Note", id, id, func(m *Machine) error {
+// SetRecord implements engine.Lifecycle.
+func (e *Engine) SetRecord(ctx context.Context, id string, record []byte) error {
+	return e.do(ctx, "SetRecord", id, id, func(m *Machine) error {
 		d := m.disks[id]
 		if d == nil {
 			return engine.ErrNotFound

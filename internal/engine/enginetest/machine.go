@@ -101,13 +101,12 @@ func (m *Machine) EndOne(id string, exit engine.Exit) bool {
 	if m.running[id] == nil {
 		return false
 	}
-	exit.ID = id
 	delete(m.running, id)
 	if d := m.disks[id]; d != nil {
 		d.exit = &exit
 	}
 	if m.engine != nil {
-		m.engine.told(exit)
+		m.engine.hub.Changed(id)
 	}
 	return true
 }

@@ -12,15 +12,15 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 )
 
-// Note implements engine.Engine.
-func (l *Local) Note(ctx context.Context, id string, record []byte) error {
+// SetRecord implements engine.Lifecycle.
+func (l *Local) SetRecord(ctx context.Context, id string, record []byte) error {
 	unlock, err := l.lock(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	if !l.disks.Exists(id) {
-		return fmt.Errorf("note on sandbox %s: %w", id, engine.ErrNotFound)
+		return fmt.Errorf("set record of sandbox %s: %w", id, engine.ErrNotFound)
 	}
 	return l.disks.SetRecord(id, record)
 }
@@ -50,14 +50,14 @@ func (l *Local) SetAside(ctx context.Context, d engine.Disk, grace time.Duration
 	return asideError("set aside", d, err)
 }
 
-// BringBack implements engine.Custodian.
-func (l *Local) BringBack(ctx context.Context, d engine.Disk) error {
+// Restore implements engine.Custodian.
+func (l *Local) Restore(ctx context.Context, d engine.Disk) error {
 	unlock, err := l.lock(ctx, diskID(d))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return asideError("bring back", d, l.disks.BringBack(diskID(d)))
+	return asideError("restore", d, l.disks.Restore(diskID(d)))
 }
 
 // DeleteAside implements engine.Custodian.

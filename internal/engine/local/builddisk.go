@@ -14,16 +14,15 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/disk"
 )
 
-// BuildDisks are the disks that builds write to. They are in the pool, beside the
-// sandboxes' and limited by the kernel as these are: each by itself, and those of
-// one owner together. Nobody notes them; the builder knows which it needs.
+// BuildDisks are the disks of builds. They are in the pool, beside the sandboxes'.
+// It implements engine.BuildDisks.
 type BuildDisks struct {
 	disks disk.Pool
 	lock  func(ctx context.Context, id string) (unlock func(), err error)
 }
 
-// BuildDisks are this engine's.
-func (l *Local) BuildDisks() *BuildDisks { return &BuildDisks{l.disks, l.lock} }
+// BuildDisks implements engine.Host.
+func (l *Local) BuildDisks() engine.BuildDisks { return &BuildDisks{l.disks, l.lock} }
 
 // BuildDisksIn are those in a pool that no engine has.
 func BuildDisksIn(pool disk.Pool) *BuildDisks {
@@ -35,8 +34,7 @@ const buildPrefix = "build-"
 
 func isBuildDisk(id string) bool { return strings.HasPrefix(id, buildPrefix) }
 
-// Bound limits what the disks of an owner take together. The limit in force is the
-// former one where the pool may not promise them more.
+// Bound implements engine.BuildDisks.
 func (d *BuildDisks) Bound(ctx context.Context, owner string, limit int64) (inForce int64, err error) {
 	err = d.with(ctx, owner, func(string) (err error) {
 		inForce, err = d.disks.Bound(buildPrefix+owner, limit)
@@ -45,9 +43,7 @@ func (d *BuildDisks) Bound(ctx context.Context, owner string, limit int64) (inFo
 	return inForce, err
 }
 
-// Create makes a disk of an owner that Bound has named; one that is there stays.
-// Errors: engine.ErrNoSpace; unix.EDQUOT, when the owner's disks are at their
-// limit.
+// Create implements engine.BuildDisks.
 func (d *BuildDisks) Create(ctx context.Context, owner, name string, limit int64) error {
 	return d.with(ctx, name, func(id string) error {
 		if d.Failed() {
@@ -61,13 +57,13 @@ func (d *BuildDisks) Create(ctx context.Context, owner, name string, limit int64
 	})
 }
 
-// Dirs are where a disk is written to, as overlayfs wants it.
+// Dirs implements engine.BuildDisks.
 func (d *BuildDisks) Dirs(name string) (upper, work string) {
 	path := d.disks.Path(buildPrefix + name)
 	return filepath.Join(path, disk.Upper), filepath.Join(path, disk.Work)
 }
 
-// NameAt is the name of the disk that a path is on.
+// NameAt implements engine.BuildDisks.
 func (d *BuildDisks) NameAt(path string) (name string, ok bool) {
 	rel, err := filepath.Rel(d.disks.Path(""), path)
 	if err != nil {
@@ -77,15 +73,15 @@ func (d *BuildDisks) NameAt(path string) (name string, ok bool) {
 	return strings.CutPrefix(id, buildPrefix)
 }
 
-// Exists tells whether the disk is there.
+// Exists implements engine.BuildDisks.
 func (d *BuildDisks) Exists(name string) bool { return d.disks.Exists(buildPrefix + name) }
 
-// Delete removes a disk; a missing one is fine.
+// Delete implements engine.BuildDisks.
 func (d *BuildDisks) Delete(ctx context.Context, name string) error {
 	return d.with(ctx, name, d.disks.Delete)
 }
 
-// List names all of them.
+// List implements engine.BuildDisks.
 func (d *BuildDisks) List() ([]string, error) {
 	ids, err := d.disks.List()
 	if err != nil {
@@ -98,35 +94,46 @@ func (d *BuildDisks) List() ([]string, error) {
 	return ids, nil
 }
 
-// Used is what a disk takes.
+// Used implements engine.BuildDisks.
 func (d *BuildDisks) Used(name string) (int64, error) { return d.disks.Used(buildPrefix + name) }
 
-// OwnerUsed is what the disks of an owner take together.
+// OwnerUsed implements engine.BuildDisks.
 func (d *BuildDisks) OwnerUsed(owner string) (int64, error) {
 	return d.disks.GroupUsed(buildPrefix + owner)
 }
 
-// Settle returns when the space of deleted disks has come back, or with ctx.
+// Settle implements engine.BuildDisks.
 func (d *BuildDisks) Settle(ctx context.Context) error { return d.disks.Settle(ctx) }
 
-// Size is how much the pool has for all disks, and Free what is left of it.
+// Size implements engine.BuildDisks.
 func (d *BuildDisks) Size() (int64, error) { return d.disks.Size() }
 
-// Free is what the pool has left.
+// Free implements engine.BuildDisks.
 func (d *BuildDisks) Free() (int64, error) { return d.disks.Free() }
 
-// Failed tells whether the pool takes no more writes.
+// Failed implements engine.BuildDisks.
 func (d *BuildDisks) Failed() bool { return d.disks.Failed() }
 
-// Holds tells whether a mount shows one of the disks.
-func (d *BuildDisks) Holds(m *mountinfo.Info) bool {
+// Mounts implements engine.BuildDisks.
+func (d *BuildDisks) Mounts() ([]string, error) {
 	at := d.disks.Path("")
-	above, err := mountinfo.GetMounts(mountinfo.ParentsFilter(at))
-	if err != nil || len(above) == 0 {
-		return false
+	all, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, fmt.Errorf("look for mounts of build disks: %w", err)
 	}
-	of := slices.MaxFunc(above, func(a, b *mountinfo.Info) int { return len(a.Mountpoint) - len(b.Mountpoint) })
-	return m.Major == of.Major && m.Minor == of.Minor && strings.Contains(m.Root, "/"+buildPrefix)
+	var pool *mountinfo.Info // where the disks are
+	for _, m := range all {
+		if above := m.Mountpoint == "/" || m.Mountpoint == at || strings.HasPrefix(at, m.Mountpoint+"/"); above && (pool == nil || len(m.Mountpoint) >= len(pool.Mountpoint)) {
+			pool = m
+		}
+	}
+	var found []string
+	for _, m := range all {
+		if pool != nil && m.Major == pool.Major && m.Minor == pool.Minor && strings.Contains(m.Root, "/"+buildPrefix) {
+			found = append(found, m.Mountpoint)
+		}
+	}
+	return found, nil
 }
 
 // with runs do with the disk's id while nobody else works on it and the pool is

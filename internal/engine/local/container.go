@@ -27,6 +27,7 @@ type record struct {
 	PID       int    // of the first process; 0 while it is being started and when it is stopped
 	Ticks     uint64 // when the first process started: tells it from another of the same pid
 	StartedAt time.Time
+	Exit      *engine.Exit // as engine.Status has it
 }
 
 // container is a running sandbox.
@@ -98,26 +99,22 @@ func (l *Local) watch(id string, c *container) {
 		return
 	}
 	close(c.ended)
-	exit, told := l.cleanUp(id, c)
-	if told {
-		// Without the sandbox's lock: who hears of it may wait for that first.
-		l.deliver(exit)
-	}
+	l.cleanUp(id, c)
 }
 
-// cleanUp frees what an ended container held, unless it was stopped, and returns
-// what is to be told of its end.
-func (l *Local) cleanUp(id string, c *container) (exit engine.Exit, told bool) {
+// cleanUp frees what an ended container held, unless it was stopped, and reports
+// its end.
+func (l *Local) cleanUp(id string, c *container) {
 	unlock, err := l.lock(l.done, id)
 	if err != nil {
-		return exit, false // the next server finds it
+		return // the next server finds it
 	}
 	defer unlock()
 	l.mu.Lock()
 	mine := l.running[id] == c
 	l.mu.Unlock()
 	if !mine {
-		return exit, false // it was stopped
+		return // it was stopped
 	}
 	oom := c.memory.ranOut(l.cgroups.OOMKills(id))
 	l.mu.Lock()
@@ -126,10 +123,10 @@ func (l *Local) cleanUp(id string, c *container) (exit engine.Exit, told bool) {
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.done), grace)
 	defer cancel()
-	if err := l.release(ctx, id, c); err != nil {
+	if err := l.release(ctx, id, c, &engine.Exit{OOMKilled: oom && !failed, PoolFailed: failed}); err != nil {
 		l.log(id).Error("clean up after a sandbox that ended", "err", err)
 	}
-	return engine.Exit{ID: id, OOMKilled: oom && !failed, PoolFailed: failed}, true
+	l.events.Changed(id)
 }
 
 // wait returns true when the process is gone, false when the engine closes.
@@ -203,7 +200,7 @@ func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
 	for {
 		select {
 		case <-c.ended:
-			return l.release(ctx, id, c)
+			return l.release(ctx, id, c, nil)
 		case <-time.After(insist):
 			// It has frozen itself, and may do so again before it dies, or waits
 			// for itself.
@@ -238,14 +235,25 @@ func (c *container) signal(sig unix.Signal) error {
 }
 
 // release frees what an ended container held. What fails is left to the next
-// start of the sandbox or of the server, which do it again.
-func (l *Local) release(ctx context.Context, id string, c *container) error {
+// start of the sandbox or of the server, which do it again. exit is nil when the
+// container was stopped.
+func (l *Local) release(ctx context.Context, id string, c *container, exit *engine.Exit) error {
+	err := l.recordExit(id, exit) // first: nobody may see it ended without
 	l.mu.Lock()
 	delete(l.running, id)
 	l.mu.Unlock()
 	c.pidfd.Close()
-	err := l.clear(ctx, id)
-	return errors.Join(err, l.slots.Release(l.slots.Adopt(c.Slot, c.IPv6)))
+	return errors.Join(err, l.clear(ctx, id), l.slots.Release(l.slots.Adopt(c.Slot, c.IPv6)))
+}
+
+// recordExit keeps how a container has ended.
+func (l *Local) recordExit(id string, exit *engine.Exit) error {
+	r, err := l.readRecord(id)
+	if err != nil {
+		return fmt.Errorf("record the end: %w", err)
+	}
+	r.PID, r.Ticks, r.Exit = 0, 0, exit
+	return l.writeRecord(id, r)
 }
 
 // clear removes every trace of a container that does not run, but its record's
@@ -295,6 +303,9 @@ func (l *Local) recover(ctx context.Context) error {
 			if ticks, err := startTicks(r.PID); err == nil && ticks == r.Ticks {
 				alive[id], keep[r.Slot] = r, r.Policy
 				continue
+			}
+			if err := l.recordExit(id, &engine.Exit{PoolFailed: l.failed[id]}); err != nil {
+				l.log(id).Error("record the end of a sandbox that no server saw", "err", err)
 			}
 		}
 		l.Log.Debug("clean up after a sandbox that does not run", "sandbox", id)

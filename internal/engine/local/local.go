@@ -25,10 +25,11 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
 	"github.com/opendaytona/daytona/internal/engine/local/names"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
+	"github.com/opendaytona/daytona/internal/engine/watch"
 	"github.com/opendaytona/daytona/internal/keylock"
 )
 
-// Local is the engine of this machine. It implements engine.Engine.
+// Local is the engine of this machine. It implements engine.Host.
 type Local struct {
 	Options
 	dir         string // of this instance, below RuntimeDir
@@ -45,7 +46,7 @@ type Local struct {
 	apparmor    *apparmor.Namespace // that sandboxes and steps run in; nil where AppArmor is off or out of reach
 
 	starts *turns // bounds the starts at one time
-	exits  chan engine.Exit
+	events watch.Hub
 	done   context.Context // ended by Close
 	stop   context.CancelFunc
 	work   sync.WaitGroup // watchers
@@ -57,14 +58,11 @@ type Local struct {
 
 	mu      sync.Mutex
 	running map[string]*container
-	failed  map[string]bool          // sandboxes that were ended because the pool failed, until somebody was told
+	failed  map[string]bool          // sandboxes that are being ended because the pool failed
 	names   map[string]*names.Server // of the sandboxes that need one
 }
 
-var (
-	_ engine.Engine    = (*Local)(nil)
-	_ engine.Custodian = (*Local)(nil)
-)
+var _ engine.Host = (*Local)(nil)
 
 // disksDir is the engine's part of the data directory.
 const disksDir = "disks"
@@ -91,7 +89,6 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 	l := &Local{
 		Options: o,
 		starts:  newTurns(3*runtime.NumCPU(), 2*runtime.NumCPU()),
-		exits:   make(chan engine.Exit, 64),
 		running: map[string]*container{},
 		names:   map[string]*names.Server{},
 		failed:  map[string]bool{},
@@ -281,7 +278,7 @@ func (l *Local) Close() error {
 	if l.cgroups != nil && len(l.cgroups.List()) > 0 {
 		idle = false // what could not be killed uses them
 	}
-	close(l.exits)
+	l.events.Close()
 
 	errs := []error{l.closeNames()}
 	if l.slots != nil {
@@ -392,7 +389,6 @@ func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
 	if c := l.running[id]; c != nil {
 		st.Phase, st.StartedAt, st.Booted = engine.PhaseRunning, c.StartedAt, true
 	}
-	st.PoolFailed = l.failed[id]
 	l.mu.Unlock()
 	exists := l.disks.Exists(id)
 	if !exists && st.Phase == engine.PhaseStopped {
@@ -400,7 +396,9 @@ func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
 	}
 	if st.Phase == engine.PhaseStopped {
 		r, err := l.readRecord(id)
-		st.Booted = err == nil && r.Boot == l.boot
+		if st.Booted = err == nil && r.Boot == l.boot; st.Booted {
+			st.Exit = r.Exit
+		}
 	}
 	if exists {
 		var err error
@@ -465,8 +463,8 @@ func (l *Local) Dial(ctx context.Context, id string) (net.Conn, error) {
 	return conn, nil
 }
 
-// Exits implements engine.Engine.
-func (l *Local) Exits() <-chan engine.Exit { return l.exits }
+// Watch implements engine.Engine.
+func (l *Local) Watch(ctx context.Context) <-chan engine.Event { return l.events.Watch(ctx) }
 
 // lock serializes the calls for one sandbox. The wait ends with ctx.
 func (l *Local) lock(ctx context.Context, id string) (unlock func(), err error) {
@@ -483,14 +481,6 @@ func (l *Local) lock(ctx context.Context, id string) (unlock func(), err error) 
 		}
 	}
 	return func() { l.pool.RUnlock(); free() }, nil
-}
-
-// deliver tells of an exit; nobody hears it after Close.
-func (l *Local) deliver(e engine.Exit) {
-	select {
-	case l.exits <- e:
-	case <-l.done.Done():
-	}
 }
 
 // openDevices lets everyone use the devices that sandboxes get. They are bound

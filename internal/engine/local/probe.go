@@ -280,10 +280,10 @@ func (p *probe) step(ctx context.Context) (string, error) {
 	root := p.probeRoot()
 	upper := filepath.Join(p.dir, "upper")
 	var out, problems bytes.Buffer
-	code, err := p.RunStep(ctx, Step{
+	code, err := p.RunStep(ctx, engine.Step{
 		ID: probeStep, Hostname: probeStep,
-		Root:    StepTree{Layers: root.Layers, Upper: upper, Work: filepath.Join(p.dir, "work")},
-		Prepare: func(string) (StepUser, func(), error) { return StepUser{}, func() {}, nil },
+		Root:    engine.Tree{Layers: root.Layers, Upper: upper, Work: filepath.Join(p.dir, "work")},
+		Prepare: func(string) (engine.StepUser, func(), error) { return engine.StepUser{}, func() {}, nil },
 		Args:    []string{probeProgram, boot.Probe}, Cwd: "/",
 		Stdin: bytes.NewReader(nil), Stdout: &out, Stderr: &problems,
 		Resources: probeResources, Network: engine.Network{BlockAll: true},

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -111,39 +112,28 @@ func TestASandboxThatCannotBeKilledKeepsNoEngineFromOpening(t *testing.T) {
 	f.has(stuck.ID, "echo again", "again")
 }
 
-func TestEndsThatNobodyHearsHoldUpNoSandbox(t *testing.T) {
+func TestEndsThatNobodyReadsHoldUpNoSandbox(t *testing.T) {
 	f := open(t, nil)
 	s := f.create(nil)
-	for len(f.exits) < cap(f.exits) {
-		f.exits <- engine.Exit{ID: "another"}
+	events := f.Watch(t.Context())
+	for i := range 1000 {
+		f.events.Changed(strconv.Itoa(i))
 	}
 	if err := unix.Kill(f.pid(s.ID), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if st, err := f.Inspect(t.Context(), s.ID); err == nil && st.Phase == engine.PhaseStopped {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("its end is not seen")
-		}
+	if f.exit(s.ID, 10*time.Second) == nil {
+		t.Fatal("its end is not seen")
 	}
-	done := make(chan error, 1)
-	go func() { done <- f.SetNetwork(t.Context(), s.ID, engine.Network{BlockAll: true}) }()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(5 * time.Second):
-		t.Error("a call for the sandbox waits for somebody to hear of ends")
-		<-f.exits
-		<-done
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := f.SetNetwork(ctx, s.ID, engine.Network{BlockAll: true}); err != nil {
+		t.Error(err)
 	}
-	for range cap(f.exits) {
-		<-f.exits
+	for range 1001 {
+		<-events
 	}
-	if e := <-f.Exits(); e.ID != s.ID {
+	if e := <-events; e.ID != s.ID {
 		t.Errorf("told of %+v", e)
 	}
 }

@@ -25,68 +25,11 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
 
-// Step is one command that runs to its end in a container of its own, such as a
-// RUN of a build: with a sandbox's user namespace, network slot, limits and
-// trust, but without an agent, and on a root filesystem that the caller keeps.
-type Step struct {
-	ID       string // unique among the sandboxes and steps that run
-	Hostname string
-	Root     StepTree
-	Mounts   []StepMount
-
-	// Prepare is called with the mounted root, tells who runs, and returns what
-	// to do with the root once the step has ended.
-	Prepare func(root string) (StepUser, func(), error)
-
-	Args   []string
-	Env    []string
-	Cwd    string // made when it is missing
-	Hosts  string // text of /etc/hosts
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer
-
-	ReadOnly bool // its root
-	// Over is asked again and again while the step runs; an error ends it.
-	Over      func() error
-	Resources engine.Resources
-	Network   engine.Network
-}
-
-// StepTree is a directory tree on the host: read-only layers, topmost first,
-// and a directory to write to above them. Upper alone may be a file.
-type StepTree struct {
-	Layers      []string
-	Upper, Work string
-}
-
-// StepMount is what a step sees at Dest.
-type StepMount struct {
-	Dest     string
-	Tree     StepTree // nothing in it is a filesystem in memory
-	Sub      string   // the part of the tree that is mounted
-	ReadOnly bool
-	Options  []string // of a filesystem in memory
-}
-
-// StepUser is who runs a step, by the ids of the container.
-type StepUser struct {
-	UID, GID uint32
-	Groups   []uint32
-}
-
-// Errors of RunStep, besides engine.ErrNoSlot.
-var (
-	ErrStepMemory = errors.New("its command was killed because it needed more memory than a build step may have (build-memory)")
-	ErrStepPIDs   = errors.New("it started more processes than a build step may have at once")
-)
-
 // overPeriod is how often a step's Over is asked.
 const overPeriod = 250 * time.Millisecond
 
-// RunStep runs the step and returns its exit code. All of it ends when ctx
-// does. Errors: those above; st.Over's.
-func (l *Local) RunStep(ctx context.Context, st Step) (code int, err error) {
+// RunStep implements engine.StepRunner.
+func (l *Local) RunStep(ctx context.Context, st engine.Step) (code int, err error) {
 	s, err := l.slots.Take()
 	if errors.Is(err, slot.ErrNone) {
 		return 0, fmt.Errorf("%w: %w", engine.ErrNoSlot, err)
@@ -122,17 +65,17 @@ func (l *Local) RunStep(ctx context.Context, st Step) (code int, err error) {
 	switch {
 	case o.code == 0: // it made do with what it had
 	case l.cgroups.OOMKills(st.ID) > 0:
-		return o.code, ErrStepMemory
+		return o.code, engine.ErrStepMemory
 	case l.cgroups.ForksRefused(st.ID) > 0:
-		return o.code, ErrStepPIDs
+		return o.code, engine.ErrStepPIDs
 	}
 	return o.code, nil
 }
 
-// CheckReach fails for an address that no sandbox and no step may reach.
+// CheckReach implements engine.Engine.
 func (l *Local) CheckReach(to netip.Addr) error { return l.slots.CheckReach(to) }
 
-func (l *Local) setUpStep(b *bundle, st Step) error {
+func (l *Local) setUpStep(b *bundle, st engine.Step) error {
 	if err := os.MkdirAll(filepath.Join(b.dir, guestDir), 0o755); err != nil {
 		return err
 	}
@@ -151,12 +94,12 @@ func (l *Local) setUpStep(b *bundle, st Step) error {
 	return l.cgroups.Create(st.ID, b.slot.HostID)
 }
 
-func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err error) {
+func (l *Local) stepHere(ctx context.Context, b *bundle, st engine.Step) (_ int, err error) {
 	if err := l.ownMounts(); err != nil {
 		return 0, err
 	}
 	root := filepath.Join(l.dir, rootTarget)
-	if err := rootfs.MountTree(st.Root.on(root, filepath.Join(l.dir, stageTarget), b.slot.IDMap)); err != nil {
+	if err := rootfs.MountTree(treeAt(st.Root, root, filepath.Join(l.dir, stageTarget), b.slot.IDMap)); err != nil {
 		return 0, err
 	}
 	dir, err := os.Open(root)
@@ -199,7 +142,7 @@ func (l *Local) stepHere(ctx context.Context, b *bundle, st Step) (_ int, err er
 }
 
 // runStep runs the container in the foreground.
-func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) (int, error) {
+func (l *Local) runStep(ctx context.Context, b *bundle, st engine.Step, user engine.StepUser) (int, error) {
 	log := filepath.Join(b.dir, "runtime.log")
 	cmd := l.runtime.command(context.WithoutCancel(ctx), "--log", log, "--log-format", "json", "run", "--keep", "--bundle", b.dir, st.ID) // its cgroup tells which limit it met
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -247,7 +190,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 	}
 	closeEnds()
 	watching.Go(func() {
-		if over = st.watch(watched); over != nil {
+		if over = watchOver(watched, st.Over); over != nil {
 			kill()
 		} else if ctx.Err() != nil {
 			kill()
@@ -276,8 +219,8 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st Step, user StepUser) 
 	return 0, err
 }
 
-// watch returns nil when ctx ends, and the error of Over once there is one.
-func (st *Step) watch(ctx context.Context) error {
+// watchOver returns nil when ctx ends, and the error of over once there is one.
+func watchOver(ctx context.Context, over func() error) error {
 	wait := overPeriod
 	for {
 		select {
@@ -285,18 +228,18 @@ func (st *Step) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if st.Over == nil {
+		if over == nil {
 			continue
 		}
 		began := time.Now()
-		if err := st.Over(); err != nil {
+		if err := over(); err != nil {
 			return err
 		}
 		wait = max(overPeriod, 20*time.Since(began)) // where it takes long, it takes little of the machine
 	}
 }
 
-func (t StepTree) on(target, stage string, idmap *os.File) rootfs.Tree {
+func treeAt(t engine.Tree, target, stage string, idmap *os.File) rootfs.Tree {
 	return rootfs.Tree{Layers: t.Layers, Upper: t.Upper, Work: t.Work, IDMap: idmap, Target: target, Stage: stage}
 }
 
@@ -311,7 +254,7 @@ func (l *Local) trustStep(b *bundle, g guest) error {
 	return os.WriteFile(filepath.Join(b.dir, guestDir, filepath.Base(boot.CABundle)), text, 0o644)
 }
 
-func (l *Local) stepSpec(b *bundle, st Step, user StepUser) (*specs.Spec, error) {
+func (l *Local) stepSpec(b *bundle, st engine.Step, user engine.StepUser) (*specs.Spec, error) {
 	spec := l.ociSpec(b)
 	spec.Root.Readonly = st.ReadOnly
 	spec.Process.Args, spec.Process.Cwd = st.Args, st.Cwd
@@ -338,19 +281,11 @@ func (l *Local) stepSpec(b *bundle, st Step, user StepUser) (*specs.Spec, error)
 		}
 	}
 	for i, m := range st.Mounts {
-		if len(m.Tree.Layers) == 0 && m.Tree.Upper == "" {
-			mounts = append(mounts, specs.Mount{Destination: m.Dest, Type: "tmpfs", Source: "tmpfs", Options: m.Options})
-			continue
-		}
-		source, err := m.mount(filepath.Join(b.dir, fmt.Sprintf("mount-%d", i)), filepath.Join(l.dir, stageTarget), b.slot)
+		mounted, err := l.mountStep(m, filepath.Join(b.dir, fmt.Sprintf("mount-%d", i)), b.slot)
 		if err != nil {
-			return nil, fmt.Errorf("mount at %s: %w", m.Dest, err)
+			return nil, fmt.Errorf("mount at %s: %w", m.Target, err)
 		}
-		options := []string{"rbind", "nodev"}
-		if m.ReadOnly {
-			options = append(options, "ro")
-		}
-		mounts = append(mounts, specs.Mount{Destination: m.Dest, Type: "bind", Source: source, Options: options})
+		mounts = append(mounts, mounted)
 	}
 	spec.Mounts = mounts
 	return spec, nil
@@ -363,59 +298,6 @@ func hasVariable(env []string, name string) bool {
 		}
 	}
 	return false
-}
-
-// mount mounts the tree beside the bundle and returns where.
-func (m StepMount) mount(at, stage string, s *slot.Slot) (string, error) {
-	isFile := false
-	if len(m.Tree.Layers) == 0 {
-		info, err := os.Stat(m.Tree.Upper)
-		if err != nil {
-			return "", err
-		}
-		isFile = !info.IsDir()
-	}
-	if err := makeTarget(at, isFile); err != nil {
-		return "", err
-	}
-	if err := rootfs.MountTree(m.Tree.on(at, stage, s.IDMap)); err != nil {
-		return "", err
-	}
-	if m.Sub == "" || m.Sub == "/" || m.Sub == "." {
-		return at, nil
-	}
-	// The part is opened without leaving the tree, whatever links another
-	// step puts in its way, and mounted by its descriptor.
-	tree, err := os.Open(at)
-	if err != nil {
-		return "", err
-	}
-	defer tree.Close()
-	part, err := guest{root: tree}.open(m.Sub, unix.O_PATH)
-	if err != nil {
-		return "", err
-	}
-	defer part.Close()
-	info, err := part.Stat()
-	if err != nil {
-		return "", err
-	}
-	if err := makeTarget(at+"-part", !info.IsDir()); err != nil {
-		return "", err
-	}
-	fd, err := unix.OpenTree(int(part.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
-	if err != nil {
-		return "", fmt.Errorf("clone %s: %w", m.Sub, err)
-	}
-	defer unix.Close(fd)
-	return at + "-part", unix.MoveMount(fd, "", unix.AT_FDCWD, at+"-part", unix.MOVE_MOUNT_F_EMPTY_PATH)
-}
-
-func makeTarget(path string, file bool) error {
-	if file {
-		return os.WriteFile(path, nil, 0o600)
-	}
-	return os.MkdirAll(path, 0o711)
 }
 
 // makeAll makes a directory and those above it, for uid and gid on the host.

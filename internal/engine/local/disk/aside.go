@@ -73,8 +73,8 @@ func (r rooms) SetAside(id string) error {
 	return nil
 }
 
-// BringBack is Pool's.
-func (r rooms) BringBack(id string) error {
+// Restore is Pool's.
+func (r rooms) Restore(id string) error {
 	if err := move(filepath.Join(r.aside, id), r.Path(id)); err != nil {
 		return fmt.Errorf("bring disk %s back: %w", id, err)
 	}

@@ -56,11 +56,11 @@ type Pool interface {
 	Delete(id string) error
 	// List names all disks, but for those set aside.
 	List() ([]string, error)
-	// SetAside moves a disk out of sight of all methods but Aside, BringBack and
+	// SetAside moves a disk out of sight of all methods but Aside, Restore and
 	// DeleteAside. Its record stays readable. Errors: fs.ErrNotExist.
 	SetAside(id string) error
-	// BringBack undoes SetAside. Errors: fs.ErrNotExist, fs.ErrExist.
-	BringBack(id string) error
+	// Restore undoes SetAside. Errors: fs.ErrNotExist, fs.ErrExist.
+	Restore(id string) error
 	// Aside names the disks that are set aside.
 	Aside() ([]string, error)
 	// DeleteAside removes a disk that is set aside; a missing one is fine.
