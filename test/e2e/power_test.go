@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/minio/minio-go/v7"
@@ -250,12 +252,17 @@ func newLoad(s *serve.Server) *load {
 // kinds of work, each of which goes on alone.
 func (l *load) kinds() map[string]func(ctx context.Context, i int) error {
 	return map[string]func(context.Context, int) error{
-		"sandbox": l.sandbox, "sandbox beside": l.sandbox, "fork": l.fork, "key": l.key, "registry": l.registry, "upload": l.upload, "push": l.push, "snapshot": l.snapshot,
+		"sandbox": l.sandbox, "sandbox beside": l.sandbox, "fork": l.fork, "key": l.key, "registry": l.registry, "upload": l.upload,
+		"push": l.push, "image": l.image, "snapshot": l.snapshot,
 	}
 }
 
-// last is the number of a thing that is made alone, and stays.
-const last = 12_000
+// last is the number of a thing that is made alone, and stays; alone of one that
+// nothing else is made beside.
+const (
+	last  = 12_000
+	alone = last + 3
+)
 
 // once makes one of each kind, and returns when all are acknowledged: nothing
 // that comes later syncs them too.
@@ -270,6 +277,18 @@ func (l *load) once(ctx context.Context) error {
 		})
 	}
 	return work.Wait()
+}
+
+// only makes one of a kind, and returns the ledger of that alone.
+func (l *load) only(ctx context.Context, kind string) (*ledger, error) {
+	before := l.copy()
+	if err := l.kinds()[kind](ctx, alone); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	made := l.copy()
+	maps.DeleteFunc(made.there, func(k string, _ look) bool { return before.there[k] != nil })
+	made.gone = nil
+	return made, nil
 }
 
 // pace leaves the machine some time for the other kinds.
@@ -463,23 +482,50 @@ func (l *load) push(ctx context.Context, i int) error {
 		if err := starts(s, snap.Name, "wc -c </pushed", "1048576\n"); err != nil {
 			return err
 		}
-		access, err := pushAccess(s)
-		if err != nil {
-			return err
-		}
-		ref, err := name.ParseReference(snap.ImageName, name.Insecure)
-		if err != nil {
-			return err
-		}
-		img, err := remote.Image(ref, remote.WithAuth(&authn.Basic{Username: access.Username, Password: access.Secret}), remote.WithContext(s.T.Context()))
-		if err == nil {
-			err = validate.Image(img)
-		}
-		if err != nil {
-			return fmt.Errorf("in the registry: %w", err)
-		}
-		return nil
+		return inRegistry(s, snap.ImageName)
 	})
+	return nil
+}
+
+// image is pushed, and nothing is made of it: that would sync it too.
+func (l *load) image(ctx context.Context, i int) error {
+	access, err := pushAccess(l.s)
+	if err != nil {
+		return err
+	}
+	img, err := random.Image(64<<10, 2)
+	if err != nil {
+		return err
+	}
+	imageName := fmt.Sprintf("%s/%s/image:%d", access.RegistryURL, access.Project, i)
+	ref, err := name.ParseReference(imageName, name.Insecure)
+	if err == nil {
+		err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: access.Username, Password: access.Secret}), remote.WithContext(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	l.made(entry("image", imageName), func(s *serve.Server) error { return inRegistry(s, imageName) })
+	return nil
+}
+
+// inRegistry looks for an image that was pushed, and reads all of it.
+func inRegistry(s *serve.Server, imageName string) error {
+	access, err := pushAccess(s)
+	if err != nil {
+		return err
+	}
+	ref, err := name.ParseReference(imageName, name.Insecure)
+	if err != nil {
+		return err
+	}
+	img, err := remote.Image(ref, remote.WithAuth(&authn.Basic{Username: access.Username, Password: access.Secret}), remote.WithContext(s.T.Context()))
+	if err == nil {
+		err = validate.Image(img)
+	}
+	if err != nil {
+		return fmt.Errorf("in the registry: %w", err)
+	}
 	return nil
 }
 
@@ -558,7 +604,7 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 	d := newDrive(t, 6<<30)
 	s := serve.NewAt(t, d.at, "--disk-size", "2GiB")
 	s.Snapshot("box", box)
-	random := seeded(t)
+	chance := seeded(t)
 	l := newLoad(s)
 	ctx, stop := context.WithCancel(serve.Within(t, time.Minute))
 	defer stop()
@@ -566,7 +612,7 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 	go func() { loaded <- l.run(ctx) }()
 
 	// The first copy is made when there is enough to lose.
-	there := map[string]int{"sandbox": 3, "fork": 2, "key": 5, "registry": 5, "upload": 5, "push": 1, "snapshot": 1}
+	there := map[string]int{"sandbox": 3, "fork": 2, "key": 5, "registry": 5, "upload": 5, "push": 1, "image": 1, "snapshot": 1}
 	gone := map[string]int{"sandbox": 3, "fork": 2, "key": 5, "registry": 5, "snapshot": 1}
 	s.Eventually("there is enough to lose", func() error {
 		if lacking := l.copy().lacks(there, gone); len(lacking) > 0 {
@@ -576,12 +622,12 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 	})
 	var acknowledged []*ledger
 	unsynced := bytes.Repeat([]byte("never synced"), 1000)
-	cut := func() {
+	cut := func(l *ledger) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(d.at, "unsynced"), unsynced, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		acknowledged = append(acknowledged, l.copy())
+		acknowledged = append(acknowledged, l)
 		if err := d.cut(fmt.Sprint(len(acknowledged) - 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -590,8 +636,8 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 		}
 	}
 	for range 2 {
-		time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
-		cut()
+		time.Sleep(time.Duration(chance.IntN(700)) * time.Millisecond)
+		cut(l.copy())
 	}
 	stop()
 	if err := <-loaded; err != nil {
@@ -601,7 +647,16 @@ func TestALossOfPowerLosesNothingThatWasAcknowledged(t *testing.T) {
 	if err := l.once(serve.Within(t, 30*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	cut()
+	cut(l.copy())
+	// What most others sync too is made alone, with nothing after it.
+	for _, kind := range []string{"fork", "image"} {
+		made, err := l.only(serve.Within(t, 30*time.Second), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut(made)
+		settled(s)
+	}
 
 	for i, l := range acknowledged {
 		// The machine goes down, with all that is not on the disk.
