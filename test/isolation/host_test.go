@@ -389,3 +389,21 @@ func TestProgramsLeftOnADiskGiveNobodyOnTheHostPower(t *testing.T) {
 		t.Errorf("somebody on the host ran a sandbox's program %s as %s", found, out)
 	}
 }
+
+// What docs/security.md says that others on the machine can do: who reaches the
+// machine's addresses reaches those of sandboxes.
+func TestAnotherAccountOfTheMachineReachesASandboxesPorts(t *testing.T) {
+	serve.LeavesNothing(t)
+	s := serve.New(t)
+	s.Snapshot("plain", "alpine:3.21")
+	b := box(s, "plain")
+	run(t, b, "mkdir /served && echo inside >/served/told && busybox httpd -p 8000 -h /served")
+	address := strings.TrimSpace(run(t, b, "ip -4 -o addr show dev eth0 | awk '{print $4}' | cut -d/ -f1"))
+	for _, uid := range []uint32{0, 65534} {
+		c := exec.CommandContext(serve.Within(t, 10*time.Second), "busybox", "wget", "-q", "-O", "-", "http://"+net.JoinHostPort(address, "8000")+"/told")
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		if out, err := c.CombinedOutput(); err != nil || string(out) != "inside\n" {
+			t.Errorf("uid %d reads %q: %v", uid, out, err)
+		}
+	}
+}

@@ -80,8 +80,9 @@ func (r *Registry) refuseBody(w http.ResponseWriter, p *project, reason error) {
 }
 
 // keep syncs what was pushed, a whole image: its manifest is what a push sends
-// last. The library syncs files, but not the names that it gives to blobs and to
-// the directories above them.
+// last. The library syncs each file and the directory that it is in, but not the
+// directories above, which it may have made. Filesystems with a journal write
+// these with them; not all have one.
 func (r *Registry) keep(p *project) error {
 	err := durable.SyncFilesystem(p.root)
 	if err != nil {
