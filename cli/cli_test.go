@@ -143,7 +143,7 @@ func TestSnapshotsAreListedByPages(t *testing.T) {
 		must(t, "snapshot", "create", name, "--image", "debian:12.9")
 	}
 	out := must(t, "snapshot", "list", "--page", "2", "--limit", "2")
-	if !strings.Contains(out, "\na ") || strings.Contains(out, "\nb ") || !strings.Contains(out, "Page 2 of 2, 3 snapshots in all.") {
+	if !strings.Contains(out, "\na ") || strings.Contains(out, "\nb ") || !strings.Contains(out, "Page 2 of 2, 3 snapshots in total.") {
 		t.Errorf("page 2 is %q", out)
 	}
 	if r := run(t, "snapshot", "list", "--page", "0"); r.code != exitUsage {
@@ -212,10 +212,10 @@ func TestForksSnapshotsOfSandboxesAndWarmPools(t *testing.T) {
 		}
 	}
 
-	if out := must(t, "warm-pool", "create", "saved", "--size", "2"); !strings.HasPrefix(out, "Warm pool of saved: ") || !strings.HasSuffix(out, " of 2 sandboxes wait.\n") {
+	if out := must(t, "warm-pool", "create", "saved", "--size", "2"); !strings.HasPrefix(out, "Warm pool of saved: ") || !strings.HasSuffix(out, " of 2 sandboxes are ready.\n") {
 		t.Errorf("pool: %q", out)
 	}
-	if out := must(t, "warm-pool", "resize", "saved", "--size", "0"); !strings.HasSuffix(out, " of 0 sandboxes wait.\n") {
+	if out := must(t, "warm-pool", "resize", "saved", "--size", "0"); !strings.HasSuffix(out, " of 0 sandboxes are ready.\n") {
 		t.Errorf("smaller pool: %q", out)
 	}
 	if out := must(t, "warm-pool", "list"); !strings.Contains(out, "saved") {

@@ -15,7 +15,7 @@ import (
 	daytona "github.com/opendaytona/daytona/sdk"
 )
 
-// app is what the commands share: the flags of all of them.
+// app holds what all commands share: the program and the global flags.
 type app struct {
 	program Program
 	apiURL  string
@@ -26,23 +26,23 @@ type app struct {
 func (a *app) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.apiURL, "api-url", "", "URL of the server's API")
 	f.StringVar(&a.apiKey, "api-key", "", "API key")
-	f.StringVar(&a.profile, "profile", "", "profile to use instead of the current one")
+	f.StringVar(&a.profile, "profile", "", "name of the profile to use instead of the current one")
 }
 
-// credentials say which server to talk to and as whom.
+// credentials are a server and the API key to use there.
 type credentials struct {
 	APIURL string `json:"apiUrl" yaml:"api-url"`
 	APIKey string `json:"apiKey" yaml:"api-key"`
 
-	source string // where they are from, for people
+	source string // where they were found, for messages
 }
 
-// errNoServer says that no server is known.
-var errNoServer = &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: "No server is known: run daytona login --api-url URL --api-key KEY, or set DAYTONA_API_URL and DAYTONA_API_KEY."}
+// errNoServer is returned when no server is configured.
+var errNoServer = &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: "No server is configured: run daytona login --api-url URL --api-key KEY, or set DAYTONA_API_URL and DAYTONA_API_KEY."}
 
-// credentials finds them: flags, then the environment, then the profile, then
-// the server on this machine. A key is never sent to another server than the one
-// it belongs to: who names a server must name a key, unless a profile has it.
+// credentials looks in the flags, the environment, the profile, and the server on
+// this machine, in this order. It never combines a server with the key of another
+// one: whoever names a server must also name a key, unless a profile has both.
 func (a *app) credentials() (credentials, error) {
 	asked := credentials{APIURL: a.apiURL, APIKey: a.apiKey}
 	if a.profile == "" {
@@ -55,21 +55,22 @@ func (a *app) credentials() (credentials, error) {
 	return a.complete(asked)
 }
 
-// complete adds to what was asked for what is remembered.
+// complete fills in what is missing in asked from the profile or the server on this
+// machine.
 func (a *app) complete(asked credentials) (credentials, error) {
 	known, err := a.remembered()
 	if err != nil {
 		return known, err
 	}
 	if asked.APIKey == "" && asked.APIURL != "" && strings.TrimRight(asked.APIURL, "/") != known.APIURL {
-		return known, &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: fmt.Sprintf("No key is known for %s: give --api-key or DAYTONA_API_KEY, or log in to it by daytona login.", asked.APIURL)}
+		return known, &daytona.Error{StatusCode: 401, Code: "NO_API_KEY", Message: fmt.Sprintf("No API key is configured for %s: set --api-key or DAYTONA_API_KEY, or run daytona login.", asked.APIURL)}
 	}
 	known.APIURL, known.APIKey = first(asked.APIURL, known.APIURL), first(asked.APIKey, known.APIKey)
 	return known, nil
 }
 
-// remembered is the profile that was asked for, or the current one, or the
-// server on this machine.
+// remembered returns the profile of --profile, the current profile, or the server
+// on this machine.
 func (a *app) remembered() (credentials, error) {
 	profiles, err := readProfiles()
 	if err != nil {
@@ -81,15 +82,15 @@ func (a *app) remembered() (credentials, error) {
 		return p, nil
 	}
 	if a.profile != "" {
-		return credentials{}, usageError{fmt.Errorf("there is no profile %q: see daytona profile list", a.profile)}
+		return credentials{}, usageError{fmt.Errorf("profile %q does not exist: run daytona profile list", a.profile)}
 	}
 	return localServer()
 }
 
-// defaultDataDir is where a server keeps everything unless it is told otherwise.
+// defaultDataDir is the default data directory of a server.
 const defaultDataDir = "/var/lib/daytona"
 
-// localServer reads what the server on this machine keeps for root.
+// localServer reads the credentials that the server on this machine stores for root.
 func localServer() (c credentials, err error) {
 	path := filepath.Join(first(os.Getenv("DAYTONA_DATA_DIR"), defaultDataDir), "credentials.json")
 	b, err := os.ReadFile(path)
@@ -97,7 +98,7 @@ func localServer() (c credentials, err error) {
 		return c, errNoServer
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return c, &daytona.Error{StatusCode: 403, Message: fmt.Sprintf("The key of this machine's server is readable for root only (%s): use sudo, or daytona login with a key of your own.", path)}
+		return c, &daytona.Error{StatusCode: 403, Message: fmt.Sprintf("Only root can read the API key of the server on this machine (%s): use sudo, or run daytona login with your own key.", path)}
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &c)
@@ -109,7 +110,7 @@ func localServer() (c credentials, err error) {
 	return c, nil
 }
 
-// client connects as the credentials say.
+// client returns a client that uses the credentials.
 func (a *app) client() (*daytona.Client, error) {
 	c, err := a.credentials()
 	if err != nil {
@@ -121,7 +122,7 @@ func (a *app) client() (*daytona.Client, error) {
 	})
 }
 
-// sandbox connects and finds a sandbox by id or name.
+// sandbox returns the sandbox with the given id or name.
 func (a *app) sandbox(ctx context.Context, idOrName string) (*daytona.Sandbox, error) {
 	client, err := a.client()
 	if err != nil {
@@ -139,23 +140,23 @@ func first(values ...string) string {
 	return ""
 }
 
-// exactly is cobra.ExactArgs with an error that counts as wrong usage.
+// exactly is cobra.ExactArgs with a usage error that says what is required.
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usageError{fmt.Errorf("%s is needed: %s", what, cmd.UseLine())}
+			return usageError{fmt.Errorf("requires %s: %s", what, cmd.UseLine())}
 		}
 		return nil
 	}
 }
 
-// group is a command that only has others below it.
+// group returns a command that only has subcommands.
 func group(name, short string, aliases ...string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, Aliases: aliases,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q: see daytona %s --help", args[0], name)}
+				return usageError{fmt.Errorf("unknown command %q: run daytona %s --help", args[0], name)}
 			}
 			return nil
 		},
@@ -165,7 +166,7 @@ func group(name, short string, aliases ...string) *cobra.Command {
 
 func none(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%q is one too many: %s", args[0], cmd.UseLine())}
+		return usageError{fmt.Errorf("unexpected argument %q: %s", args[0], cmd.UseLine())}
 	}
 	return nil
 }

@@ -44,9 +44,9 @@ func TestADockerfileBecomesASnapshotOrASandbox(t *testing.T) {
 		{[]string{"snapshot", "create", "x", "--dockerfile", "Bad"}, 1, "line 2: unknown instruction: COPPY"},
 		{[]string{"snapshot", "create", "x", "--dockerfile", "Fails"}, 1, "line 2"},
 		{[]string{"snapshot", "create", "x", "--dockerfile", "Dockerfile", "--context", "none"}, 3, "none does not exist"},
-		{[]string{"snapshot", "create", "x", "--dockerfile", "Dockerfile", "--image", "a:1"}, 2, "give one of"},
+		{[]string{"snapshot", "create", "x", "--dockerfile", "Dockerfile", "--image", "a:1"}, 2, "exactly one of"},
 		{[]string{"snapshot", "create", "x", "--context", "."}, 2, "--dockerfile"},
-		{[]string{"create", "--dockerfile", "Dockerfile", "--snapshot", "built"}, 2, "not both"},
+		{[]string{"create", "--dockerfile", "Dockerfile", "--snapshot", "built"}, 2, "cannot be used together"},
 		{[]string{"create", "--dockerfile", "Dockerfile", "--cpu", "0"}, 2, "above 0"},
 		{[]string{"create", "--snapshot", "built", "--cpu", "2"}, 2, "--dockerfile"},
 	} {

@@ -19,22 +19,23 @@ func (a *app) execCommand() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use: "exec SANDBOX -- COMMAND [ARGUMENT...]", Short: "Run a command in a sandbox",
-		Long: `Run a command in a sandbox, show its output as it comes, and exit as it does.
+		Long: `Run a command in a sandbox, stream its output, and exit with its exit code.
 
-One argument after -- is a line for the shell; more are a command and its
-arguments, each as it is. Its standard input is empty. An interrupt, or the end
-of --timeout, ends the command with all that it started.`,
+A single argument after -- is run by the sandbox's shell. Several arguments are a
+command and its arguments, passed unchanged. Standard input is empty. When you
+interrupt daytona exec, or --timeout expires, the command and every process that
+it started are killed.`,
 		Example: "  daytona exec web -- 'ls | wc -l'\n  daytona exec web -- python3 -c 'print(6 * 7)'",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				return usageError{fmt.Errorf("a sandbox and a command are needed: %s", cmd.UseLine())}
+				return usageError{fmt.Errorf("requires a sandbox and a command: %s", cmd.UseLine())}
 			}
 			return nil
 		},
 	}
 	c.Flags().SetInterspersed(false)
-	c.Flags().StringVar(&cwd, "cwd", "", "directory to run it in (default: the sandbox's working directory)")
-	c.Flags().Var((*patience)(&timeout), "timeout", "how long it may take, in seconds or like 5m; it is ended then (default: any time)")
+	c.Flags().StringVar(&cwd, "cwd", "", "directory to run the command in (default: the sandbox's working directory)")
+	c.Flags().Var((*patience)(&timeout), "timeout", "kill the command after this time, such as 30 (seconds) or 5m (default: no limit)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		words := args[1:]
 		if len(words) > 1 && words[0] == "--" {
@@ -49,7 +50,7 @@ of --timeout, ends the command with all that it started.`,
 	return c
 }
 
-// patience is a flag for how long to wait: a number of seconds, or a duration.
+// patience is a flag for a timeout: a number of seconds, or a duration.
 type patience time.Duration
 
 // String implements pflag.Value.
@@ -70,18 +71,18 @@ func (p *patience) Set(s string) error {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	if err != nil || d < 0 {
-		return fmt.Errorf("%q is not a time: write it in seconds, or like 30s or 5m", s)
+		return fmt.Errorf("%q is not a duration: use a number of seconds, or a value such as 30s or 5m", s)
 	}
 	*p = patience(d)
 	return nil
 }
 
-// noInput gives the commands after it an empty standard input, where a session
-// would have them wait for more.
+// noInput gives the commands after it an empty standard input. In a session they
+// would otherwise wait for input.
 const noInput = "exec </dev/null\n"
 
-// exec runs the line in a session of its own, whose output can be followed and
-// which ends, with what runs in it, when this command does.
+// exec runs the line in a new session, follows its output, and deletes the session
+// with everything that runs in it when this command ends.
 func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Duration) error {
 	ctx := cmd.Context()
 	s, err := a.sandbox(ctx, name)
@@ -93,11 +94,11 @@ func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Dura
 		return err
 	}
 	defer func() {
-		// Also when the user has interrupted.
+		// Also after an interrupt.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		if err := s.Process.DeleteSession(ctx, session); err != nil {
-			fmt.Fprintf(a.program.Err, "Warning: the session could not be ended: %s\n", describe(err))
+			fmt.Fprintf(a.program.Err, "Warning: cannot end the session: %s\n", describe(err))
 		}
 	}()
 	if cwd != "" {
@@ -106,7 +107,7 @@ func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Dura
 			return err
 		}
 		if out.ExitCode == nil || *out.ExitCode != 0 {
-			return fmt.Errorf("the directory %s can't be entered: %s", cwd, strings.TrimSpace(out.Stderr))
+			return fmt.Errorf("cannot change to directory %s: %s", cwd, strings.TrimSpace(out.Stderr))
 		}
 	}
 	started, err := s.Process.ExecuteSessionCommand(ctx, session, daytona.SessionExecuteRequest{Command: noInput + line, RunAsync: true})
@@ -120,7 +121,7 @@ func (a *app) exec(cmd *cobra.Command, name, line, cwd string, timeout time.Dura
 	defer cancel()
 	if err := s.Process.FollowSessionCommandLogs(follow, session, started.CmdID, a.program.Out, a.program.Err); err != nil {
 		if follow.Err() != nil && ctx.Err() == nil {
-			return &daytona.Error{StatusCode: 408, Message: fmt.Sprintf("The command did not end within %s and was ended.", timeout)}
+			return &daytona.Error{StatusCode: 408, Message: fmt.Sprintf("The command did not end within %s and was killed.", timeout)}
 		}
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	daytona "github.com/opendaytona/daytona/sdk"
 )
 
-// The exit codes; root.go's help tells them to users.
+// The exit codes, which the help text in root.go documents.
 const (
 	exitFailed      = 1
 	exitUsage       = 2
@@ -19,12 +19,12 @@ const (
 	exitInterrupted = 130
 )
 
-// usageError is a command line that makes no sense.
+// usageError reports an invalid command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// exitStatus is the exit code of a command that exec ran.
+// exitStatus is the exit code of the command that exec ran.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
@@ -49,7 +49,8 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// describe is what to tell of an error; "" when all was said.
+// describe returns the message for an error, or "" if there is nothing to add to
+// the output of the command.
 func describe(err error) string {
 	var status exitStatus
 	switch {

@@ -10,12 +10,14 @@ import (
 func (a *app) forkCommand() *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use: "fork SANDBOX", Short: "Make a sandbox with a copy of another's disk", Args: exactly(1, "a sandbox's id or name"),
-		Long:    "Make a sandbox with a copy of another's disk, which may run meanwhile. Processes do\nnot come along: the fork starts anew.",
+		Use: "fork SANDBOX", Short: "Create a sandbox with a copy of another sandbox's disk", Args: exactly(1, "a sandbox id or name"),
+		Long: `Create a sandbox with a copy of another sandbox's disk, and start it. The source may
+keep running. Processes are not copied: the fork runs its entrypoint from the
+beginning.`,
 		Example: `  daytona fork web --name attempt-2`,
 	}
 	f := formatFlag(c)
-	c.Flags().StringVarP(&name, "name", "n", "", "name (default: the id)")
+	c.Flags().StringVarP(&name, "name", "n", "", "name of the fork (default: its id)")
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		ctx, cancel := wait()
@@ -24,7 +26,7 @@ func (a *app) forkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		stop := spin(a.program.Err, "fork of "+args[0])
+		stop := spin(a.program.Err, "Forking "+args[0])
 		fork, err := s.Fork(ctx, name)
 		stop()
 		if err != nil {

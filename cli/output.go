@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// format is how a command prints what it found.
+// format is the output format of a command.
 type format string
 
 const (
@@ -39,11 +39,11 @@ func (f *format) Set(s string) error {
 
 func formatFlag(c *cobra.Command) *format {
 	f := formatTable
-	c.Flags().VarP(&f, "format", "f", "table for people, json or yaml for programs")
+	c.Flags().VarP(&f, "format", "f", "output format: table, json or yaml")
 	return &f
 }
 
-// print prints value as the format says; table is what people get.
+// print prints value in the format; table prints it as a table.
 func (f format) print(w io.Writer, value any, table func(io.Writer)) error {
 	switch f {
 	case formatJSON:
@@ -51,7 +51,7 @@ func (f format) print(w io.Writer, value any, table func(io.Writer)) error {
 		e.SetIndent("", "  ")
 		return e.Encode(value)
 	case formatYAML:
-		// By way of JSON, so that fields have the API's names.
+		// Convert through JSON, so that fields have the API's names.
 		b, err := json.Marshal(value)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func (f format) print(w io.Writer, value any, table func(io.Writer)) error {
 	return nil
 }
 
-// rows prints a table with a head.
+// rows prints a table with a heading.
 func rows(w io.Writer, head []string, lines [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, strings.ToUpper(strings.Join(head, "\t")))
@@ -78,7 +78,7 @@ func rows(w io.Writer, head []string, lines [][]string) {
 	t.Flush()
 }
 
-// fields prints names and values below each other, leaving out empty ones.
+// fields prints one name and value per line, without empty values.
 func fields(w io.Writer, pairs ...string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -89,7 +89,7 @@ func fields(w io.Writer, pairs ...string) {
 	t.Flush()
 }
 
-// age is how long ago a time was, for people.
+// age returns how long ago a time was, in words.
 func age(t time.Time) string {
 	d := time.Since(t)
 	switch {

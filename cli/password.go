@@ -11,13 +11,13 @@ import (
 	"golang.org/x/term"
 )
 
-// maxPassword is the most that is read; keys of service accounts are files.
+// maxPassword limits the input; keys of service accounts are whole files.
 const maxPassword = 64 << 10
 
 func registryPassword() string { return os.Getenv("DAYTONA_REGISTRY_PASSWORD") }
 
-// password is read from the input, or is the variable's, or is asked for on a
-// terminal.
+// password reads the password from standard input, the environment, or a prompt on
+// the terminal.
 func (a *app) password(ctx context.Context, fromInput bool, prompt string) (string, error) {
 	if !fromInput {
 		if p := registryPassword(); p != "" {
@@ -25,7 +25,7 @@ func (a *app) password(ctx context.Context, fromInput bool, prompt string) (stri
 		}
 		in, ok := a.program.In.(*os.File)
 		if !ok || !term.IsTerminal(int(in.Fd())) {
-			return "", usageError{errors.New("a password is needed: give it by --password-stdin or DAYTONA_REGISTRY_PASSWORD")}
+			return "", usageError{errors.New("a password is required: use --password-stdin or DAYTONA_REGISTRY_PASSWORD")}
 		}
 		return a.ask(ctx, in, prompt)
 	}
@@ -33,18 +33,18 @@ func (a *app) password(ctx context.Context, fromInput bool, prompt string) (stri
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	// Programs that print one end the line.
+	// Programs that print a password end the line.
 	p := strings.TrimRight(string(b), "\r\n")
 	switch {
 	case p == "":
-		return "", usageError{errors.New("standard input has no password")}
+		return "", usageError{errors.New("standard input is empty: write the password to it")}
 	case len(b) > maxPassword:
 		return "", usageError{fmt.Errorf("the password on standard input is longer than %d bytes", maxPassword)}
 	}
 	return p, nil
 }
 
-// ask reads a line that is not shown. An interrupt leaves the terminal as it was.
+// ask prompts for a line without echo. After an interrupt it restores the terminal.
 func (a *app) ask(ctx context.Context, in *os.File, prompt string) (string, error) {
 	fd := int(in.Fd())
 	before, err := term.GetState(fd)

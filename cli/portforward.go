@@ -18,20 +18,21 @@ import (
 func (a *app) portForwardCommand() *cobra.Command {
 	var host string
 	c := &cobra.Command{
-		Use: "port-forward SANDBOX [LOCAL:]PORT...", Short: "Open ports of a sandbox on this machine, for any protocol over TCP",
-		Long: `Listen on this machine and connect whoever comes to a port of a sandbox, for any
-protocol over TCP, until it is interrupted. Without LOCAL the port here is the same;
-LOCAL 0 is a free one. It prints a line for each when it listens.`,
+		Use: "port-forward SANDBOX [LOCAL:]PORT...", Short: "Forward local ports to ports of a sandbox",
+		Long: `Forward local TCP ports to ports of a sandbox until interrupted.
+
+LOCAL is the local port to listen on; it defaults to PORT, and 0 selects a free
+port. The command prints one line for each port when it listens.`,
 		Example: `  daytona port-forward web 5432
   daytona port-forward web 8080:80 0:6379`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				return usageError{fmt.Errorf("a sandbox's id or name and a port are needed: %s", cmd.UseLine())}
+				return usageError{fmt.Errorf("requires a sandbox id or name and a port: %s", cmd.UseLine())}
 			}
 			return nil
 		},
 	}
-	c.Flags().StringVar(&host, "address", "127.0.0.1", "the address to listen on")
+	c.Flags().StringVar(&host, "address", "127.0.0.1", "local address to listen on")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var all []forward
 		for _, text := range args[1:] {
@@ -50,7 +51,7 @@ LOCAL 0 is a free one. It prints a line for each when it listens.`,
 	return c
 }
 
-// forward is a port here and one of the sandbox.
+// forward is a local port and the sandbox's port that it leads to.
 type forward struct{ local, port int }
 
 func parseForward(text string) (f forward, err error) {
@@ -63,12 +64,12 @@ func parseForward(text string) (f forward, err error) {
 		f.local, err = strconv.Atoi(local)
 	}
 	if err != nil || f.port < 1 || f.port > 65535 || f.local < 0 || f.local > 65535 || f.local == 0 && !both {
-		return f, fmt.Errorf("%s is no port: write it as 5432, or 8080:80 for port 80 at 8080 here", text)
+		return f, fmt.Errorf("%s is not a port: use PORT, such as 5432, or LOCAL:PORT, such as 8080:80", text)
 	}
 	return f, nil
 }
 
-// forward listens until ctx ends, and returns when its connections have ended.
+// forward listens until ctx ends, and returns when its connections are closed.
 func (a *app) forward(ctx context.Context, s *daytona.Sandbox, host string, all []forward) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
@@ -79,7 +80,7 @@ func (a *app) forward(ctx context.Context, s *daytona.Sandbox, host string, all 
 		var config net.ListenConfig
 		l, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(f.local)))
 		if err != nil {
-			return fmt.Errorf("listen for port %d of the sandbox: %w; choose another as LOCAL:%d", f.port, err, f.port)
+			return fmt.Errorf("forward port %d of the sandbox: %w; choose another local port with LOCAL:%d", f.port, err, f.port)
 		}
 		stop := context.AfterFunc(ctx, func() { l.Close() })
 		defer stop()
@@ -112,8 +113,8 @@ func (a *app) forward(ctx context.Context, s *daytona.Sandbox, host string, all 
 	}
 }
 
-// carry connects conn to the port until either ends, or ctx does. It may leave conn
-// open when it fails.
+// carry connects conn to the port until either side closes or ctx ends. It may leave
+// conn open when it fails.
 func carry(ctx context.Context, conn net.Conn, s *daytona.Sandbox, port int) error {
 	remote, err := s.DialPort(ctx, port)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/opendaytona/daytona/internal/durable"
 )
 
-// profiles is the file of servers that the user has logged in to.
+// profiles is the file that lists the servers the user has logged in to.
 type profiles struct {
 	Current  string                 `yaml:"current"`
 	Profiles map[string]credentials `yaml:"profiles"`
@@ -54,7 +54,7 @@ func readProfiles() (p profiles, err error) {
 	return p, nil
 }
 
-// write replaces the file as a whole; it holds keys, so it is its owner's alone.
+// write replaces the file. It contains keys, so only its owner can read it.
 func (p profiles) write() error {
 	path, err := profilesFile()
 	if err != nil {
@@ -75,8 +75,13 @@ func (p profiles) write() error {
 
 func (a *app) loginCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "login --api-url URL --api-key KEY", Short: "Remember a server and a key as a profile", Args: none,
-		Long: "Remember a server and a key as a profile, after trying them. The key is read from\nstandard input when --api-key is -, and from DAYTONA_API_KEY when it is not given.",
+		Use: "login --api-url URL --api-key KEY", Short: "Log in to a server", Args: none,
+		Long: `Check an API key against a server and save both as a profile, which becomes the
+current one. --profile names it (default "default").
+
+With --api-key -, the key is read from standard input. Without --api-key, it is read
+from DAYTONA_API_KEY.`,
+		Example: "  daytona login --api-url https://daytona.example.com/api --api-key - <key",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			key := first(a.apiKey, os.Getenv("DAYTONA_API_KEY"))
 			if key == "-" {
@@ -87,7 +92,7 @@ func (a *app) loginCommand() *cobra.Command {
 				key = strings.TrimSpace(string(b))
 			}
 			if key == "" {
-				return usageError{errors.New("a key is needed: daytona login --api-url URL --api-key KEY")}
+				return usageError{errors.New("an API key is required: daytona login --api-url URL --api-key KEY")}
 			}
 			c := credentials{APIURL: strings.TrimRight(first(a.apiURL, os.Getenv("DAYTONA_API_URL"), daytona.DefaultAPIURL), "/"), APIKey: key}
 			client, err := daytona.NewClientWithConfig(daytona.Config{APIKey: c.APIKey, APIURL: c.APIURL})
@@ -113,8 +118,8 @@ func (a *app) loginCommand() *cobra.Command {
 }
 
 func (a *app) profileCommand() *cobra.Command {
-	c := group("profile", "Servers that you have logged in to")
-	list := &cobra.Command{Use: "list", Short: "List the profiles", Args: none}
+	c := group("profile", "Manage the servers that you have logged in to")
+	list := &cobra.Command{Use: "list", Short: "List profiles", Args: none}
 	f := formatFlag(list)
 	list.RunE = func(*cobra.Command, []string) error {
 		p, err := readProfiles()
@@ -144,21 +149,21 @@ func (a *app) profileCommand() *cobra.Command {
 		})
 	}
 	change := func(use, short string, edit func(*profiles, string)) *cobra.Command {
-		return &cobra.Command{Use: use + " NAME", Short: short, Args: exactly(1, "a profile's name"), RunE: func(_ *cobra.Command, args []string) error {
+		return &cobra.Command{Use: use + " NAME", Short: short, Args: exactly(1, "a profile name"), RunE: func(_ *cobra.Command, args []string) error {
 			p, err := readProfiles()
 			if err != nil {
 				return err
 			}
 			if _, ok := p.Profiles[args[0]]; !ok {
-				return usageError{fmt.Errorf("there is no profile %q: see daytona profile list", args[0])}
+				return usageError{fmt.Errorf("profile %q does not exist: run daytona profile list", args[0])}
 			}
 			edit(&p, args[0])
 			return p.write()
 		}}
 	}
 	c.AddCommand(list,
-		change("use", "Make a profile the current one", func(p *profiles, name string) { p.Current = name }),
-		change("delete", "Forget a profile", func(p *profiles, name string) {
+		change("use", "Switch to a profile", func(p *profiles, name string) { p.Current = name }),
+		change("delete", "Delete a profile", func(p *profiles, name string) {
 			delete(p.Profiles, name)
 			if p.Current == name {
 				p.Current = ""
@@ -169,11 +174,13 @@ func (a *app) profileCommand() *cobra.Command {
 
 func (a *app) envCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "env", Short: "Print the server and the key as shell variables", Args: none,
-		Long:    "Print the server and the key as shell variables: those of the current profile or,\nwithout one, of the server on this machine, whatever the variables are now.\nStandard error tells which.",
+		Use: "env", Short: "Print the server's URL and the API key as shell variables", Args: none,
+		Long: `Print DAYTONA_API_URL and DAYTONA_API_KEY as shell commands: those of the current
+profile or, without a profile, of the server on this machine. The command ignores the
+variables' current values. It prints the source to standard error.`,
 		Example: `  eval "$(daytona env)"`,
 		RunE: func(*cobra.Command, []string) error {
-			// Not from the variables that this is to set: they may be another server's.
+			// Ignore the variables that this command sets: they may be another server's.
 			c := credentials{APIURL: a.apiURL, APIKey: a.apiKey, source: "the flags"}
 			if c.APIURL == "" || c.APIKey == "" {
 				var err error
@@ -189,7 +196,7 @@ func (a *app) envCommand() *cobra.Command {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version of this program", Args: none, RunE: func(*cobra.Command, []string) error {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: none, RunE: func(*cobra.Command, []string) error {
 		_, err := fmt.Fprintln(a.program.Out, "daytona "+a.program.Version)
 		return err
 	}}

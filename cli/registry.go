@@ -11,22 +11,22 @@ import (
 )
 
 func (a *app) registryCommand() *cobra.Command {
-	c := group("registry", "Credentials for other people's registries", "registries")
+	c := group("registry", "Manage credentials for private registries", "registries")
 	c.AddCommand(a.registryAdd(), a.registryList(), a.registryUpdate(), a.registryDelete())
 	return c
 }
 
-// passwordHelp tells where passwords come from: never the command line, which
-// everybody on the machine sees.
-const passwordHelp = `The password is read from standard input with --password-stdin, else from the
-variable DAYTONA_REGISTRY_PASSWORD, else it is asked for.`
+// passwordHelp documents the sources of a password. The command line is none of
+// them, because every user of the machine can read it.
+const passwordHelp = `The password is read from standard input with --password-stdin, otherwise from
+DAYTONA_REGISTRY_PASSWORD, otherwise from a prompt.`
 
 func (a *app) registryAdd() *cobra.Command {
 	var p daytona.CreateRegistryParams
 	var fromInput bool
 	c := &cobra.Command{
-		Use: "add NAME --username USER [--url URL]", Short: "Keep credentials for a registry", Args: exactly(1, "a name for the registry"),
-		Long: "Keep credentials for a registry, which pulls and builds use then. Of several that\nfit an image, the one with the longest URL and project is used.\n\n" + passwordHelp,
+		Use: "add NAME --username USER [--url URL]", Short: "Add credentials for a registry", Args: exactly(1, "a name for the registry"),
+		Long: "Add credentials for a registry. Pulls and builds of your organization use them. If\nseveral entries match an image, the longest URL and project wins.\n\n" + passwordHelp,
 		Example: `  daytona registry add hub --username me
   daytona registry add github --url ghcr.io --project acme --username me --password-stdin <token
   daytona registry add google --url europe-docker.pkg.dev --username _json_key --password-stdin <key.json`,
@@ -35,7 +35,7 @@ func (a *app) registryAdd() *cobra.Command {
 	registryFlags(c, &p.URL, &p.Username, &p.Project, &fromInput)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if p.Username == "" {
-			return usageError{fmt.Errorf("a user name is needed: %s", cmd.UseLine())}
+			return usageError{fmt.Errorf("a user name is required: %s", cmd.UseLine())}
 		}
 		client, err := a.client()
 		if err != nil {
@@ -53,13 +53,13 @@ func (a *app) registryAdd() *cobra.Command {
 
 func registryFlags(c *cobra.Command, url, username, project *string, fromInput *bool) {
 	flags := c.Flags()
-	flags.StringVar(url, "url", "", "host of the registry, with port and path if any (default docker.io)")
+	flags.StringVar(url, "url", "", "host of the registry, with optional port and path (default docker.io)")
 	flags.StringVarP(username, "username", "u", "", "user name")
-	flags.StringVar(project, "project", "", "only for images below it, such as acme or acme/tools")
+	flags.StringVar(project, "project", "", "use only for images below this path, such as acme or acme/tools")
 	flags.BoolVar(fromInput, "password-stdin", false, "read the password or token from standard input")
 }
 
-// showRegistry prints what became of one. That it does not work is no failure.
+// showRegistry prints the result. Credentials that do not work are only a warning.
 func (a *app) showRegistry(f *format, r *api.DockerRegistry, err error, done string) error {
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (a *app) showRegistry(f *format, r *api.DockerRegistry, err error, done str
 }
 
 func (a *app) registryList() *cobra.Command {
-	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the registries that credentials are kept for", Args: none}
+	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List registries with stored credentials", Args: none}
 	f := formatFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, err := a.client()
@@ -97,8 +97,12 @@ func (a *app) registryUpdate() *cobra.Command {
 	var name, url, username, project string
 	var fromInput bool
 	c := &cobra.Command{
-		Use: "update NAME", Short: "Change a registry's credentials, without flags its password", Args: exactly(1, "a registry's name or id"),
-		Long:    "Change a registry's credentials; what is not named stays. Pulls that go on use the\nnew password. Without flags the password is changed. Another registry's URL needs\nthe password too.\n\n" + passwordHelp,
+		Use: "update NAME", Short: "Update a registry's credentials", Args: exactly(1, "a registry name or id"),
+		Long: `Update a registry's credentials. Flags that you omit leave their values unchanged.
+Without flags, the command changes the password. Changing the URL's host requires the
+password too. Running pulls use the new credentials.
+
+` + passwordHelp,
 		Example: `  aws ecr get-login-password | daytona registry update ecr --password-stdin`,
 	}
 	f := formatFlag(c)
@@ -138,7 +142,8 @@ func (a *app) registryUpdate() *cobra.Command {
 
 func (a *app) registryDelete() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME...", Short: "Forget credentials; images that were pulled by them stay", Args: several("a registry's name or id"),
+		Use: "delete NAME...", Short: "Delete registry credentials", Args: several("at least one registry name or id"),
+		Long: "Delete registry credentials. Images that were pulled with them stay.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {

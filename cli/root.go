@@ -1,7 +1,7 @@
-// Package cli is the daytona command: cobra commands over package sdk, one file
-// for each noun and verb. It imports sdk and api, nothing of internal/; the
-// server's own commands are handed to it. Look next at client.go, which finds
-// the server and the key, and output.go, which prints for people and programs.
+// Package cli implements the daytona command line client: cobra commands on top of
+// package sdk, one file per noun or verb. The server's own commands are passed in.
+// Start reading at client.go, which finds the server and the key, and output.go,
+// which prints tables, JSON and YAML.
 package cli
 
 import (
@@ -19,14 +19,14 @@ import (
 // Program is one run of the command.
 type Program struct {
 	Version  string
-	Commands []*cobra.Command // added to the client's own
+	Commands []*cobra.Command // added to the client's commands
 	Args     []string
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// Main runs the command and returns the exit code. An interrupt ends what it
-// waits for, and what daytona exec runs.
+// Main runs the command and returns the exit code. An interrupt ends its waits, and
+// kills the command that daytona exec runs.
 func Main(ctx context.Context, p Program) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -45,17 +45,23 @@ func newRoot(p Program) *cobra.Command {
 	a := &app{program: p}
 	root := &cobra.Command{
 		Use:   "daytona",
-		Short: "Sandboxes for running code, made of snapshots",
-		Long: `Daytona runs code of people and agents in sandboxes, made of snapshots in
-milliseconds.
+		Short: "Run code in secure sandboxes",
+		Long: `Daytona runs code for people and AI agents in secure sandboxes, which start from
+snapshots in milliseconds.
 
-The server and the key are, in this order: --api-url and --api-key; the variables
-DAYTONA_API_URL and DAYTONA_API_KEY; the profile made by daytona login; the
-server on this machine.
+The client looks for a server and an API key in this order: the flags --api-url and
+--api-key, the variables DAYTONA_API_URL and DAYTONA_API_KEY, the profile saved by
+daytona login, the server on this machine.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no or not enough
-permission, 5 timed out, 130 interrupted. daytona exec passes on the exit code of
-what it ran.`,
+Exit codes:
+  0    success
+  1    failure
+  2    invalid usage
+  3    not found
+  4    not authenticated, or permission missing
+  5    timeout
+  130  interrupted
+daytona exec exits with the exit code of the command that it runs.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetArgs(p.Args)
@@ -75,8 +81,7 @@ what it ran.`,
 	return root
 }
 
-// plainSwitches writes a switch in the list of flags as it is used, without the
-// values that it could be given.
+// plainSwitches removes the optional values of boolean flags from the list of flags.
 func plainSwitches(usages string) string {
 	const values = "[=true|false]"
 	return strings.ReplaceAll(usages, values, strings.Repeat(" ", len(values)))

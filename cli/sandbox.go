@@ -21,27 +21,29 @@ func (a *app) createCommand() *cobra.Command {
 	var autoStop, autoArchive, autoDelete int
 	var r daytona.Resources
 	c := &cobra.Command{
-		Use: "create", Short: "Make a sandbox and start it", Args: none,
+		Use: "create", Short: "Create and start a sandbox", Args: none,
+		Long: `Create a sandbox from a snapshot, or from a Dockerfile that the server builds, wait
+until it is started, and print its id.`,
 		Example: `  daytona create --snapshot my-snapshot --name web --env PORT=8080 --auto-stop 0
   daytona create --dockerfile ./Dockerfile --cpu 2 --memory 4`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
-	flags.StringVarP(&p.Snapshot, "snapshot", "s", "", "snapshot's name or id (default: the server's)")
-	flags.StringVarP(&p.Name, "name", "n", "", "name (default: the id)")
-	flags.StringVarP(&p.User, "user", "u", "", "who runs in it (default: the image's)")
-	flags.StringArrayVarP(&env, "env", "e", nil, "variable KEY=VALUE; repeat for more")
-	flags.StringArrayVarP(&labels, "label", "l", nil, "label KEY=VALUE; repeat for more")
-	flags.BoolVar(&p.Public, "public", false, "anyone may open its previews")
-	flags.StringVar(&p.Target, "target", "", "region")
-	flags.IntVar(&autoStop, "auto-stop", 15, "minutes without activity until it stops; 0 is never")
-	flags.IntVar(&autoArchive, "auto-archive", 10080, "minutes after stop until it is archived")
-	flags.IntVar(&autoDelete, "auto-delete", -1, "minutes after stop until it is deleted; 0 at once, -1 never")
-	flags.BoolVar(&p.NetworkBlockAll, "network-block-all", false, "reach nothing outside")
-	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "reach only these networks, separated by commas")
+	flags.StringVarP(&p.Snapshot, "snapshot", "s", "", "name or id of the snapshot (default: the server's default snapshot)")
+	flags.StringVarP(&p.Name, "name", "n", "", "name of the sandbox (default: its id)")
+	flags.StringVarP(&p.User, "user", "u", "", "user that runs commands in the sandbox (default: the image's user)")
+	flags.StringArrayVarP(&env, "env", "e", nil, "set an environment variable, KEY=VALUE; can be repeated")
+	flags.StringArrayVarP(&labels, "label", "l", nil, "set a label, KEY=VALUE; can be repeated")
+	flags.BoolVar(&p.Public, "public", false, "let anyone open the sandbox's previews")
+	flags.StringVar(&p.Target, "target", "", "region to create the sandbox in")
+	flags.IntVar(&autoStop, "auto-stop", 15, "stop after this many minutes without activity; 0 means never")
+	flags.IntVar(&autoArchive, "auto-archive", 10080, "archive this many minutes after a stop")
+	flags.IntVar(&autoDelete, "auto-delete", -1, "delete this many minutes after a stop; 0 means immediately, -1 never")
+	flags.BoolVar(&p.NetworkBlockAll, "network-block-all", false, "block all network access")
+	flags.StringVar(&p.NetworkAllowList, "network-allow-list", "", "allow access only to these networks (comma-separated CIDRs)")
 	dockerfile := dockerfileFlags(c)
 	resourceFlags(c, &r)
-	flags.StringVar(&p.DomainAllowList, "domain-allow-list", "", "reach only these domains, separated by commas; *.example.com is all below it")
+	flags.StringVar(&p.DomainAllowList, "domain-allow-list", "", "allow access only to these domains (comma-separated); *.example.com matches all subdomains")
 	wait := waitFlag(c)
 	c.RunE = func(*cobra.Command, []string) (err error) {
 		if p.Build, err = dockerfile(); err != nil {
@@ -52,9 +54,9 @@ func (a *app) createCommand() *cobra.Command {
 		}
 		switch given := r != (daytona.Resources{}); {
 		case p.Build != nil && p.Snapshot != "":
-			return usageError{errors.New("give --snapshot or --dockerfile, not both")}
+			return usageError{errors.New("--snapshot and --dockerfile cannot be used together")}
 		case p.Build == nil && given:
-			return usageError{errors.New("--cpu, --memory and --disk are for --dockerfile: a snapshot has its own")}
+			return usageError{errors.New("--cpu, --memory and --disk require --dockerfile: a snapshot defines its own resources")}
 		case given:
 			p.Resources = &r
 		}
@@ -80,7 +82,7 @@ func (a *app) createCommand() *cobra.Command {
 		defer cancel()
 		stop := func() {}
 		if p.Build == nil {
-			stop = spin(a.program.Err, "Making the sandbox")
+			stop = spin(a.program.Err, "Creating the sandbox")
 		} else {
 			p.OnBuildLogs = func(line string) { fmt.Fprintln(a.program.Err, line) }
 		}
@@ -88,7 +90,7 @@ func (a *app) createCommand() *cobra.Command {
 		stop()
 		if err != nil {
 			if s != nil {
-				fmt.Fprintf(a.program.Err, "The sandbox is %s: see daytona info, or daytona delete it.\n", s.ID)
+				fmt.Fprintf(a.program.Err, "Sandbox %[1]s was created but is not started: run daytona info %[1]s or daytona delete %[1]s.\n", s.ID)
 			}
 			return err
 		}
@@ -105,7 +107,7 @@ func pairs(flag string, values []string) (map[string]string, error) {
 	for _, v := range values {
 		key, value, ok := strings.Cut(v, "=")
 		if !ok || key == "" {
-			return nil, usageError{fmt.Errorf("%s %s: write it as KEY=VALUE", flag, v)}
+			return nil, usageError{fmt.Errorf("%s %s: use the form KEY=VALUE", flag, v)}
 		}
 		m[key] = value
 	}
@@ -117,8 +119,8 @@ func (a *app) listCommand() *cobra.Command {
 	var p daytona.ListParams
 	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List sandboxes", Args: none}
 	f := formatFlag(c)
-	c.Flags().StringArrayVarP(&labels, "label", "l", nil, "only those with this label KEY=VALUE; repeat for more")
-	c.Flags().StringVar(&p.Name, "name", "", "only those whose name begins so")
+	c.Flags().StringArrayVarP(&labels, "label", "l", nil, "list only sandboxes with this label, KEY=VALUE; can be repeated")
+	c.Flags().StringVar(&p.Name, "name", "", "list only sandboxes whose name starts with this")
 	c.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if p.Labels, err = pairs("--label", labels); err != nil {
 			return err
@@ -146,7 +148,7 @@ func (a *app) listCommand() *cobra.Command {
 }
 
 func (a *app) infoCommand() *cobra.Command {
-	c := &cobra.Command{Use: "info SANDBOX", Short: "Tell all about a sandbox", Args: exactly(1, "a sandbox's id or name")}
+	c := &cobra.Command{Use: "info SANDBOX", Short: "Show details of a sandbox", Args: exactly(1, "a sandbox id or name")}
 	f := formatFlag(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := a.sandbox(cmd.Context(), args[0])
@@ -176,15 +178,15 @@ func minutes(n, never int) string {
 }
 
 func (a *app) startCommand() *cobra.Command {
-	return a.sandboxChange("start", "Start stopped sandboxes", func(ctx context.Context, s *daytona.Sandbox) error { return s.Start(ctx) })
+	return a.sandboxChange("start", "Start one or more stopped sandboxes", func(ctx context.Context, s *daytona.Sandbox) error { return s.Start(ctx) })
 }
 
 func (a *app) stopCommand() *cobra.Command {
-	return a.sandboxChange("stop", "Stop sandboxes; their disks stay", func(ctx context.Context, s *daytona.Sandbox) error { return s.Stop(ctx) })
+	return a.sandboxChange("stop", "Stop one or more sandboxes and keep their disks", func(ctx context.Context, s *daytona.Sandbox) error { return s.Stop(ctx) })
 }
 
 func (a *app) sandboxChange(verb, short string, change func(context.Context, *daytona.Sandbox) error) *cobra.Command {
-	c := &cobra.Command{Use: verb + " SANDBOX...", Short: short, Args: several("a sandbox's id or name")}
+	c := &cobra.Command{Use: verb + " SANDBOX...", Short: short, Args: several("at least one sandbox id or name")}
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		client, err := a.client()
@@ -206,11 +208,11 @@ func (a *app) sandboxChange(verb, short string, change func(context.Context, *da
 
 func (a *app) deleteCommand() *cobra.Command {
 	var all bool
-	c := &cobra.Command{Use: "delete SANDBOX...", Aliases: []string{"rm"}, Short: "Delete sandboxes with their disks"}
-	c.Flags().BoolVar(&all, "all", false, "all sandboxes of the organization")
+	c := &cobra.Command{Use: "delete SANDBOX...", Aliases: []string{"rm"}, Short: "Delete one or more sandboxes and their disks"}
+	c.Flags().BoolVar(&all, "all", false, "delete all sandboxes of the organization")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if all == (len(args) > 0) {
-			return usageError{errors.New("name sandboxes, or use --all")}
+			return usageError{errors.New("requires either sandbox ids or names, or --all")}
 		}
 		client, err := a.client()
 		if err != nil {
@@ -232,7 +234,7 @@ func (a *app) deleteCommand() *cobra.Command {
 			if err := s.Delete(cmd.Context()); err != nil {
 				return err
 			}
-			return s.WaitUntilDeleted(cmd.Context()) // its name is free then
+			return s.WaitUntilDeleted(cmd.Context()) // from then on its name is free
 		})
 	}
 	return c

@@ -16,16 +16,16 @@ import (
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
-	c := group("snapshot", "Templates of sandboxes", "snapshots")
+	c := group("snapshot", "Manage snapshots, the templates for sandboxes", "snapshots")
 	c.AddCommand(a.snapshotCreate(), a.snapshotUpdate(), a.snapshotPush(), a.snapshotList(), a.snapshotGet(),
-		a.snapshotChange("activate", "Make an inactive snapshot usable again", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
+		a.snapshotChange("activate", "Activate one or more inactive snapshots", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
 			_, err := s.Activate(ctx, name)
 			return err
 		}),
-		a.snapshotChange("deactivate", "Let the machine forget a snapshot's image until it is needed", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
+		a.snapshotChange("deactivate", "Deactivate one or more snapshots and free their images", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
 			return s.Deactivate(ctx, name)
 		}),
-		a.snapshotChange("delete", "Delete a snapshot; sandboxes made from it go on", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
+		a.snapshotChange("delete", "Delete one or more snapshots; their sandboxes keep running", func(ctx context.Context, s *daytona.SnapshotService, name string) error {
 			return s.Delete(ctx, name)
 		}))
 	return c
@@ -36,19 +36,22 @@ func (a *app) snapshotCreate() *cobra.Command {
 	var r daytona.Resources
 	var entrypoint, source string
 	c := &cobra.Command{
-		Use: "create NAME --image IMAGE | --dockerfile FILE | --sandbox SANDBOX", Short: "Make a snapshot of an image, pulled or built, or of a sandbox", Args: exactly(1, "the snapshot's name"),
+		Use: "create NAME --image IMAGE | --dockerfile FILE | --sandbox SANDBOX", Short: "Create a snapshot from an image, a Dockerfile or a sandbox", Args: exactly(1, "a name for the snapshot"),
+		Long: `Create a snapshot from an image that the server pulls, from a Dockerfile that it
+builds, or from the disk of a sandbox, stream the log, and wait until the snapshot is
+active.`,
 		Example: `  daytona snapshot create my-snapshot --image python:3.11-slim --cpu 2 --memory 4 --disk 8 --region us
   daytona snapshot create my-snapshot --dockerfile ./Dockerfile --context .
   daytona snapshot create my-snapshot --sandbox web`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
-	flags.StringVarP(&p.Image, "image", "i", "", "image, with a tag or digest")
+	flags.StringVarP(&p.Image, "image", "i", "", "image reference with a tag or digest")
 	resourceFlags(c, &r)
-	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox (default: the image's)")
-	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's)")
-	flags.StringVar(&source, "sandbox", "", "sandbox to make it of, as it is now; the snapshot has its resources")
-	flags.BoolVar(&p.Replace, "replace", false, "update the snapshot of that name, if there is one")
+	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that each sandbox runs (default: the image's entrypoint)")
+	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's default region)")
+	flags.StringVar(&source, "sandbox", "", "sandbox whose current disk and resources the snapshot gets")
+	flags.BoolVar(&p.Replace, "replace", false, "update the snapshot if it already exists")
 	dockerfile := dockerfileFlags(c)
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) (err error) {
@@ -63,9 +66,9 @@ func (a *app) snapshotCreate() *cobra.Command {
 		}
 		switch {
 		case sources != 1:
-			return usageError{errors.New("give one of --image, --dockerfile and --sandbox, for example --image python:3.11-slim")}
+			return usageError{errors.New("exactly one of --image, --dockerfile and --sandbox is required, for example --image python:3.11-slim")}
 		case source != "" && (r != daytona.Resources{} || entrypoint != "" || p.RegionID != "" || p.Replace):
-			return usageError{errors.New("--sandbox goes with no other flag: the snapshot has the sandbox's resources, entrypoint and region")}
+			return usageError{errors.New("--sandbox cannot be combined with flags for resources, entrypoint, region or --replace: the snapshot gets those of the sandbox")}
 		}
 		if err := checkResources(c); err != nil {
 			return err
@@ -93,13 +96,13 @@ func (a *app) snapshotCreate() *cobra.Command {
 	return c
 }
 
-// snapshotSandbox makes a snapshot of a sandbox as it is.
+// snapshotSandbox creates a snapshot from the current state of a sandbox.
 func (a *app) snapshotSandbox(ctx context.Context, client *daytona.Client, f *format, sandbox, name string) error {
 	box, err := client.Get(ctx, sandbox)
 	if err != nil {
 		return err
 	}
-	stop := spin(a.program.Err, "snapshot of "+sandbox)
+	stop := spin(a.program.Err, "Creating a snapshot of "+sandbox)
 	err = box.CreateSnapshot(ctx, name)
 	stop()
 	if err != nil {
@@ -117,18 +120,21 @@ func (a *app) snapshotUpdate() *cobra.Command {
 	var r daytona.Resources
 	var entrypoint string
 	c := &cobra.Command{
-		Use: "update NAME", Short: "Replace what a snapshot is made of, without a moment in which it is missing", Args: exactly(1, "the snapshot's name or id"),
+		Use: "update NAME", Short: "Update a snapshot in place", Args: exactly(1, "a snapshot name or id"),
+		Long: `Update the image, resources or entrypoint of a snapshot. Until the new content is
+ready, new sandboxes use the old one; then the server swaps the two. If the update
+fails, the snapshot stays as it was. Existing sandboxes do not change.`,
 		Example: `  daytona snapshot update my-snapshot --image python:3.12-slim
   daytona snapshot update my-snapshot --dockerfile ./Dockerfile --memory 8`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
-	flags.StringVarP(&p.Image, "image", "i", "", "new image, with a tag or digest")
-	flags.IntVar(&r.CPU, "cpu", 0, "cores")
-	flags.IntVar(&r.Memory, "memory", 0, "memory in GiB")
-	flags.IntVar(&r.Disk, "disk", 0, "disk in GiB")
-	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox; empty is the image's")
-	flags.StringVar(&p.RegionID, "region", "", "region")
+	flags.StringVarP(&p.Image, "image", "i", "", "new image reference with a tag or digest")
+	flags.IntVar(&r.CPU, "cpu", 0, "number of cores (default: unchanged)")
+	flags.IntVar(&r.Memory, "memory", 0, "memory in GiB (default: unchanged)")
+	flags.IntVar(&r.Disk, "disk", 0, "disk in GiB (default: unchanged)")
+	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that each sandbox runs; empty means the image's entrypoint")
+	flags.StringVar(&p.RegionID, "region", "", "new region")
 	dockerfile := dockerfileFlags(c)
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) (err error) {
@@ -136,7 +142,7 @@ func (a *app) snapshotUpdate() *cobra.Command {
 			return err
 		}
 		if p.Image != "" && p.Build != nil {
-			return usageError{errors.New("--image and --dockerfile exclude each other")}
+			return usageError{errors.New("--image and --dockerfile cannot be used together")}
 		}
 		if err := checkResources(c); err != nil {
 			return err
@@ -165,7 +171,7 @@ func (a *app) snapshotUpdate() *cobra.Command {
 }
 
 func resourceFlags(c *cobra.Command, r *daytona.Resources) {
-	c.Flags().IntVar(&r.CPU, "cpu", 0, "cores (default 1)")
+	c.Flags().IntVar(&r.CPU, "cpu", 0, "number of cores (default 1)")
 	c.Flags().IntVar(&r.Memory, "memory", 0, "memory in GiB (default 1)")
 	c.Flags().IntVar(&r.Disk, "disk", 0, "disk in GiB (default 3)")
 }
@@ -173,7 +179,7 @@ func resourceFlags(c *cobra.Command, r *daytona.Resources) {
 func checkResources(c *cobra.Command) error {
 	for _, name := range []string{"cpu", "memory", "disk"} {
 		if n, _ := c.Flags().GetInt(name); c.Flags().Changed(name) && n <= 0 {
-			return usageError{fmt.Errorf("--%s must be a whole number above 0", name)}
+			return usageError{fmt.Errorf("--%s must be an integer above 0", name)}
 		}
 	}
 	return nil
@@ -181,14 +187,14 @@ func checkResources(c *cobra.Command) error {
 
 func (a *app) snapshotList() *cobra.Command {
 	var p daytona.ListSnapshotsParams
-	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List snapshots, a page at a time", Args: none}
+	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List snapshots", Args: none}
 	f := formatFlag(c)
-	c.Flags().IntVarP(&p.Page, "page", "p", 1, "which page")
-	c.Flags().IntVarP(&p.Limit, "limit", "l", 100, "snapshots a page")
-	c.Flags().StringVar(&p.Name, "name", "", "only those with this in their name")
+	c.Flags().IntVarP(&p.Page, "page", "p", 1, "page to show, starting at 1")
+	c.Flags().IntVarP(&p.Limit, "limit", "l", 100, "number of snapshots per page")
+	c.Flags().StringVar(&p.Name, "name", "", "list only snapshots whose name contains this")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if p.Page < 1 || p.Limit < 1 {
-			return usageError{errors.New("--page and --limit begin at 1")}
+			return usageError{errors.New("--page and --limit must be at least 1")}
 		}
 		client, err := a.client()
 		if err != nil {
@@ -205,14 +211,14 @@ func (a *app) snapshotList() *cobra.Command {
 			}
 			rows(w, []string{"Name", "State", "Image", "CPU/Memory/Disk", "Created"}, lines)
 			if page.TotalPages > 1 {
-				fmt.Fprintf(w, "Page %d of %d, %d snapshots in all.\n", page.Page, page.TotalPages, page.Total)
+				fmt.Fprintf(w, "Page %d of %d, %d snapshots in total.\n", page.Page, page.TotalPages, page.Total)
 			}
 		})
 	}
 	return c
 }
 
-// stateOfSnapshot tells of its update too.
+// stateOfSnapshot returns the state, with that of a pending update.
 func stateOfSnapshot(s *api.Snapshot) string {
 	if s.Update == nil {
 		return string(s.State)
@@ -221,7 +227,7 @@ func stateOfSnapshot(s *api.Snapshot) string {
 }
 
 func (a *app) snapshotGet() *cobra.Command {
-	c := &cobra.Command{Use: "get NAME", Aliases: []string{"info"}, Short: "Tell all about a snapshot", Args: exactly(1, "a snapshot's name or id")}
+	c := &cobra.Command{Use: "get NAME", Aliases: []string{"info"}, Short: "Show details of a snapshot", Args: exactly(1, "a snapshot name or id")}
 	f := formatFlag(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		client, err := a.client()
@@ -260,11 +266,10 @@ func describeSnapshot(w io.Writer, s *api.Snapshot) {
 		"Entrypoint", strings.Join(s.Entrypoint, " "), "Regions", strings.Join(s.RegionIDs, ", "), "Created", age(s.CreatedAt), "Last used", used)
 }
 
-// snapshotChange is a command that changes snapshots and prints nothing more
-// than that it did.
+// snapshotChange returns a command that changes snapshots and reports each one.
 func (a *app) snapshotChange(verb, short string, change func(context.Context, *daytona.SnapshotService, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " NAME...", Short: short, Args: several("a snapshot's name or id"),
+		Use: verb + " NAME...", Short: short, Args: several("at least one snapshot name or id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -277,7 +282,7 @@ func (a *app) snapshotChange(verb, short string, change func(context.Context, *d
 
 var past = map[string]string{"activate": "activated", "deactivate": "deactivated", "delete": "deleted", "start": "started", "stop": "stopped"}
 
-// each does one thing to several, going on after failures, and returns the first.
+// each calls do for each name, continues after failures, and returns the first one.
 func (a *app) each(names []string, noun, done string, do func(string) error) error {
 	var failure error
 	for _, name := range names {
@@ -299,7 +304,7 @@ func (a *app) each(names []string, noun, done string, do func(string) error) err
 func several(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usageError{fmt.Errorf("%s is needed: %s", what, cmd.UseLine())}
+			return usageError{fmt.Errorf("requires %s: %s", what, cmd.UseLine())}
 		}
 		return nil
 	}

@@ -22,25 +22,27 @@ func (a *app) snapshotPush() *cobra.Command {
 	var r daytona.Resources
 	var entrypoint string
 	c := &cobra.Command{
-		Use: "push IMAGE --name NAME", Short: "Make a snapshot of a local image", Args: exactly(1, "a local image"),
-		Long: `Push sends a local image to the server, as far as it lacks it, and makes a
-snapshot of it. IMAGE is an image of docker's or podman's store, a directory in
-the OCI image layout, or an archive of docker save, podman save or skopeo, plain
-or gzipped. One of several images in an archive is named behind a colon.`,
+		Use: "push IMAGE --name NAME", Short: "Create a snapshot from a local image", Args: exactly(1, "a local image"),
+		Long: `Push a local image to the server and create a snapshot from it. Only layers that the
+server lacks are sent.
+
+IMAGE is an image in the store of Docker or Podman, an OCI image layout directory, or
+an archive of docker save, podman save or skopeo, plain or gzipped. To select one of
+several images in an archive or directory, append a colon and its name.`,
 		Example: `  daytona snapshot push custom-alpine:3.21 --name alpine-minimal --cpu 2 --memory 4 --disk 8
   daytona snapshot push ./app.tar --name my-app --entrypoint "python server.py"`,
 	}
 	f := formatFlag(c)
 	flags := c.Flags()
-	flags.StringVarP(&p.Name, "name", "n", "", "the snapshot's name")
+	flags.StringVarP(&p.Name, "name", "n", "", "name of the snapshot")
 	resourceFlags(c, &r)
-	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that runs in each sandbox (default: the image's)")
-	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's)")
-	flags.StringVar(&p.From, "from", "", "where the image is: docker, podman, oci or archive (default: by the form of IMAGE)")
+	flags.StringVarP(&entrypoint, "entrypoint", "e", "", "command that each sandbox runs (default: the image's entrypoint)")
+	flags.StringVar(&p.RegionID, "region", "", "region (default: your organization's default region)")
+	flags.StringVar(&p.From, "from", "", "source of the image: docker, podman, oci or archive (default: detected from IMAGE)")
 	wait := waitFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		if p.Name == "" {
-			return usageError{errors.New("--name is needed, for example --name my-snapshot")}
+			return usageError{errors.New("--name is required, for example --name my-snapshot")}
 		}
 		switch p.From {
 		case "", daytona.FromDocker, daytona.FromPodman, daytona.FromOCI, daytona.FromArchive:
@@ -72,11 +74,11 @@ or gzipped. One of several images in an archive is named behind a colon.`,
 	return c
 }
 
-// layerView shows the layers of a push: a bar each on a terminal, and elsewhere
-// a line when one is done.
+// layerView shows the layers of a push: one bar each on a terminal, otherwise one
+// line for each layer when it is done.
 type layerView struct {
 	w    io.Writer
-	bars *mpb.Progress // nil where w is no terminal
+	bars *mpb.Progress // nil unless w is a terminal
 
 	mu     sync.Mutex
 	layers map[string]*layer
@@ -163,7 +165,7 @@ func layerState(p daytona.LayerProgress) string {
 	case daytona.LayerSent:
 		return "sent, " + size(p.Size)
 	case daytona.LayerThere:
-		return "there already, " + size(p.Size)
+		return "already exists, " + size(p.Size)
 	}
 	return "waiting, " + size(p.Size)
 }

@@ -33,7 +33,7 @@ func pushOf(v *layerView) {
 func TestLayersOfAPushAreShown(t *testing.T) {
 	var plain bytes.Buffer
 	pushOf(newLayerView(&plain))
-	const want = "bbbbbbbbbbbb: there already, 1.0 KiB\naaaaaaaaaaaa: sent, 10 MiB\nthe snapshot is being made\n"
+	const want = "bbbbbbbbbbbb: already exists, 1.0 KiB\naaaaaaaaaaaa: sent, 10 MiB\nthe snapshot is being made\n"
 	if plain.String() != want {
 		t.Errorf("without a terminal:\n%s\nnot\n%s", &plain, want)
 	}
@@ -42,7 +42,7 @@ func TestLayersOfAPushAreShown(t *testing.T) {
 	v := newLayerView(&drawn)
 	v.draw(mpb.WithAutoRefresh()) // as on a terminal
 	pushOf(v)
-	for _, text := range []string{"aaaaaaaaaaaa:  sent, 10 MiB", "bbbbbbbbbbbb:  there already, 1.0 KiB", "cccccccccccc: [=", "1.0 MiB of 3.0 MiB", "the snapshot is being made\n"} {
+	for _, text := range []string{"aaaaaaaaaaaa:  sent, 10 MiB", "bbbbbbbbbbbb:  already exists, 1.0 KiB", "cccccccccccc: [=", "1.0 MiB of 3.0 MiB", "the snapshot is being made\n"} {
 		if !strings.Contains(drawn.String(), text) {
 			t.Errorf("no %q in\n%s", text, &drawn)
 		}

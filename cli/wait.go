@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// waitFlag adds --timeout to a command that waits. The function it returns is
-// for the context of what the command waits for.
+// waitFlag adds --timeout to a command that waits. It returns a function that
+// returns the context for the wait.
 func waitFlag(c *cobra.Command) func() (context.Context, context.CancelFunc) {
 	var limit time.Duration
-	c.Flags().Var((*patience)(&limit), "timeout", "how long to wait, in seconds or like 5m; it goes on without you then (default: any time)")
+	c.Flags().Var((*patience)(&limit), "timeout", "stop waiting after this time, such as 30 (seconds) or 5m; the server continues (default: no limit)")
 	return func() (context.Context, context.CancelFunc) {
 		if limit == 0 {
 			return context.WithCancel(c.Context())
@@ -23,8 +23,8 @@ func waitFlag(c *cobra.Command) func() (context.Context, context.CancelFunc) {
 	}
 }
 
-// spin shows on a terminal that something takes its time, until stop is called.
-// Elsewhere it writes nothing.
+// spin shows a spinner on a terminal until stop is called. If w is not a terminal,
+// it writes nothing.
 func spin(w io.Writer, what string) (stop func()) {
 	if !isTerminal(w) {
 		return func() {}
@@ -37,7 +37,7 @@ func spin(w io.Writer, what string) (stop func()) {
 		defer tick.Stop()
 		for i := 0; ; i++ {
 			select {
-			case <-tick.C: // what takes less shows nothing
+			case <-tick.C: // shorter operations show nothing
 				fmt.Fprintf(w, "\r%c %s", wheel[i%len(wheel)], what)
 			case <-end:
 				if i > 0 {
