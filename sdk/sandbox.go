@@ -17,11 +17,12 @@ import (
 
 // Sandbox is one sandbox as it was when it was last fetched (RefreshData), and
 // what can be done with it. Its methods write these fields, so calls on one
-// Sandbox must not run at once; those of Process and FileSystem may.
+// Sandbox must not run at once; those of Process, FileSystem and Git may.
 type Sandbox struct {
 	api.Sandbox
 	Process    *Process
 	FileSystem *FileSystem
+	Git        *Git
 	client     *Client
 }
 
@@ -164,7 +165,7 @@ func (c *Client) List(ctx context.Context, p ListParams) iter.Seq2[*Sandbox, err
 
 func (c *Client) newSandbox() *Sandbox {
 	s := &Sandbox{client: c}
-	s.Process, s.FileSystem = &Process{s}, &FileSystem{s}
+	s.Process, s.FileSystem, s.Git = &Process{s}, &FileSystem{s}, &Git{s}
 	return s
 }
 
@@ -282,7 +283,7 @@ func (s *Sandbox) setInterval(ctx context.Context, which string, minutes int) er
 }
 
 // RefreshActivity says that the sandbox is in use, which puts off its auto-stop.
-// Calls of Process and FileSystem say so by themselves.
+// Calls of Process, FileSystem and Git say so by themselves.
 func (s *Sandbox) RefreshActivity(ctx context.Context) error {
 	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/last-activity"), body: api.UpdateLastActivity{}}, nil)
 }

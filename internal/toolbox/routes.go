@@ -8,6 +8,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 	"github.com/opendaytona/daytona/internal/toolbox/fs"
+	"github.com/opendaytona/daytona/internal/toolbox/git"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
 	"github.com/opendaytona/daytona/internal/toolbox/metrics"
 	"github.com/opendaytona/daytona/internal/toolbox/port"
@@ -22,6 +23,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	fs.New(l, served).Register(mux)
 	process.New(l).Register(mux)
 	sessions.Register(mux)
+	git.New(l).Register(mux)
 	port.Register(mux)
 	metrics.New(group).Register(mux)
 

@@ -15,7 +15,6 @@ var unserved = []struct {
 	what string // completes "this toolbox has no"
 }{
 	{"/computeruse", "desktop"},
-	{"/git", "git operations yet: run git by process.execute"},
 	{"/lsp", "language servers yet"},
 	{"/process/pty", "terminals yet: use sessions"},
 	{"/process/interpreter", "code interpreter yet: use process.code-run"},

@@ -56,7 +56,7 @@ func TestEachPublishedRouteIsServedOrSaysThatItIsNot(t *testing.T) {
 	if missing == 0 {
 		t.Error("nothing is missing: the test asked nothing")
 	}
-	for _, path := range []string{"/nonsense", "/gitignore", "/process", "//git/status"} {
+	for _, path := range []string{"/nonsense", "/gitignore", "/process", "//git/status", "/git/nonsense"} {
 		if status, _ := ask("GET", path); status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, status)
 		}

@@ -61,9 +61,9 @@ func (e *Environment) Get(name string) string {
 	return e.vars[name]
 }
 
-// list is the environment of one process: defaults, overridden by e, overridden
-// by extra.
-func (e *Environment) list(defaults, extra map[string]string) ([]string, error) {
+// list is the environment of one process: defaults, overridden by what of e is
+// not without, overridden by extra.
+func (e *Environment) list(defaults, extra map[string]string, without func(string) bool) ([]string, error) {
 	for name, value := range extra {
 		if err := checkVariable(name, value); err != nil {
 			return nil, err
@@ -73,6 +73,9 @@ func (e *Environment) list(defaults, extra map[string]string) ([]string, error) 
 	e.mu.Lock()
 	maps.Copy(all, e.vars)
 	e.mu.Unlock()
+	if without != nil {
+		maps.DeleteFunc(all, func(name, _ string) bool { return without(name) })
+	}
 	maps.Copy(all, extra)
 	list := make([]string, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {

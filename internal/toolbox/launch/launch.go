@@ -43,6 +43,8 @@ type Command struct {
 	Dir   string
 	Files []uintptr
 	TTY   bool
+	// Without tells which of the sandbox's variables it does not get; nil is none.
+	Without func(name string) bool
 }
 
 // New makes the launcher of a sandbox with this configuration.
@@ -136,7 +138,7 @@ func (l *Launcher) Start(c Command) (*proc.Process, error) {
 			return nil, wire.Bad("working directory %q does not exist or is not a directory", dir)
 		}
 	}
-	env, err := l.Env.list(l.defaults(u), c.Env)
+	env, err := l.Env.list(l.defaults(u), c.Env, c.Without)
 	if err != nil {
 		return nil, err
 	}

@@ -78,6 +78,13 @@ func (b *Buffer) Seal() io.Reader {
 	return io.MultiReader(parts...)
 }
 
+// Complete tells why not all that was written is kept; nil when it is.
+func (b *Buffer) Complete() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
 // Close frees what the buffer holds.
 func (b *Buffer) Close() {
 	b.mu.Lock()

@@ -23,6 +23,15 @@ type Code string
 
 // The codes that the agent's rooms use.
 const (
+	GitAuthFailed           Code = "GIT_AUTH_FAILED"
+	GitRepoNotFound         Code = "GIT_REPO_NOT_FOUND"
+	GitBranchNotFound       Code = "GIT_BRANCH_NOT_FOUND"
+	GitBranchExists         Code = "GIT_BRANCH_EXISTS"
+	GitPushRejected         Code = "GIT_PUSH_REJECTED"
+	GitDirtyWorktree        Code = "GIT_DIRTY_WORKTREE"
+	GitMergeConflict        Code = "GIT_MERGE_CONFLICT"
+	GitTransportFailed      Code = "GIT_TRANSPORT_FAILED"
+	GitRemoteRejected       Code = "GIT_REMOTE_REJECTED"
 	FileNotFound            Code = "FILE_NOT_FOUND"
 	FileAccessDenied        Code = "FILE_ACCESS_DENIED"
 	ProcessExecutionTimeout Code = "PROCESS_EXECUTION_TIMEOUT"
@@ -31,6 +40,7 @@ const (
 	CommandAlreadyCompleted Code = "COMMAND_ALREADY_COMPLETED"
 	BadRequest              Code = "BAD_REQUEST"
 	InvalidRequestBody      Code = "INVALID_REQUEST_BODY"
+	Forbidden               Code = "FORBIDDEN"
 	NotFound                Code = "NOT_FOUND"
 	Conflict                Code = "CONFLICT"
 	PortClosed              Code = "PORT_CLOSED"
