@@ -214,10 +214,14 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	return resp, nil
 }
 
+// clientSource tells servers which client this is: not the official one for Go, for
+// which they do some things in another way.
+const clientSource = "opendaytona-go"
+
 func (c *Client) authorize(h http.Header) {
 	h.Set("Authorization", "Bearer "+c.config.APIKey)
 	h.Set("User-Agent", c.config.UserAgent)
-	h.Set("X-Daytona-Source", "sdk-go")
+	h.Set("X-Daytona-Source", clientSource)
 	if c.config.OrganizationID != "" {
 		h.Set("X-Daytona-Organization-ID", c.config.OrganizationID)
 	}

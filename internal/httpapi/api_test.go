@@ -63,7 +63,7 @@ func newServer(t *testing.T) *testServer {
 	s := &testServer{T: t, key: key, images: &memoryImages{owners: map[string]string{}}, engine: enginetest.NewMachine()}
 	machine := s.engine.Open()
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: failingBuilder{}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
+		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: builder{s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Store: db, Engine: machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},

@@ -4,8 +4,10 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/enginetest"
 
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -15,15 +17,18 @@ import (
 
 const buildFailure = "The build failed in line 2 of the Dockerfile (RUN exit 7): exit code 7."
 
-// failingBuilder fails at once.
-type failingBuilder struct{}
+// builder fails at once where a step does, and makes an image otherwise.
+type builder struct{ images *memoryImages }
 
-func (failingBuilder) Build(_ context.Context, r snapshot.BuildRequest) (*image.Image, error) {
-	fmt.Fprintln(r.Log, "#1 RUN exit 7")
-	return nil, failure(buildFailure)
+func (b builder) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
+	if strings.Contains(r.Build.Dockerfile, "RUN exit 7") {
+		fmt.Fprintln(r.Log, "#1 RUN exit 7")
+		return nil, failure(buildFailure)
+	}
+	return b.images.Pull(ctx, "", "", r.Owner, nil)
 }
 
-func (failingBuilder) Versions(_ context.Context, _ string, contexts []string) ([]string, error) {
+func (builder) Versions(_ context.Context, _ string, contexts []string) ([]string, error) {
 	return contexts, nil
 }
 
@@ -66,6 +71,70 @@ func TestABuildThatFailsAtOnceIsReadAfterwards(t *testing.T) {
 			got := s.call("GET", path, "", 200)
 			return got["state"] == "build_failed" && got["errorReason"] == buildFailure
 		})
+	}
+}
+
+// as makes a request of the client that has the name, and returns the state or
+// the message of the answer.
+func (s *testServer) as(client, path, body string) (status int, told string) {
+	s.Helper()
+	r, err := http.NewRequestWithContext(s.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.key)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Daytona-Source", client)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct{ State, Message string }
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		s.Fatal(err)
+	}
+	return res.StatusCode, answer.State + answer.Message
+}
+
+func TestAnEarlyFailureIsAnErrorForClientsThatShowNoOtherReason(t *testing.T) {
+	s := newServer(t)
+	const end = "The end of its log:\n#1 RUN exit 7"
+	for client, want := range map[string]struct{ sandbox, snapshot bool }{
+		"": {}, "sdk-python": {}, "opendaytona-go": {}, "cli": {}, "sdk-go": {sandbox: true}, "sdk-java": {sandbox: true, snapshot: true},
+	} {
+		status, told := s.as(client, "/api/sandbox", `{`+failingBuild+`}`)
+		if want.sandbox {
+			if status != 400 || !strings.HasPrefix(told, "Sandbox failed to start: "+buildFailure) || !strings.HasSuffix(told, end) {
+				t.Errorf("%s is told of a sandbox %d %q", client, status, told)
+			}
+		} else if status != 200 || told != "pending_build" {
+			t.Errorf("%q is told of a sandbox %d %q", client, status, told)
+		}
+		status, told = s.as(client, "/api/snapshots", `{"name":"snap",`+failingBuild+`}`)
+		if want.snapshot {
+			if status != 400 || !strings.Contains(told, buildFailure) || !strings.HasSuffix(told, end) {
+				t.Errorf("%s is told of a snapshot %d %q", client, status, told)
+			}
+		} else if status != 200 || told != "pending" && told != "building" {
+			t.Errorf("%q is told of a snapshot %d %q", client, status, told)
+		}
+		s.call("DELETE", "/api/snapshots/snap", "", 200)
+	}
+	s.images.fails("Image debian:12.9 was not found: check its name and tag.")
+	if status, told := s.as("sdk-java", "/api/snapshots", `{"name":"snap","imageName":"debian:12.9"}`); status != 400 || !strings.Contains(told, "check its name and tag") {
+		t.Errorf("of a pull it is told %d %q", status, told)
+	}
+}
+
+// A log is read of builds that are told of as to come, whoever asks.
+func TestABuildThatDoesNotFailIsToldAsToCome(t *testing.T) {
+	s := newServer(t)
+	for _, client := range []string{"", "sdk-go", "sdk-java"} {
+		body := fmt.Sprintf(`{"buildInfo":{"dockerfileContent":"FROM debian:12.9\nLABEL of=%s\n"}}`, client+"x")
+		if status, told := s.as(client, "/api/sandbox", body); status != 200 || told != "pending_build" {
+			t.Errorf("%q is told %d %q", client, status, told)
+		}
 	}
 }
 

@@ -188,7 +188,7 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 	if err == nil && sb.State == sandbox.StatePendingBuild {
 		// The SDKs read the log of a build that they are told is still to come, and
 		// of no other; they learn the outcome afterwards.
-		return a.sandboxBody(ctx, sb, nil)
+		return a.sandboxBody(ctx, sb, a.earlyFailure(ctx, sb))
 	}
 	return a.started(ctx, sb, err)
 }
@@ -220,7 +220,7 @@ func (a *API) settle(ctx context.Context, sb *sandbox.Sandbox, err error) (*sand
 		return nil, err
 	}
 	patience := sandboxPatience
-	if from(ctx).source == "sdk-java" {
+	if from(ctx).source == sourceJava {
 		patience = javaPatience
 	}
 	wait, cancel := context.WithTimeout(ctx, patience)
@@ -233,11 +233,17 @@ func (a *API) settle(ctx context.Context, sb *sandbox.Sandbox, err error) (*sand
 func (a *API) started(ctx context.Context, sb *sandbox.Sandbox, err error) (*body[api.Sandbox], error) {
 	sb, err = a.settle(ctx, sb, err)
 	if err == nil && sb.State == sandbox.StateError {
-		return nil, &startError{sandboxID: sb.ID, fault: &fault.Error{
-			Kind: fault.KindInvalid, Code: api.CodeStartFailed, Message: fmt.Sprintf("Sandbox failed to start: %s (sandbox %s)", sb.ErrorReason, sb.ID),
-		}}
+		return nil, startFailed(sb, "")
 	}
 	return a.sandboxBody(ctx, sb, err)
+}
+
+// startFailed tells why the sandbox does not run, and how the log ends of what
+// it was to be made from.
+func startFailed(sb *sandbox.Sandbox, end string) error {
+	return &startError{sandboxID: sb.ID, fault: &fault.Error{
+		Kind: fault.KindInvalid, Code: api.CodeStartFailed, Message: fmt.Sprintf("Sandbox failed to start: %s (sandbox %s)%s", sb.ErrorReason, sb.ID, end),
+	}}
 }
 
 // startError is a start that failed, of a sandbox that is kept.

@@ -140,6 +140,7 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	told, err := a.settleSnapshot(ctx, s)
 	if err == nil {
 		told.Body = beforeItFailed(told.Body)
+		err = a.earlySnapshotFailure(ctx, s)
 	}
 	return told, err
 }
