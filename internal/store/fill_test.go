@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
-// fill gives an organization many snapshots and sandboxes: of ten states, one in a
+// fill gives an organization many snapshots and sandboxes: of three states, one in a
 // hundred with a label, one in fifty with a common one, a few due, ten waiting in a
 // pool. It returns those that it made last.
 func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*sandbox.Sandbox, *snapshot.Snapshot) {
@@ -51,7 +52,7 @@ func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*s
 		var rows []*sandboxRow
 		for i := range sandboxes {
 			sb = newSandbox(organization, fmt.Sprintf("box-%06d", i), snap)
-			sb.State, sb.CreatedAt, sb.LastActivityAt, sb.Labels = states[i%len(states)], begun.Add(time.Duration(i)*time.Millisecond), begun, map[string]string{}
+			sb.State, sb.CreatedAt, sb.LastActivityAt, sb.Labels = states[i%len(states)], begun.Add(time.Duration(i)*time.Millisecond), begun, map[string]string{"team": fmt.Sprint(i % 40)}
 			sb.AutoStop = 24 * time.Hour
 			if i%100 == 7 {
 				sb.Labels["rare"] = fmt.Sprint(i / 2000)
@@ -73,6 +74,13 @@ func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*s
 		return nil
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	var gone []*departedRow
+	for i := range 1500 {
+		gone = append(gone, &departedRow{ID: uuid.NewString(), OrganizationID: organization, ParentID: fmt.Sprint(i % 100), RootID: fmt.Sprint(i % 100), Sandbox: "{}"})
+	}
+	if _, err := s.write.NewInsert().Model(&gone).Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Analyze(t.Context()); err != nil {

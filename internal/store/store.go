@@ -1,6 +1,6 @@
-// Package store keeps the rows of every noun in SQL, through bun: SQLite here,
-// with models that PostgreSQL can take unchanged (text ids, timestamps, JSON as
-// text). Each noun has its file, which implements the Store interface of the
+// Package store keeps the rows of every noun in SQL, through bun: in SQLite, or in
+// PostgreSQL. The rows are the same (text ids, timestamps, JSON as text); what differs
+// is in dialect.go and in a file for each. Each noun has its file, which implements the Store interface of the
 // noun's package; migrations/ has the schema, one file a version. It imports
 // the domain packages for their types, and nobody imports it but package server.
 package store
@@ -20,13 +20,14 @@ import (
 	"github.com/opendaytona/daytona/internal/store/migrations"
 )
 
-// Store is an open database. Writes go through one connection, so that they
-// never meet; reads have a pool beside it (SQLite's WAL lets them go on during
-// a write).
+// Store is an open database. In SQLite, writes go through one connection, so that
+// they never meet; reads have a pool beside it (its WAL lets them go on during a
+// write). In PostgreSQL, a transaction locks what it changes.
 type Store struct {
 	write   *bun.DB
 	read    *bun.DB
 	dialect dialect
+	claim   *claim // of PostgreSQL
 
 	// MayGrow is asked before a sandbox or snapshot gets a row; nil is always.
 	MayGrow func() error
@@ -45,24 +46,63 @@ func (s *Store) mayGrow() error {
 	return s.MayGrow()
 }
 
-// Open opens the SQLite database at path, creating it where there is none, and
-// brings its schema up to date. A database of a newer version is refused.
-func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
-	write, err := connectSQLite(path, 1)
+// Open opens a database: the one of a URL that begins with postgres://, or else the
+// SQLite database at a path, made where there is none. It brings the schema up to
+// date; a database of a newer version is refused, and one of PostgreSQL that another
+// server has open.
+func Open(ctx context.Context, database string, log *slog.Logger) (*Store, error) {
+	s := &Store{}
+	err := s.connect(ctx, database, log)
+	if err == nil {
+		err = s.migrate(ctx, log)
+	}
+	if err == nil {
+		err = s.dialect.analyze(ctx, s.write)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
-	}
-	s := &Store{write: write, dialect: sqliteDialect{}}
-	if err := s.migrate(ctx, log); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
-	}
-	if s.read, err = connectSQLite(path, max(4, runtime.NumCPU())); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
-	}
-	if err := s.dialect.analyze(ctx, s.write); err != nil {
-		return nil, errors.Join(fmt.Errorf("analyze database %s: %w", path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", Name(database), err), s.Close())
 	}
 	return s, nil
+}
+
+// readers is how many connections read at once.
+func readers() int { return max(4, runtime.NumCPU()) }
+
+// connect fills in the connections: of SQLite, one writes.
+func (s *Store) connect(ctx context.Context, database string, log *slog.Logger) (err error) {
+	if !isPostgres(database) {
+		s.dialect = sqliteDialect{}
+		if s.write, err = connectSQLite(database, 1); err != nil {
+			return err
+		}
+		s.read, err = connectSQLite(database, readers())
+		return err
+	}
+	s.dialect = postgresDialect{}
+	config, err := parsePostgres(database)
+	if err != nil {
+		return err
+	}
+	c := &claim{config: config, log: log}
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	s.claim = c
+	if s.write, err = connectPostgres(ctx, config, readers()); err != nil {
+		return err
+	}
+	s.read, err = connectPostgres(ctx, config, readers())
+	return err
+}
+
+// Keep sees to it until ctx ends that no other server uses the database. Errors:
+// one does.
+func (s *Store) Keep(ctx context.Context) error {
+	if s.claim != nil {
+		return s.claim.keep(ctx)
+	}
+	<-ctx.Done() // the data directory, which has the file, is claimed already
+	return nil
 }
 
 func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
@@ -98,6 +138,9 @@ func (s *Store) Close() error {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
+	}
+	if s.claim != nil {
+		errs = append(errs, s.claim.close())
 	}
 	return errors.Join(errs...)
 }

@@ -24,20 +24,6 @@ var (
 	_ sandbox.Store  = (*Store)(nil)
 )
 
-func open(t *testing.T, path string) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), path, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 func anySnapshots(int) error { return nil }
 
 func anyUsage(sandbox.Usage) error { return nil }
@@ -65,7 +51,7 @@ func newSandbox(org, name string, snap *snapshot.Snapshot) *sandbox.Sandbox {
 
 func TestRowsAreThereAfterReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "with space", "..", "daytona.db")
-	first, err := Open(t.Context(), path, slog.New(slog.DiscardHandler))
+	first, err := Open(t.Context(), databaseAt(t, path), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,3 +1,8 @@
+-- As ids in the other tables.
+ALTER TABLE sandbox_labels ALTER COLUMN sandbox_id TYPE TEXT COLLATE "C";
+
+--bun:split
+
 -- By the order of states, so that no two transactions wait for each other's rows.
 CREATE FUNCTION count_sandboxes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

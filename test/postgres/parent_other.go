@@ -1,0 +1,7 @@
+//go:build !linux
+
+package postgres
+
+import "syscall"
+
+func endWithParent(*syscall.SysProcAttr) {}
