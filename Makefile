@@ -11,7 +11,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Distribution packages that the server needs, and those that the tests need in addition.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-myhostname mmdebstrap runc util-linux
 # The race detector needs a C compiler.
-TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev procps python3 python3-venv unzip
+TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev postgresql procps python3 python3-venv unzip
 # Packages for building runc from source, and crun.
 RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
@@ -22,7 +22,7 @@ VM_GUEST_PACKAGES := $(filter-out gcc libc6-dev unzip,$(TEST_PACKAGES))
 # The version of this checkout, not of a repository around it; empty in a source archive.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance test-schema packages test-packages
+.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance test-schema test-postgres packages test-packages
 
 ## quickstart: build and start the server, then run code in a first sandbox
 quickstart: packages toolchain build

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +34,7 @@ import (
 type Config struct {
 	DataDir                  string
 	RuntimeDir               string
+	Database                 string // URL of a PostgreSQL database; "" is SQLite in DataDir
 	Listen                   string
 	MaxConnections           int
 	MaxConnectionsPerAddress int
@@ -150,7 +152,7 @@ func parse(merged *koanf.Koanf, origin map[string]string) (Config, error) {
 			if s.set(&c, value) {
 				continue
 			}
-			if s.secret {
+			if s.secret || s.hidden {
 				value = "(not shown)"
 			}
 			return c, fmt.Errorf("setting %s (%s): %q is not valid: use %s", s.key, origin[s.key], value, s.allowed)
@@ -269,6 +271,9 @@ func environmentMap(environment []string) map[string]string {
 	}
 	return out
 }
+
+// DatabasePath is what package store opens.
+func (c Config) DatabasePath() string { return cmp.Or(c.Database, c.Below(DatabaseName)) }
 
 // Below is a path in the data directory.
 func (c Config) Below(name string) string { return filepath.Join(c.DataDir, name) }

@@ -32,6 +32,7 @@ type setting struct {
 	allowed  string // completes "… is not valid: use"
 	list     bool   // may be repeated; set gets each item
 	secret   bool   // no flag, which everyone on the machine could see
+	hidden   bool   // may hold a secret, so that no message repeats it
 	set      func(c *Config, text string) bool
 }
 
@@ -44,6 +45,14 @@ var settings = []setting{
 	{
 		key: "runtime-dir", fallback: "/run/daytona", usage: "`directory` for what ends with a reboot; servers on one machine share it", allowed: "the path of a directory other than /",
 		set: func(c *Config, s string) bool { return absolute(&c.RuntimeDir, s) },
+	},
+	{
+		key: "database", hidden: true, usage: "`URL` of a PostgreSQL database, such as postgres://user@host/daytona; everyone on this machine sees a password that is given here, and none that DAYTONA_DATABASE or the file has (default: SQLite, in the data directory)", allowed: "postgres://USER:PASSWORD@HOST/DATABASE, or nothing for SQLite in the data directory",
+		set: func(c *Config, s string) bool {
+			c.Database = s
+			u, err := url.Parse(s)
+			return s == "" || err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && len(u.Path) > 1
+		},
 	},
 	{
 		key: "listen", fallback: "127.0.0.1:3986", usage: "`address` to serve at; :3986 serves other machines too", allowed: "HOST:PORT, or :PORT for all addresses of this machine",

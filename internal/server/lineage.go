@@ -14,6 +14,7 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/store"
 )
 
 // lineage is what the data directory remembers of its database, to notice when
@@ -42,8 +43,12 @@ func (s *server) readLineage() (l lineage, err error) {
 }
 
 // refuseLoss ends the start when the database is gone that this data directory
-// had, before a new one is made: that would know none of the sandboxes.
+// had, before a new one is made: that would know none of the sandboxes. In PostgreSQL
+// nothing is lost by opening an empty one; regressed tells that it is another one.
 func (s *server) refuseLoss() error {
+	if s.Database != "" {
+		return nil
+	}
 	path := s.Below(config.DatabaseName)
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > 0 {
@@ -85,7 +90,7 @@ func (s *server) regressed(ctx context.Context) (bool, error) {
 	other := known.Founder != "" && known.Founder != founder.ID
 	accepted := quarantineIndex(s.Config).Accepted()
 	if other && !accepted {
-		return false, fmt.Errorf("the database %s is not the one that this data directory had: restore that, or run `daytona server quarantine all`, after which a start goes on with this one and keeps the other one's disks for you to adopt", s.Below(config.DatabaseName))
+		return false, fmt.Errorf("the database %s is not the one that this data directory had: restore it from a backup, or run `daytona server quarantine all`, after which a start goes on with this one and keeps the other one's disks for you to adopt", store.Name(s.DatabasePath()))
 	}
 	n, err := s.db.CountOpening(ctx)
 	if err != nil {

@@ -29,8 +29,11 @@ func purge(ctx context.Context, c config.Config, version string, data bool, log 
 	if data {
 		// A mistyped --data-dir must not cost somebody their home directory.
 		isNone, err := missing(c.Below(config.DatabaseName))
+		if err == nil && isNone { // it may have been PostgreSQL's
+			isNone, err = missing(c.Below(config.LineageName))
+		}
 		if err == nil && isNone {
-			err = fmt.Errorf("it has no %s", config.DatabaseName)
+			err = fmt.Errorf("it has neither %s nor %s", config.DatabaseName, config.LineageName)
 		}
 		if err != nil {
 			return fmt.Errorf("%s is no data directory of a server, not deleting it: %w", c.DataDir, err)

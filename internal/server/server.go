@@ -140,10 +140,12 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.refuseLoss(); err != nil {
 		return err
 	}
-	if err := config.CreateDatabaseFile(s.Below(config.DatabaseName)); err != nil {
-		return err
+	if s.Database == "" {
+		if err := config.CreateDatabaseFile(s.DatabasePath()); err != nil {
+			return err
+		}
 	}
-	if s.db, err = store.Open(ctx, s.Below(config.DatabaseName), s.log); err != nil {
+	if s.db, err = store.Open(ctx, s.DatabasePath(), s.log); err != nil {
 		return err
 	}
 	s.opened("database", s.db.Close)
@@ -356,6 +358,7 @@ func (s *server) run(asked context.Context) error {
 	own("registry", s.hosted.Run)
 	own("quarantine", s.quarantine.Run)
 	own("database", s.countOn)
+	own("claim of the database", s.db.Keep)
 	own("ballast", s.tendBallast)
 	own("web", func(context.Context) error {
 		return s.http.Serve()

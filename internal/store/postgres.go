@@ -74,16 +74,6 @@ func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// CheckURL tells what is wrong with the URL of a PostgreSQL database, without its
-// password.
-func CheckURL(database string) error {
-	if !isPostgres(database) {
-		return errors.New("it begins with neither postgres:// nor postgresql://")
-	}
-	_, err := parsePostgres(database)
-	return err
-}
-
 func parsePostgres(database string) (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(database)
 	if err != nil {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,20 +39,6 @@ func holds(s *serve.Server, id, mark string) {
 	}
 }
 
-// dropDatabase removes it, and what SQLite keeps beside it.
-func dropDatabase(t *testing.T, s *serve.Server) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.Data, "daytona.db*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no database: %v", err)
-	}
-	for _, f := range files {
-		if err := os.Remove(f); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func command(s *serve.Server, args ...string) string {
 	s.T.Helper()
 	out, err := s.Command(args...)
@@ -64,15 +49,7 @@ func command(s *serve.Server, args ...string) string {
 }
 
 func TestALostDatabaseCostsNoDisk(t *testing.T) {
-	for name, lose := range map[string]func(*testing.T, *serve.Server){
-		"removed": dropDatabase,
-		"empty": func(t *testing.T, s *serve.Server) {
-			dropDatabase(t, s)
-			if err := os.WriteFile(filepath.Join(s.Data, "daytona.db"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		},
-	} {
+	for name, lose := range map[string]func(*serve.Server){"removed": (*serve.Server).DropDatabase, "empty": (*serve.Server).EmptyDatabase} {
 		t.Run(name, func(t *testing.T) {
 			serve.LeavesNothing(t)
 			s := serve.New(t)
@@ -87,7 +64,7 @@ func TestALostDatabaseCostsNoDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.End(unix.SIGTERM)
-			lose(t, s)
+			lose(s)
 			for range 2 {
 				if why := s.Refused(); !strings.Contains(why, "quarantine all") || !strings.Contains(why, "restore it from a backup") {
 					t.Fatalf("it does not say what to do: %s", why)
@@ -144,16 +121,13 @@ func TestAnOlderDatabaseCostsNoDisk(t *testing.T) {
 	s.Snapshot("box", box)
 	early := marked(s, "early")
 	s.End(unix.SIGTERM)
-	database, older, newer := filepath.Join(s.Data, "daytona.db"), filepath.Join(t.TempDir(), "older.db"), filepath.Join(t.TempDir(), "newer.db")
-	copyFile(t, database, older)
+	older := s.BackUp()
 	s.Start()
 	s.Snapshot("late", "alpine:3.21")
 	late, adopted := marked(s, "late"), marked(s, "adopted")
 	s.End(unix.SIGTERM)
-	copyFile(t, database, newer)
-
-	dropDatabase(t, s)
-	copyFile(t, older, database)
+	newer := s.BackUp()
+	s.Restore(older)
 	s.Start()
 	if list := command(s, "quarantine", "list"); !strings.Contains(list, late) || !strings.Contains(list, adopted) || strings.Contains(list, early) {
 		t.Fatalf("listed: %s", list)
@@ -166,8 +140,7 @@ func TestAnOlderDatabaseCostsNoDisk(t *testing.T) {
 
 	// The right database is found after all.
 	s.End(unix.SIGTERM)
-	dropDatabase(t, s)
-	copyFile(t, newer, database)
+	s.Restore(newer)
 	s.Start()
 	settled(s)
 	for id, mark := range map[string]string{early: "early", late: "late", adopted: "adopted"} {
@@ -192,12 +165,5 @@ func TestAnOlderDatabaseCostsNoDisk(t *testing.T) {
 	}
 	if list := command(s, "quarantine", "list"); strings.Contains(list, late) {
 		t.Errorf("still listed: %s", list)
-	}
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	if out, err := exec.Command("cp", from, to).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
 	}
 }

@@ -184,6 +184,16 @@ func (s *Server) Create(ctx context.Context, name, of string) (string, error) {
 	return s.URL(name), errors.Join(err, db.Close())
 }
 
+// Drop removes a database that nobody uses.
+func (s *Server) Drop(ctx context.Context, name string) error {
+	db, err := sql.Open("pgx", s.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, `DROP DATABASE "`+name+`"`)
+	return errors.Join(err, db.Close())
+}
+
 // Stop ends it and removes all that it wrote.
 func (s *Server) Stop() error {
 	var err error

@@ -49,7 +49,17 @@ func Main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "serve:", err)
 		return 1
 	}
-	return m.Run()
+	stop, err := startDatabases()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "serve:", err)
+		return 1
+	}
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "serve:", err)
+		return 1
+	}
+	return code
 }
 
 // Program is the path of a static program: built from the package into dir, or,
@@ -78,8 +88,9 @@ type Server struct {
 	Process  *exec.Cmd // nil when it does not run
 	Client   *daytona.Client
 
-	options []string
-	log     bytes.Buffer
+	options  []string
+	database string // of PostgreSQL
+	log      bytes.Buffer
 }
 
 // New starts a server on the loopback, which ends with the test. Options are
@@ -102,6 +113,7 @@ func NewAt(t *testing.T, data string, options ...string) *Server {
 	web := httptest.NewServer(s.Registry)
 	t.Cleanup(web.Close)
 	s.Mirror = web.URL
+	s.newDatabase()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -137,6 +149,7 @@ func (s *Server) arguments() []string {
 func (s *Server) Start() {
 	s.T.Helper()
 	s.Process = exec.Command(program, s.arguments()...)
+	s.Process.Env = s.environment()
 	s.Process.Stdout, s.Process.Stderr = &s.log, &s.log
 	if err := s.Process.Start(); err != nil {
 		s.T.Fatal(err)
@@ -178,6 +191,7 @@ func (s *Server) End(sig unix.Signal) {
 func (s *Server) Refused() string {
 	s.T.Helper()
 	c := exec.CommandContext(Within(s.T, time.Minute), program, s.arguments()...)
+	c.Env = s.environment()
 	out, err := c.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -188,7 +202,9 @@ func (s *Server) Refused() string {
 
 // Command runs a subcommand of `daytona server` on the data directory.
 func (s *Server) Command(args ...string) (string, error) {
-	out, err := exec.Command(program, append(append([]string{"server"}, args...), s.Flags()...)...).CombinedOutput()
+	c := exec.Command(program, append(append([]string{"server"}, args...), s.Flags()...)...)
+	c.Env = s.environment()
+	out, err := c.CombinedOutput()
 	return string(out), err
 }
 
