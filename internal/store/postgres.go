@@ -170,17 +170,22 @@ func (c *claim) keep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if err := c.conn.Ping(ctx); err == nil || ctx.Err() != nil {
-			continue
-		}
-		_ = c.conn.Close(ctx) // it is lost
-		switch err := c.take(ctx); {
+		switch err := c.look(ctx); {
 		case errors.Is(err, errClaimed):
-			return err
+			return fmt.Errorf("the lock on the database was lost: %w", err)
 		case err != nil && ctx.Err() == nil:
 			c.log.Error("connect to the database again", "err", err)
 		}
 	}
+}
+
+// look takes the lock again if it was lost.
+func (c *claim) look(ctx context.Context) error {
+	if c.conn.Ping(ctx) == nil {
+		return nil
+	}
+	_ = c.conn.Close(ctx) // it is lost
+	return c.take(ctx)
 }
 
 func (c *claim) close() error {
