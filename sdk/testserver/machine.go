@@ -48,9 +48,6 @@ func (m *Machine) FailStarts(err error) {
 
 func newMachine(t testing.TB) *Machine {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Fatal("this test runs the agent, which starts processes as any user: run it as root")
-	}
 	// Not t.TempDir: a socket's path has 107 bytes at most.
 	dir, err := os.MkdirTemp("", "dt")
 	must(t, err)
