@@ -113,7 +113,7 @@ type Observer interface {
 	Inspect(ctx context.Context, id string) (Status, error)
 
 	// List returns the status of every sandbox that has a disk or a process
-	// here. One that cannot be looked at is listed as PhaseFailed.
+	// here. One whose disk cannot be looked at is listed without what it takes.
 	List(ctx context.Context) ([]Status, error)
 
 	// Watch reports sandboxes whose status has changed other than by a method of

@@ -234,9 +234,16 @@ func (k *Keeper) setAside(ctx context.Context, e Entry) error {
 		return err
 	}
 	k.Log.Warn("no row knows this disk: it is in quarantine", "kind", e.Kind, "id", e.ID)
-	if err := k.Disks.SetAside(ctx, e.disk(), stopGrace); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	err = k.Disks.SetAside(ctx, e.disk(), stopGrace)
+	switch {
+	case err == nil, errors.Is(err, engine.ErrNotFound):
+		return nil
+	case ctx.Err() != nil:
 		return err
 	}
+	// One that does not end keeps nobody waiting: no service touches what it does
+	// not know.
+	k.Log.Error("put a disk that no row knows aside, which the next start of the server tries again", "kind", e.Kind, "id", e.ID, "err", err)
 	return nil
 }
 

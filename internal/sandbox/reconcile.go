@@ -423,7 +423,7 @@ func (s *Service) unrecovered(ctx context.Context, st engine.Status) error {
 		if sb.State != StateStarted {
 			return nil
 		}
-		return sb.enter(StateError, "The sandbox could not be recovered when the server started: "+st.Problem, s.Clock.Now())
+		return sb.enter(StateError, "The sandbox could not be recovered, which the server tries again: "+st.Problem, s.Clock.Now())
 	})
 }
 

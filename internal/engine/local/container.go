@@ -68,8 +68,11 @@ func (l *Local) writeRecord(id string, r record) error {
 // errGone when it is another process, or none.
 func (l *Local) attach(id string, r record) error {
 	fd, err := unix.PidfdOpen(r.PID, unix.PIDFD_NONBLOCK)
-	if err != nil {
+	if errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	if err != nil {
+		return fmt.Errorf("watch the first process: %w", err)
 	}
 	// Being nonblocking, it is waited for by the runtime's poller, without a
 	// thread.
@@ -124,7 +127,9 @@ func (l *Local) cleanUp(id string, c *container) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.done), grace)
 	defer cancel()
 	if err := l.release(ctx, id, c, &engine.Exit{OOMKilled: oom && !failed, PoolFailed: failed}); err != nil {
-		l.log(id).Error("clean up after a sandbox that ended", "err", err)
+		l.tried(id, fmt.Errorf("clean up after it has ended: %w", err))
+	} else {
+		l.recovered(id)
 	}
 	l.events.Changed(id)
 }
@@ -176,6 +181,14 @@ func (l *Local) kill(id string) error {
 // end ends a running sandbox and frees all but its disk. The caller holds the
 // sandbox's lock.
 func (l *Local) end(ctx context.Context, id string, grace time.Duration) error {
+	if err := l.endContainer(ctx, id, grace); err != nil {
+		return err
+	}
+	l.recovered(id)
+	return nil
+}
+
+func (l *Local) endContainer(ctx context.Context, id string, grace time.Duration) error {
 	l.mu.Lock()
 	c := l.running[id]
 	l.mu.Unlock()
@@ -281,107 +294,6 @@ func (l *Local) clear(ctx context.Context, id string) error {
 		err = errors.Join(err, l.writeRecord(id, r))
 	}
 	return err
-}
-
-// recoverPatience is how long cleaning up after one sandbox may take at a start.
-const recoverPatience = 5 * time.Second
-
-// recover goes on where an earlier server ended. A sandbox that resists, such as
-// one with a process that the kernel does not end, is left to its next start, to
-// its removal, or to the next server: it must not keep the others waiting.
-func (l *Local) recover(ctx context.Context) error {
-	entries, err := os.ReadDir(filepath.Join(l.dir, sandboxesDir))
-	if err != nil {
-		return err
-	}
-	keep := map[int]slot.Policy{}
-	alive := map[string]record{}
-	for _, e := range entries {
-		id := e.Name()
-		r, err := l.readRecord(id)
-		if err == nil && r.Boot == l.boot && r.PID != 0 {
-			if ticks, err := startTicks(r.PID); err == nil && ticks == r.Ticks {
-				alive[id], keep[r.Slot] = r, r.Policy
-				continue
-			}
-			if err := l.recordExit(id, &engine.Exit{PoolFailed: l.failed[id]}); err != nil {
-				l.log(id).Error("record the end of a sandbox that no server saw", "err", err)
-			}
-		}
-		l.Log.Debug("clean up after a sandbox that does not run", "sandbox", id)
-		if err := l.sweep(ctx, id); err != nil {
-			l.log(id).Error("clean up after a sandbox that does not run", "err", err)
-		}
-	}
-	for _, id := range l.cgroups.List() {
-		if _, ok := alive[id]; !ok {
-			if err := l.sweepGroup(ctx, id); err != nil {
-				l.log(id).Error("remove the control group of a sandbox that does not run", "err", err)
-			}
-		}
-	}
-	if l.slots, err = slot.Open(slot.Config{
-		Instance: l.instance.Index, Subnet: l.Subnet, Subnet6: l.Subnet6, NoIPv6: l.NoIPv6,
-		Bandwidth: l.Bandwidth, Ready: l.Slots, Trial: l.Trial, Log: l.Log,
-	}, keep); err != nil {
-		return err
-	}
-	for id, r := range alive {
-		if err := l.takeOver(ctx, id, r); err != nil {
-			l.log(id).Error("take over a running sandbox", "err", err)
-		}
-	}
-	if len(alive) > 0 {
-		l.Log.Info("took over running sandboxes", "count", len(alive))
-	}
-	return nil
-}
-
-// sweep removes every trace of a sandbox that does not run, and the record too
-// where it has no disk.
-func (l *Local) sweep(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, recoverPatience)
-	defer cancel()
-	if err := l.clear(ctx, id); err != nil || l.disks.Exists(id) {
-		return err
-	}
-	return os.RemoveAll(l.sandboxDir(id))
-}
-
-func (l *Local) sweepGroup(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, recoverPatience)
-	defer cancel()
-	return l.vacate(ctx, id)
-}
-
-// takeOver goes on with a sandbox that an earlier server started. It runs on
-// without names when these cannot be served: the next SetNetwork tries again.
-func (l *Local) takeOver(ctx context.Context, id string, r record) error {
-	thawed := l.cgroups.Thaw(id)
-	err := l.attach(id, r)
-	if errors.Is(err, errGone) { // just now
-		err = errors.Join(l.sweep(ctx, id), l.slots.Release(l.slots.Adopt(r.Slot, r.IPv6)))
-		return errors.Join(thawed, err)
-	}
-	if err != nil {
-		return errors.Join(thawed, err)
-	}
-	unlock, err := l.lock(ctx, id)
-	if err != nil {
-		return errors.Join(thawed, err)
-	}
-	defer unlock()
-	l.mu.Lock()
-	c := l.running[id]
-	l.mu.Unlock()
-	if c == nil {
-		return thawed // it has just ended
-	}
-	named := l.resumeNames(id, &r)
-	l.mu.Lock()
-	c.Policy, c.stale = r.Policy, named != nil
-	l.mu.Unlock()
-	return errors.Join(thawed, named)
 }
 
 // startTicks is when a process started, in clock ticks after boot (proc(5),

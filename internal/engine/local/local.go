@@ -60,6 +60,9 @@ type Local struct {
 	running map[string]*container
 	failed  map[string]bool          // sandboxes that are being ended because the pool failed
 	names   map[string]*names.Server // of the sandboxes that need one
+
+	problems map[string]*problem // of what is not recovered, by id
+	opened   chan struct{}       // closed when there are slots
 }
 
 var _ engine.Host = (*Local)(nil)
@@ -92,6 +95,9 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 		running: map[string]*container{},
 		names:   map[string]*names.Server{},
 		failed:  map[string]bool{},
+
+		problems: map[string]*problem{},
+		opened:   make(chan struct{}),
 	}
 	l.done, l.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -316,7 +322,7 @@ func (l *Local) Purge(ctx context.Context) error {
 	}
 	if l.cgroups != nil { // as with an engine that did not open
 		for _, id := range l.cgroups.List() {
-			errs = append(errs, l.sweepGroup(ctx, id)) // of one that could not be cleaned up after
+			errs = append(errs, l.vacate(ctx, id)) // of one that could not be cleaned up after
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -389,12 +395,16 @@ func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
 	if c := l.running[id]; c != nil {
 		st.Phase, st.StartedAt, st.Booted = engine.PhaseRunning, c.StartedAt, true
 	}
+	running, problem := st.Phase == engine.PhaseRunning, l.problems[id]
+	if problem != nil {
+		st.Phase, st.Problem = engine.PhaseFailed, problem.text
+	}
 	l.mu.Unlock()
 	exists := l.disks.Exists(id)
-	if !exists && st.Phase == engine.PhaseStopped {
+	if !exists && !running {
 		return st, fmt.Errorf("inspect sandbox %s: %w", id, engine.ErrNotFound)
 	}
-	if st.Phase == engine.PhaseStopped {
+	if !running {
 		r, err := l.readRecord(id)
 		if st.Booted = err == nil && r.Boot == l.boot; st.Booted {
 			st.Exit = r.Exit
@@ -437,7 +447,7 @@ func (l *Local) List(ctx context.Context) ([]engine.Status, error) {
 			continue // deleted meanwhile
 		}
 		if err != nil {
-			return nil, err
+			l.log(id).Debug("list a sandbox without its disk's use", "err", err)
 		}
 		all = append(all, st)
 	}

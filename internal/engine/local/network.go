@@ -93,16 +93,19 @@ func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (*slot.N
 	return &ports, l.replaceNames(id, server)
 }
 
-// resumeNames serves names again for a sandbox that an earlier server started.
-func (l *Local) resumeNames(id string, r *record) (err error) {
-	if r.Policy.Names == nil {
-		return nil
-	}
+// resumeNetwork applies the policy of a sandbox that an earlier server started,
+// and serves names for it again.
+func (l *Local) resumeNetwork(id string, r *record) (err error) {
 	s := l.slots.Adopt(r.Slot, r.IPv6)
-	if r.Policy.Names, err = l.serveNames(id, s, r.Policy); err != nil {
-		return err
+	if r.Policy.Names != nil {
+		if r.Policy.Names, err = l.serveNames(id, s, r.Policy); err != nil {
+			return err
+		}
+		if err := l.writeRecord(id, *r); err != nil {
+			return err
+		}
 	}
-	return errors.Join(l.writeRecord(id, *r), l.slots.Apply(s, r.Policy))
+	return errors.Join(l.slots.Reshape(s), l.slots.Apply(s, r.Policy))
 }
 
 // replaceNames ends the sandbox's name server; next, which may be nil, is its

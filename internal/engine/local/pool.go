@@ -50,19 +50,16 @@ func (l *Local) endSurvivors() error {
 	}
 	for _, e := range entries {
 		r, err := l.readRecord(e.Name())
-		if err != nil || r.Boot != l.boot || r.PID == 0 {
-			continue
-		}
-		if ticks, err := startTicks(r.PID); err != nil || ticks != r.Ticks {
+		if err != nil || !l.alive(r) {
 			continue
 		}
 		l.failed[e.Name()] = true
 		// Its processes go with its first; those of a frozen one when it thaws.
-		if err := unix.Kill(r.PID, unix.SIGKILL); err != nil {
-			return fmt.Errorf("kill sandbox %s: %w", e.Name(), err)
+		if err := unix.Kill(r.PID, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			l.log(e.Name()).Error("kill a sandbox whose disk cannot be written", "err", err)
 		}
 		if err := l.cgroups.Kill(e.Name()); err != nil {
-			return fmt.Errorf("kill sandbox %s: %w", e.Name(), err)
+			l.log(e.Name()).Error("kill a sandbox whose disk cannot be written", "err", err)
 		}
 	}
 	return nil

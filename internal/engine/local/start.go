@@ -74,6 +74,12 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	l.mu.Lock()
 	c := l.running[spec.ID]
 	l.mu.Unlock()
+	if c != nil && l.hasProblem(spec.ID) {
+		if err := l.takeOver(ctx, spec.ID, c.record); err != nil {
+			return err
+		}
+		l.recovered(spec.ID)
+	}
 	if c != nil {
 		return nil
 	}
@@ -133,7 +139,11 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	if err := l.writeRecord(spec.ID, r); err != nil {
 		return err
 	}
-	return l.attach(spec.ID, r)
+	if err := l.attach(spec.ID, r); err != nil {
+		return err
+	}
+	l.recovered(spec.ID)
+	return nil
 }
 
 // syncDisk begins to sync a disk, and returns how to wait for it.

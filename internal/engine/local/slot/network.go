@@ -232,12 +232,13 @@ func (n network) removeLink(index int) error {
 	return err
 }
 
-// sweep removes links that nobody keeps.
-func (n network) sweep(keep func(index int) bool) error {
+// sweep removes links that nobody keeps, and returns those that stay.
+func (n network) sweep(keep func(index int) bool) (stuck map[int]error, err error) {
 	all, err := netlink.LinkList()
 	if err != nil {
-		return fmt.Errorf("list links: %w", err)
+		return nil, fmt.Errorf("list links: %w", err)
 	}
+	stuck = map[int]error{}
 	for _, link := range all {
 		number, ours := strings.CutPrefix(link.Attrs().Name, Prefix(n.instance))
 		index, err := strconv.Atoi(number)
@@ -245,10 +246,10 @@ func (n network) sweep(keep func(index int) bool) error {
 			continue
 		}
 		if err := n.removeLink(index); err != nil {
-			return fmt.Errorf("remove link %s: %w", link.Attrs().Name, err)
+			stuck[index] = fmt.Errorf("remove link %s: %w", link.Attrs().Name, err)
 		}
 	}
-	return nil
+	return stuck, nil
 }
 
 // Busy tells whether an instance has links on this machine.

@@ -90,32 +90,38 @@ type Pool struct {
 }
 
 // Open sets up forwarding and the firewall. The slots in keep belong to running
-// sandboxes: they are not handed out, and their links stay.
-func Open(c Config, keep map[int]Policy) (*Pool, error) {
+// sandboxes: they are not handed out, and their links stay. refused are those of
+// them whose rules could not be made; their sandboxes reach nothing until Apply
+// succeeds.
+func Open(c Config, keep map[int]Policy) (_ *Pool, refused map[int]error, err error) {
 	if !c.Subnet.IsValid() {
 		c.Subnet = DefaultSubnet
 	}
 	p := &Pool{Config: c, want: make(chan struct{}, 1)}
-	var err error
 	if p.net, err = newNetwork(c); err != nil {
-		return nil, fmt.Errorf("prepare network slots: %w", err)
+		return nil, nil, fmt.Errorf("prepare network slots: %w", err)
 	}
 	for index := range keep {
 		if index >= 0 && index < Slots {
 			p.used[index] = true
 		}
 	}
-	if err := p.net.sweep(func(index int) bool { return p.used[index] }); err != nil {
-		return nil, fmt.Errorf("prepare network slots: %w", err)
+	stuck, err := p.net.sweep(func(index int) bool { return p.used[index] })
+	if err != nil {
+		return nil, nil, fmt.Errorf("prepare network slots: %w", err)
+	}
+	for index, err := range stuck {
+		p.used[index] = true // until the next server
+		p.Log.Error("remove the link of a network slot that is not in use", "slot", index, "err", err)
+	}
+	p.fw = newFirewall(p.net)
+	if refused, err = p.installEach(keep); err != nil {
+		return nil, nil, fmt.Errorf("install firewall: %w", err)
 	}
 	for index := range keep {
 		if err := p.shape(index); err != nil {
-			return nil, err
+			refused[index] = errors.Join(refused[index], err, p.fw.apply(index, Policy{BlockAll: true}))
 		}
-	}
-	p.fw = newFirewall(p.net)
-	if err := p.fw.install(keep); err != nil {
-		return nil, fmt.Errorf("install firewall: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
@@ -125,7 +131,31 @@ func Open(c Config, keep map[int]Policy) (*Pool, error) {
 	p.done.Add(1)
 	go p.refill(ctx)
 	p.wantSlots()
-	return p, nil
+	return p, refused, nil
+}
+
+// installEach installs the firewall with the policies of all slots in use. Where
+// the kernel refuses them together, each is tried by itself, with all others
+// blocked until it is their turn.
+func (p *Pool) installEach(policies map[int]Policy) (refused map[int]error, err error) {
+	refused = map[int]error{}
+	if err = p.fw.install(policies); err == nil || len(policies) == 0 {
+		return refused, err
+	}
+	p.Log.Error("install the firewall with the rules of all running sandboxes: trying each by itself", "err", err)
+	blocked := make(map[int]Policy, len(policies))
+	for index := range policies {
+		blocked[index] = Policy{BlockAll: true}
+	}
+	if err := p.fw.install(blocked); err != nil {
+		return nil, err
+	}
+	for index, policy := range policies {
+		if err := p.Apply(p.Adopt(index, false), policy); err != nil {
+			refused[index] = err
+		}
+	}
+	return refused, nil
 }
 
 // Close frees the slots that were not taken. With forget it removes the
@@ -184,6 +214,10 @@ func (p *Pool) TakeAgain(index int) (*Slot, error) {
 
 // Adopt returns the slot of a sandbox that runs, with IPv6 when it was made so.
 func (p *Pool) Adopt(index int, six bool) *Slot { return p.net.slot(index, six) }
+
+// Reshape does for a running sandbox's slot what Open could not: its limit of
+// bandwidth.
+func (p *Pool) Reshape(s *Slot) error { return p.shape(s.Index) }
 
 // Apply sets what the slot's sandbox may reach, at once and for connections
 // that are open too.

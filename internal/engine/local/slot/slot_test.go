@@ -31,7 +31,7 @@ func openWith(t *testing.T, config Config) *Pool {
 		t.Fatal(err)
 	}
 	config.Instance, config.Log = claim.Index, slog.Default()
-	p, err := Open(config, nil)
+	p, _, err := Open(config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
