@@ -19,6 +19,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/fixtures"
+	"github.com/opendaytona/daytona/test/loopfs"
 	"github.com/opendaytona/daytona/test/serve"
 )
 
@@ -228,7 +229,7 @@ func TestRegistriesThatFailFailBuildsClearlyAndDoNotStick(t *testing.T) {
 // machine than is written to it.
 func filesystem(t *testing.T, size int64) string {
 	t.Helper()
-	dir := mounted(t, size)
+	dir := loopfs.Make(t, size)
 	t.Cleanup(func() {
 		if err := run("umount", dir); err != nil {
 			t.Errorf("unmount: %v", err)

@@ -21,29 +21,9 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/loopfs"
 	"github.com/opendaytona/daytona/test/serve"
 )
-
-// smallFilesystem mounts an ext4 of its own, freed with the test.
-func smallFilesystem(t *testing.T, size int64) string {
-	t.Helper()
-	at := mounted(t, size)
-	t.Cleanup(func() { unmount(t, at) })
-	return at
-}
-
-// mounted makes a filesystem of its own, which the caller unmounts.
-func mounted(t *testing.T, size int64) string {
-	t.Helper()
-	dir := t.TempDir()
-	file, at := filepath.Join(dir, "image"), filepath.Join(dir, "at")
-	err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size), os.Mkdir(at, 0o711),
-		run("mkfs.ext4", "-q", "-m", "0", file), run("mount", "-o", "loop", file, at))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return at
-}
 
 // hog is somebody else's file on the server's filesystem. It leaves about so
 // many bytes free, exactly none for 0, until it is removed.
@@ -149,7 +129,7 @@ const reserve = 1 << 30
 
 func TestAFullFilesystemCostsNoSyncedFileAndCanBeLeft(t *testing.T) {
 	serve.LeavesNothing(t)
-	at := smallFilesystem(t, 6<<30)
+	at := loopfs.Mount(t, 6<<30)
 	s := serve.NewAt(t, at, "--disk-size", "1GiB")
 	s.Snapshot("box", box)
 	s.Snapshot("spare", "fixtures/zstd:1")
@@ -272,7 +252,7 @@ func TestAPoolThatFailsComesBackWithItsSandboxesStopped(t *testing.T) {
 	for name, alive := range map[string]bool{"while the server runs": true, "while no server runs": false} {
 		t.Run(name, func(t *testing.T) {
 			serve.LeavesNothing(t)
-			at := smallFilesystem(t, 6<<30)
+			at := loopfs.Mount(t, 6<<30)
 			s := serve.NewAt(t, at, "--disk-size", "1GiB")
 			s.Snapshot("box", box)
 			one, two := s.Sandbox("box").ID, s.Sandbox("box").ID

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
+	"github.com/opendaytona/daytona/internal/engine/local/slot/testnet"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/serve"
 )
@@ -24,7 +24,7 @@ var (
 // outside is a web server beyond this machine with a page of that text.
 func outside(t *testing.T, text string) {
 	t.Helper()
-	name := beyond.Network(t, "dtout3", there, there6)
+	name := testnet.Network(t, "dtout3", there, there6)
 	page := t.TempDir()
 	if err := os.WriteFile(filepath.Join(page, "index.html"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	daytona "github.com/opendaytona/daytona/sdk"
+	"github.com/opendaytona/daytona/test/loopfs"
 	"github.com/opendaytona/daytona/test/serve"
 )
 
@@ -59,7 +60,7 @@ func newDrive(t *testing.T, size int64) *drive {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unmount(t, d.shelf) })
+	t.Cleanup(func() { loopfs.Unmount(t, d.shelf) })
 	t.Cleanup(func() { d.eject() })
 	file := d.file("in-use")
 	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, size), run("mkfs.ext4", "-q", "-m", "0", file)); err != nil {
@@ -85,7 +86,7 @@ func (d *drive) eject() {
 	d.t.Helper()
 	if d.used {
 		d.used = false
-		unmount(d.t, d.at)
+		loopfs.Unmount(d.t, d.at)
 	}
 }
 
@@ -109,17 +110,6 @@ func run(args ...string) error {
 		err = fmt.Errorf("%v: %w: %s", args, err, out)
 	}
 	return err
-}
-
-func unmount(t *testing.T, at string) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(serve.Slow(10 * time.Second)); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if err = run("umount", at); err == nil {
-			return
-		}
-	}
-	t.Error(err)
 }
 
 // look finds out whether something is there; nil means that it is, whole.

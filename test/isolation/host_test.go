@@ -19,7 +19,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 	"golang.org/x/sys/unix"
 
-	network "github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
+	network "github.com/opendaytona/daytona/internal/engine/local/slot/testnet"
 	daytona "github.com/opendaytona/daytona/sdk"
 	"github.com/opendaytona/daytona/test/serve"
 )

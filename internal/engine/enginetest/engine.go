@@ -156,9 +156,6 @@ func (e *Engine) Stop(ctx context.Context, id string, _ time.Duration) error {
 func (m *Machine) stop(id string) {
 	delete(m.running, id)
 	delete(m.broken, id)
-	if d := m.disks[id]; d != nil {
-		d.exit = nil
-	}
 }
 
 // Delete implements engine.Engine.

@@ -145,6 +145,9 @@ func (l *Local) Changes(ctx context.Context, name, image string, layer io.Writer
 		return err
 	}
 	defer unlock()
+	if !l.disks.Exists(capturePrefix + name) {
+		return fmt.Errorf("changes of capture %s: %w", name, engine.ErrNotFound)
+	}
 	done := make(chan error)
 	go func() {
 		// As in launch: the thread has its own mounts and ends with them.

@@ -214,7 +214,7 @@ func (l *Local) endContainer(ctx context.Context, id string, grace time.Duration
 		select {
 		case <-c.ended:
 			return l.release(ctx, id, c, nil)
-		case <-time.After(insist):
+		case <-time.After(killRepeat):
 			// It has frozen itself, and may do so again before it dies, or waits
 			// for itself.
 			if err := errors.Join(l.cgroups.Kill(id), l.abortFUSE(id)); err != nil {
@@ -226,9 +226,9 @@ func (l *Local) endContainer(ctx context.Context, id string, grace time.Duration
 	}
 }
 
-// insist is how long a killed sandbox has to end before all of its processes
+// killRepeat is how long a killed sandbox has to end before all of its processes
 // are killed one by one, and their FUSE connections broken.
-const insist = 100 * time.Millisecond
+const killRepeat = 100 * time.Millisecond
 
 func (c *container) signal(sig unix.Signal) error {
 	// Not by Fd, which would take the descriptor from the poller.
@@ -275,7 +275,7 @@ func (l *Local) clear(ctx context.Context, id string) error {
 	// The runtime takes a process for another one when it sees it by clocks that
 	// are not the sandbox's, so it is not left to it to kill.
 	err := l.cgroups.Kill(id)
-	err = errors.Join(err, l.runtime.delete(ctx, id), l.replaceNames(id, nil), l.vacate(ctx, id))
+	err = errors.Join(err, l.runtime.delete(ctx, id), l.replaceNameServer(id, nil), l.removeGroup(ctx, id))
 	if err != nil {
 		return err // what is in the directory tells the next attempt that there is something to clear
 	}

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vacate ends what is left of a sandbox's processes and removes its group.
-func (l *Local) vacate(ctx context.Context, id string) error {
-	soon, cancel := context.WithTimeout(ctx, insist)
+// removeGroup ends what is left of a sandbox's processes and removes its group.
+func (l *Local) removeGroup(ctx context.Context, id string) error {
+	soon, cancel := context.WithTimeout(ctx, killRepeat)
 	defer cancel()
 	err := l.cgroups.Remove(soon, id)
 	if err == nil || soon.Err() == nil {

@@ -23,9 +23,10 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/cgroup"
 	"github.com/opendaytona/daytona/internal/engine/local/disk"
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
-	"github.com/opendaytona/daytona/internal/engine/local/names"
+	"github.com/opendaytona/daytona/internal/engine/local/nameserver"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/engine/watch"
+	"github.com/opendaytona/daytona/internal/fairqueue"
 	"github.com/opendaytona/daytona/internal/keylock"
 )
 
@@ -45,7 +46,7 @@ type Local struct {
 	agentLimits bool                // the agent sets it, since the OCI runtime may not
 	apparmor    *apparmor.Namespace // that sandboxes and steps run in; nil where AppArmor is off or out of reach
 
-	starts *turns // bounds the starts at one time
+	starts *fairqueue.Queue // bounds the starts at one time
 	events watch.Hub
 	done   context.Context // ended by Close
 	stop   context.CancelFunc
@@ -56,13 +57,12 @@ type Local struct {
 	locks keylock.Locks // of sandboxes and captures
 	pool  sync.RWMutex  // held by every sandbox's lock, and alone while the pool is brought back
 
-	mu      sync.Mutex
-	running map[string]*container
-	failed  map[string]bool          // sandboxes that are being ended because the pool failed
-	names   map[string]*names.Server // of the sandboxes that need one
+	mu          sync.Mutex
+	running     map[string]*container
+	failed      map[string]bool               // sandboxes that are being ended because the pool failed
+	nameServers map[string]*nameserver.Server // of the sandboxes that need one
 
 	problems map[string]*problem // of what is not recovered, by id
-	opened   chan struct{}       // closed when there are slots
 }
 
 var _ engine.Host = (*Local)(nil)
@@ -90,14 +90,13 @@ func Open(ctx context.Context, o Options) (_ *Local, err error) {
 		o.StartTimeout = 30 * time.Second
 	}
 	l := &Local{
-		Options: o,
-		starts:  newTurns(3*runtime.NumCPU(), 2*runtime.NumCPU()),
-		running: map[string]*container{},
-		names:   map[string]*names.Server{},
-		failed:  map[string]bool{},
+		Options:     o,
+		starts:      fairqueue.New(fairqueue.Limits{All: 3 * runtime.NumCPU(), PerTenant: 2 * runtime.NumCPU()}),
+		running:     map[string]*container{},
+		nameServers: map[string]*nameserver.Server{},
+		failed:      map[string]bool{},
 
 		problems: map[string]*problem{},
-		opened:   make(chan struct{}),
 	}
 	l.done, l.stop = context.WithCancel(context.Background())
 	defer func() {
@@ -286,7 +285,7 @@ func (l *Local) Close() error {
 	}
 	l.events.Close()
 
-	errs := []error{l.closeNames()}
+	errs := []error{l.closeNameServers()}
 	if l.slots != nil {
 		errs = append(errs, l.slots.Close(idle))
 	}
@@ -310,19 +309,19 @@ func (l *Local) Close() error {
 // engine made on the machine. The disks stay; the engine is of no use after.
 // When a sandbox does not stop, what tells of it stays for another Purge.
 func (l *Local) Purge(ctx context.Context) error {
-	l.mu.Lock()
-	ids := make([]string, 0, len(l.running))
-	for id := range l.running {
-		ids = append(ids, id)
-	}
-	l.mu.Unlock()
 	var errs []error
-	for _, id := range ids {
-		errs = append(errs, l.Stop(ctx, id, 0))
+	if l.slots != nil { // it did open
+		entries, err := os.ReadDir(filepath.Join(l.dir, sandboxesDir))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			errs = append(errs, l.Stop(ctx, e.Name(), 0)) // those that have just ended, too: somebody may be cleaning up
+		}
 	}
-	if l.cgroups != nil { // as with an engine that did not open
+	if l.cgroups != nil {
 		for _, id := range l.cgroups.List() {
-			errs = append(errs, l.vacate(ctx, id)) // of one that could not be cleaned up after
+			errs = append(errs, l.removeGroup(ctx, id)) // of one that could not be cleaned up after
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -479,6 +478,10 @@ func (l *Local) Watch(ctx context.Context) <-chan engine.Event { return l.events
 // lock serializes the calls for one sandbox. The wait ends with ctx.
 func (l *Local) lock(ctx context.Context, id string) (unlock func(), err error) {
 	free, err := l.locks.Lock(ctx, id)
+	if err == nil && ctx.Err() != nil { // the lock was free
+		free()
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("wait for sandbox %s: %w", id, err)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local/names"
+	"github.com/opendaytona/daytona/internal/engine/local/nameserver"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 )
 
@@ -36,7 +36,7 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 	c.stale = true // until all of it is done
 	s := l.slots.Adopt(c.Slot, c.IPv6)
 	r := c.record
-	if r.Policy, err = l.surround(id, s, n); err == nil {
+	if r.Policy, err = l.applyNetwork(id, s, n); err == nil {
 		err = l.writeRecord(id, r)
 	}
 	if err == nil {
@@ -51,13 +51,13 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 	return nil
 }
 
-// surround makes what a sandbox's network policy needs and applies it.
-func (l *Local) surround(id string, s *slot.Slot, n engine.Network) (policy slot.Policy, err error) {
+// applyNetwork makes what a sandbox's network policy needs and applies it.
+func (l *Local) applyNetwork(id string, s *slot.Slot, n engine.Network) (policy slot.Policy, err error) {
 	policy, named := l.policy(n)
 	if named {
-		policy.Names, err = l.serveNames(id, s, policy)
+		policy.Names, err = l.startNameServer(id, s, policy)
 	} else {
-		err = l.replaceNames(id, nil)
+		err = l.replaceNameServer(id, nil)
 	}
 	if err != nil {
 		return policy, err
@@ -73,13 +73,13 @@ func (l *Local) policy(n engine.Network) (policy slot.Policy, named bool) {
 	return policy, !n.BlockAll && (len(n.Domains) > 0 || r.ours)
 }
 
-// serveNames gives the sandbox a name server in place of the one it had.
-func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (*slot.NameServer, error) {
+// startNameServer gives the sandbox a name server in place of the one it had.
+func (l *Local) startNameServer(id string, s *slot.Slot, policy slot.Policy) (*slot.NameServer, error) {
 	at := []netip.Addr{s.Host}
 	if s.Host6.IsValid() {
 		at = append(at, s.Host6)
 	}
-	server, err := names.Listen(names.Config{
+	server, err := nameserver.Listen(nameserver.Config{
 		Domains: policy.Domains, Upstreams: upstreams, IPv6: s.Host6.IsValid(), Log: l.log(id),
 		Learn: func(addrs []netip.Addr, life time.Duration) error { return l.slots.Learn(s, addrs, life) },
 	}, at...)
@@ -90,7 +90,7 @@ func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (*slot.N
 	if s.Host6.IsValid() {
 		ports.UDP6, ports.TCP6 = server.Ports()[1].UDP, server.Ports()[1].TCP
 	}
-	return &ports, l.replaceNames(id, server)
+	return &ports, l.replaceNameServer(id, server)
 }
 
 // resumeNetwork applies the policy of a sandbox that an earlier server started,
@@ -98,7 +98,7 @@ func (l *Local) serveNames(id string, s *slot.Slot, policy slot.Policy) (*slot.N
 func (l *Local) resumeNetwork(id string, r *record) (err error) {
 	s := l.slots.Adopt(r.Slot, r.IPv6)
 	if r.Policy.Names != nil {
-		if r.Policy.Names, err = l.serveNames(id, s, r.Policy); err != nil {
+		if r.Policy.Names, err = l.startNameServer(id, s, r.Policy); err != nil {
 			return err
 		}
 		if err := l.writeRecord(id, *r); err != nil {
@@ -108,14 +108,14 @@ func (l *Local) resumeNetwork(id string, r *record) (err error) {
 	return errors.Join(l.slots.Reshape(s), l.slots.Apply(s, r.Policy))
 }
 
-// replaceNames ends the sandbox's name server; next, which may be nil, is its
+// replaceNameServer ends the sandbox's name server; next, which may be nil, is its
 // new one.
-func (l *Local) replaceNames(id string, next *names.Server) error {
+func (l *Local) replaceNameServer(id string, next *nameserver.Server) error {
 	l.mu.Lock()
-	last := l.names[id]
-	delete(l.names, id)
+	last := l.nameServers[id]
+	delete(l.nameServers, id)
 	if next != nil {
-		l.names[id] = next
+		l.nameServers[id] = next
 	}
 	l.mu.Unlock()
 	if last == nil {
@@ -124,11 +124,11 @@ func (l *Local) replaceNames(id string, next *names.Server) error {
 	return last.Close()
 }
 
-// closeNames ends all name servers.
-func (l *Local) closeNames() error {
+// closeNameServers ends all name servers.
+func (l *Local) closeNameServers() error {
 	l.mu.Lock()
-	all := l.names
-	l.names = map[string]*names.Server{}
+	all := l.nameServers
+	l.nameServers = map[string]*nameserver.Server{}
 	l.mu.Unlock()
 	var errs []error
 	for _, s := range all {

@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
+	"github.com/opendaytona/daytona/internal/engine/local/slot/testnet"
 )
 
 // The addresses of what outside makes, by the option of curl that takes them.
@@ -22,7 +22,7 @@ var there = map[string]netip.Addr{"-4": netip.MustParseAddr("198.18.78.2"), "-6"
 // outside is a web server beyond this machine, reached by forwarding only.
 func outside(t *testing.T) {
 	t.Helper()
-	name := beyond.Network(t, "dtout1", there["-4"], there["-6"])
+	name := testnet.Network(t, "dtout1", there["-4"], there["-6"])
 	page := t.TempDir()
 	if err := os.WriteFile(filepath.Join(page, "index.html"), []byte("from outside"), 0o644); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestNetworkPolicyFollowsNamesAndChangesWhileTheSandboxRuns(t *testing.T) {
 	gets("open again", "two.test", true)
 
 	f.mu.Lock()
-	servers := len(f.names)
+	servers := len(f.nameServers)
 	f.mu.Unlock()
 	if servers != 1 {
 		t.Errorf("%d name servers for one sandbox", servers)
@@ -131,7 +131,7 @@ func TestNetworkPolicyFollowsNamesAndChangesWhileTheSandboxRuns(t *testing.T) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.names) != 0 {
+	if len(f.nameServers) != 0 {
 		t.Error("a name server outlives its sandbox")
 	}
 }

@@ -2,7 +2,7 @@
 // user namespace for each, an idmapped overlay over the image's layers and the
 // sandbox's own disk, a cgroup and a network slot prepared ahead. It implements
 // engine.Engine and imports the rooms below it (disk, rootfs, cgroup, slot,
-// names, instance, apparmor, agent) and package image; package server opens it.
+// nameserver, instance, apparmor, agent) and package image; package server opens it.
 package local
 
 import (

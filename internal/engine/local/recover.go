@@ -75,7 +75,6 @@ func (l *Local) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	close(l.opened)
 	l.mu.Lock()
 	for id, r := range stuck {
 		if p := l.problems[id]; p != nil {
@@ -116,7 +115,6 @@ func (l *Local) found() (alive map[string]record, dead []string, err error) {
 		return nil, nil, err
 	}
 	alive = map[string]record{}
-	slots := map[int]string{}
 	var left []string
 	for _, e := range entries {
 		left = append(left, e.Name())
@@ -132,12 +130,10 @@ func (l *Local) found() (alive map[string]record, dead []string, err error) {
 		case errors.Is(err, os.ErrNotExist):
 		case err != nil:
 			l.log(id).Error("the record of a sandbox cannot be read: ending what runs of it", "err", err)
-		case l.alive(r) && !validSlot(r.Slot):
-			l.log(id).Error("the record of a sandbox has no such network slot: ending it", "slot", r.Slot)
-		case l.alive(r) && slots[r.Slot] != "":
-			l.log(id).Error("the record of a sandbox has the network slot of another: ending it", "slot", r.Slot, "other", slots[r.Slot])
+		case l.alive(r) && !l.hasSlot(r):
+			l.log(id).Error("the record of a sandbox has a network slot that its processes do not run in: ending them", "slot", r.Slot)
 		case l.alive(r):
-			alive[id], slots[r.Slot] = r, id
+			alive[id] = r
 			continue
 		}
 		dead = append(dead, id)
@@ -146,6 +142,13 @@ func (l *Local) found() (alive map[string]record, dead []string, err error) {
 }
 
 func validSlot(index int) bool { return index >= 0 && index < slot.Slots }
+
+// hasSlot reports whether a record's first process runs with the ids of the
+// record's network slot, which are no other slot's.
+func (l *Local) hasSlot(r record) bool {
+	owns, err := ownIDs(r.PID)
+	return validSlot(r.Slot) && err == nil && len(owns) > 0 && owns[0].first == uint32(slot.HostID(l.instance.Index, r.Slot))
+}
 
 // alive reports whether a record's first process runs.
 func (l *Local) alive(r record) bool {
@@ -291,7 +294,7 @@ func (l *Local) recoverOne(ctx context.Context, id string) error {
 	}
 	defer unlock()
 	r, err := l.readRecord(id)
-	if err == nil && l.alive(r) && validSlot(r.Slot) && l.mayTakeOver(id, r.Slot) {
+	if err == nil && l.alive(r) && l.hasSlot(r) {
 		return l.takeOver(ctx, id, r)
 	}
 	if err == nil && r.Boot == l.boot && r.PID != 0 {
@@ -309,24 +312,6 @@ func (l *Local) recoverOne(ctx context.Context, id string) error {
 		}
 	}
 	return l.sweep(ctx, id)
-}
-
-// mayTakeOver reports whether a slot is the sandbox's: those that run have theirs
-// from the moment the slots are open.
-func (l *Local) mayTakeOver(id string, index int) bool {
-	select {
-	case <-l.opened:
-	default:
-		return false // it is one of those that are to be ended
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for other, c := range l.running {
-		if other != id && c.Slot == index {
-			return false
-		}
-	}
-	return true
 }
 
 // sweep removes every trace of a sandbox that does not run, and the record too

@@ -19,6 +19,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/local/rootfs"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
+	"github.com/opendaytona/daytona/internal/fairqueue"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 )
@@ -30,11 +31,12 @@ func (l *Local) Start(ctx context.Context, spec engine.Spec) error {
 		return err
 	}
 	// More at once would only make each of them slower.
-	if err := l.starts.enter(ctx, spec.Tenant); err != nil {
+	release, err := l.starts.Acquire(ctx, fairqueue.Request{Tenant: spec.Tenant})
+	if err != nil {
 		unlock()
 		return fmt.Errorf("start sandbox %s: %w", spec.ID, err)
 	}
-	defer l.starts.leave(spec.Tenant)
+	defer release()
 	limited, cancel := context.WithTimeoutCause(ctx, l.StartTimeout, engine.ErrStartTimeout)
 	done := make(chan error, 1)
 	go func() {
@@ -201,7 +203,7 @@ func (l *Local) setUp(b *bundle, r *record) (err error) {
 	if err := os.Link(filepath.Join(l.dir, agentFile), filepath.Join(b.dir, guestDir, filepath.Base(boot.Path))); err != nil {
 		return fmt.Errorf("install agent: %w", err)
 	}
-	if r.Policy, err = l.surround(b.spec.ID, b.slot, b.spec.Network); err != nil {
+	if r.Policy, err = l.applyNetwork(b.spec.ID, b.slot, b.spec.Network); err != nil {
 		return err
 	}
 	return l.cgroups.Create(b.spec.ID, b.slot.HostID)

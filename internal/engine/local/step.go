@@ -88,7 +88,7 @@ func (l *Local) setUpStep(b *bundle, st engine.Step) error {
 			return err
 		}
 	}
-	if _, err := l.surround(st.ID, b.slot, st.Network); err != nil {
+	if _, err := l.applyNetwork(st.ID, b.slot, st.Network); err != nil {
 		return err
 	}
 	return l.cgroups.Create(st.ID, b.slot.HostID)
@@ -179,7 +179,7 @@ func (l *Local) runStep(ctx context.Context, b *bundle, st engine.Step, user eng
 	kill := func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		if err := l.vacate(cleanup, st.ID); err != nil {
+		if err := l.removeGroup(cleanup, st.ID); err != nil {
 			l.log(st.ID).Error("end a build step", "err", err)
 		}
 		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)

@@ -12,44 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// small mounts an ext4 of its own, freed with the test.
-func small(t *testing.T, size int64) string {
-	t.Helper()
-	dir := t.TempDir()
-	file, at := filepath.Join(dir, "image"), filepath.Join(dir, "at")
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
-		}
-	}
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(file, size); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(at, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	run("mkfs.ext4", "-q", "-m", "0", file)
-	run("mount", "-o", "loop", file, at)
-	t.Cleanup(func() {
-		// What was a loop device on it lets go of its file a moment later: when the last
-		// copy of its mount has gone, which sandboxes of tests beside have too.
-		var out []byte
-		err := errors.New("never tried")
-		for end := time.Now().Add(2 * time.Minute); err != nil && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-			out, err = exec.Command("umount", at).CombinedOutput()
-		}
-		if err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	return at
-}
+	"github.com/opendaytona/daytona/test/loopfs"
+)
 
 // fill leaves about so many bytes of the filesystem at dir free, exactly none
 // for 0.
@@ -102,7 +67,7 @@ func synced(path string, size int) error {
 }
 
 func TestAPoolHasItsSpaceWhenTheFilesystemBelowIsFull(t *testing.T) {
-	at := small(t, 2<<30)
+	at := loopfs.Mount(t, 2<<30)
 	p := openSmall(t, at, 1<<30)
 	defer func() { closePool(t, p) }()
 	if err := p.Create("a", 900<<20); err != nil {
@@ -176,7 +141,7 @@ func TestASparsePoolIsAllocatedOrMadeAsLargeAsThereIsRoom(t *testing.T) {
 		"there is too few": {4 << 30, 1000 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := small(t, 2<<30)
+			at := loopfs.Mount(t, 2<<30)
 			file := sparse(t, at, c.size)
 			fill(t, at, c.free).Close()
 			p := openSmall(t, at, c.size)
@@ -208,7 +173,7 @@ func TestASparsePoolIsAllocatedOrMadeAsLargeAsThereIsRoom(t *testing.T) {
 }
 
 func TestAFailedPoolComesBackWithWhatWasSynced(t *testing.T) {
-	at := small(t, 2<<30)
+	at := loopfs.Mount(t, 2<<30)
 	p := openSmall(t, at, 1<<30)
 	defer func() { closePool(t, p) }()
 	if err := p.Create("a", 900<<20); err != nil {

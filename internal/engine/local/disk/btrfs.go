@@ -37,14 +37,15 @@ type btrfs struct {
 	promises sync.Mutex // while limits are given
 
 	mu    sync.Mutex
-	stale []uint64 // quota groups whose subvolumes the cleaner still empties
+	stale []uint64            // quota groups whose subvolumes the cleaner still empties
+	empty map[string]struct{} // disks that were just made and lent to nobody yet
 }
 
 func openBtrfs(ctx context.Context, c Config) (Pool, error) {
 	if err := durable.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
-	p := &btrfs{config: c}
+	p := &btrfs{config: c, empty: map[string]struct{}{}}
 	dir := c.Dir
 	if !isBtrfs(filepath.Dir(c.Dir)) {
 		m, err := mountLoop(ctx, c)
@@ -183,7 +184,21 @@ func (p *btrfs) create(id string, limit int64, group uint64) error {
 	if err != nil {
 		return fmt.Errorf("create disk %s: %w", id, err)
 	}
+	if group == 0 { // those of builds are lent nothing
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.empty[id] = struct{}{}
+	}
 	return nil
+}
+
+// takeEmpty reports whether a disk has been empty until now.
+func (p *btrfs) takeEmpty(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, is := p.empty[id]
+	delete(p.empty, id)
+	return is
 }
 
 func (p *btrfs) fill(dir *os.File, tmp, id string, limit int64, group uint64) error {
@@ -262,6 +277,7 @@ func (p *btrfs) Delete(id string) error { return p.remove(p.disks, id) }
 func (p *btrfs) DeleteAside(id string) error { return p.remove(p.aside, id) }
 
 func (p *btrfs) remove(room, id string) error {
+	p.takeEmpty(id)
 	if err := p.removeSubvolume(room, id); err != nil {
 		return fmt.Errorf("delete disk %s: %w", id, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/test/loopfs"
 )
 
 // write puts so many bytes into a new file of the disk, down to the device.
@@ -86,7 +88,7 @@ func TestTheDisksOfAGroupShareALimit(t *testing.T) {
 // Files take space even when they are empty: a disk's limit bounds their number,
 // and none of them is an inode of the filesystem below the pool.
 func TestEmptyFilesAreBounded(t *testing.T) {
-	dir := small(t, 3<<30) // whose inodes nobody else takes
+	dir := loopfs.Mount(t, 3<<30) // whose inodes nobody else takes
 	p := openPool(t, dir)
 	defer closePool(t, p)
 	if _, err := p.Bound("red", 64<<20); err != nil {

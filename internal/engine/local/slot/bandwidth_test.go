@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
+	"github.com/opendaytona/daytona/internal/engine/local/slot/testnet"
 )
 
 // measure runs both ways of a transfer: the receiver prints how many bits it got
@@ -44,7 +44,7 @@ func TestBandwidthIsLimitedBothWays(t *testing.T) {
 	}
 	s := take(t, p)
 	const address = "198.18.79.2"
-	name := beyond.Network(t, "dtout2", netip.MustParseAddr(address))
+	name := testnet.Network(t, "dtout2", netip.MustParseAddr(address))
 	rate := func(outside, inside string) int {
 		t.Helper()
 		server := exec.Command("ip", "netns", "exec", name, "python3", "-c", measure, "listen", address, outside)

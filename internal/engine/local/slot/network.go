@@ -108,7 +108,7 @@ func (n network) guest(index int) netip.Addr {
 
 func (n network) slot(index int, six bool) *Slot {
 	s := &Slot{
-		Index: index, HostID: firstID + n.instance*idsOfOne + index*IDs,
+		Index: index, HostID: HostID(n.instance, index),
 		Host: n.host(index), Guest: n.guest(index),
 	}
 	if six && n.with6 {
@@ -116,6 +116,9 @@ func (n network) slot(index int, six bool) *Slot {
 	}
 	return s
 }
+
+// HostID is the first user and group id of a slot on the host.
+func HostID(instance, index int) int { return firstID + instance*idsOfOne + index*IDs }
 
 func (n network) linkName(index int) string { return Prefix(n.instance) + strconv.Itoa(index) }
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
+	"github.com/opendaytona/daytona/internal/engine/local/slot/testnet"
 )
 
 // transfer sends 4 MiB there and back and prints the largest segment that the
@@ -35,7 +35,7 @@ func TestSegmentsFitASmallerMTUOnTheWay(t *testing.T) {
 	p := open(t, 0)
 	s := take(t, p)
 	four, six := netip.MustParseAddr("198.18.80.2"), netip.MustParseAddr("fdb7:3d11:c04a:80::2")
-	name := beyond.Network(t, "dtout3", four, six)
+	name := testnet.Network(t, "dtout3", four, six)
 	if out, err := exec.Command("ip", "link", "set", "dtout3", "mtu", "1300").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

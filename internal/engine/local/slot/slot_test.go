@@ -16,7 +16,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine/local/instance"
 
-	"github.com/opendaytona/daytona/internal/engine/local/slot/beyond"
+	"github.com/opendaytona/daytona/internal/engine/local/slot/testnet"
 )
 
 func open(t *testing.T, ready int) *Pool {
@@ -173,7 +173,7 @@ var (
 // tells callers on port 7777 their address, and answers each byte on 7778.
 func outside(t *testing.T) {
 	t.Helper()
-	name := beyond.Network(t, "dtout0", there, there6)
+	name := testnet.Network(t, "dtout0", there, there6)
 	server := exec.Command("ip", "netns", "exec", name, "python3", "-c",
 		"import socket,threading\ndef listen(port):return socket.create_server(('::',port),family=socket.AF_INET6,dualstack_ipv6=True)\n"+
 			"def each(c):\n while True:c.send(c.recv(1))\n"+

@@ -1,10 +1,10 @@
-// Package names answers a sandbox's questions for names in place of the
+// Package nameserver answers a sandbox's questions for names in place of the
 // machine's resolvers: only of the domains that the sandbox may reach, and it
 // tells the firewall which addresses they have before the sandbox knows them.
 // Where the machine's resolvers are on its loopback, which no sandbox reaches,
 // it passes all questions on. It imports nothing of the house; package local
 // opens a server for each sandbox that needs one.
-package names
+package nameserver
 
 import (
 	"context"

@@ -1,7 +1,7 @@
-// Package beyond makes a network that is not this machine's and is reached by
+// Package testnet makes a network that is not this machine's and is reached by
 // forwarding only, for tests of what sandboxes reach. It imports nothing of the
 // house.
-package beyond
+package testnet
 
 import (
 	"errors"
