@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,4 +82,13 @@ func CreateDatabaseFile(path string) error {
 		return fmt.Errorf("create database: %w", err)
 	}
 	return errors.Join(f.Close(), durable.SyncDir(filepath.Dir(path)))
+}
+
+// Missing reports whether there is nothing at path.
+func Missing(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
 }

@@ -242,6 +242,9 @@ func from(ctx context.Context) request {
 
 func origin(ctx context.Context) string { return from(ctx).origin }
 
+// HealthPath is where anybody is told that the process is alive.
+const HealthPath = Prefix + "/health"
+
 // ToolboxPath is where the toolbox proxy is below its origin.
 const ToolboxPath = "/toolbox"
 

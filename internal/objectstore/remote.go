@@ -34,34 +34,35 @@ type Remote struct {
 	client *minio.Client
 }
 
-// OpenRemote makes sure that the bucket is there.
-func OpenRemote(ctx context.Context, o RemoteOptions) (*Remote, error) {
+// OpenRemote makes the client of the store. It does not speak to it: whether the
+// store answers and has the bucket is for Check to tell.
+func OpenRemote(o RemoteOptions) (*Remote, error) {
 	if o.STSEndpoint == "" {
 		o.STSEndpoint = o.Endpoint
 	}
 	r := &Remote{RemoteOptions: o}
-	if err := r.open(ctx); err != nil {
+	u, err := url.Parse(r.Endpoint)
+	if err == nil {
+		r.client, err = minio.New(u.Host, &minio.Options{
+			Creds: credentials.NewStaticV4(r.AccessKey, r.SecretKey, ""), Secure: u.Scheme == "https", Region: r.Region, Transport: r.Transport,
+		})
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open bucket %s at %s: %w", o.Bucket, o.Endpoint, err)
 	}
 	return r, nil
 }
 
-func (r *Remote) open(ctx context.Context) error {
-	u, err := url.Parse(r.Endpoint)
-	if err != nil {
-		return err
-	}
-	r.client, err = minio.New(u.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(r.AccessKey, r.SecretKey, ""), Secure: u.Scheme == "https", Region: r.Region, Transport: r.Transport,
-	})
-	if err != nil {
-		return err
-	}
+// Check tells whether the bucket can be used.
+func (r *Remote) Check(ctx context.Context) error {
 	there, err := r.client.BucketExists(ctx, r.Bucket)
 	if err == nil && !there {
 		err = errors.New("there is no such bucket")
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("bucket %s at %s: %w", r.Bucket, r.Endpoint, err)
+	}
+	return nil
 }
 
 // Place is where clients upload.

@@ -39,7 +39,7 @@ func TestAnotherS3GivesCredentialsForThePrefixAndTheArchives(t *testing.T) {
 			reader.AccessKey, reader.Secret, reader.SessionToken)
 	}))
 	t.Cleanup(peer.Close)
-	r, err := OpenRemote(t.Context(), RemoteOptions{Endpoint: peer.URL, Bucket: Bucket, Region: Region, AccessKey: "operator", SecretKey: "secret", Role: "arn:role"})
+	r, err := OpenRemote(RemoteOptions{Endpoint: peer.URL, Bucket: Bucket, Region: Region, AccessKey: "operator", SecretKey: "secret", Role: "arn:role"})
 	if err != nil {
 		t.Fatal(err)
 	}

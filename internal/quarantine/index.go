@@ -169,3 +169,7 @@ func (x Index) write(path string, content any) error {
 	}
 	return nil
 }
+
+// HoldsFiles reports whether uploads and pushed images may be what an earlier
+// database knew, so that none may be collected.
+func (x Index) HoldsFiles() bool { return x.Has(KindFiles, "all") }

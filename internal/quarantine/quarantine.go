@@ -277,10 +277,6 @@ func (k *Keeper) gatherImages(ctx context.Context, lost bool) (n int, err error)
 	return n, nil
 }
 
-// HoldsFiles reports whether uploads and pushed images may be what an earlier
-// database knew, so that none may be collected.
-func (k *Keeper) HoldsFiles() bool { return k.Has(KindFiles, "all") }
-
 // Run meets requests, and deletes what has been here for its time, until ctx
 // ends.
 func (k *Keeper) Run(ctx context.Context) error {

@@ -21,7 +21,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		"--max-connections-per-address": {"--max-connections-per-address", "--max-connections"},
 	} {
 		t.Run(setting, func(t *testing.T) {
-			s := start(t, testConfig(t, c.bound, "3", c.other, "100"), testMachine(newMemoryEngine(t, nil)))
+			s := start(t, testConfig(t, c.bound, "3", c.other, "100"), testHost(newMemoryEngine(t, nil)))
 			dial := func() net.Conn {
 				conn, err := net.Dial("tcp", s.http.Address().String())
 				if err != nil {
@@ -74,7 +74,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestRefusedRequestsDoNotHoldTheConnection(t *testing.T) {
-	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, nil)))
+	s := start(t, testConfig(t), testHost(newMemoryEngine(t, nil)))
 	for _, path := range []string{"/api/sandbox", "/toolbox/x/files/upload", "/v2/x/blobs/uploads/", "/nothing", "/metrics", "/api/docs"} {
 		for _, framing := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {
 			t.Run(path+" "+framing, func(t *testing.T) {

@@ -74,7 +74,7 @@ func TestTheCommandServesUntilItIsSignalled(t *testing.T) {
 		if out, err := command(t, append([]string{"purge", "--data"}, settings...)...).CombinedOutput(); err != nil {
 			t.Errorf("purge: %v: %s", err, out)
 		}
-		if gone, err := missing(data); !gone {
+		if gone, err := config.Missing(data); !gone {
 			t.Errorf("the data is still there: %v", err)
 		}
 	})

@@ -12,18 +12,20 @@ import (
 	"time"
 
 	recipes "github.com/opendaytona/daytona/images"
+	"github.com/opendaytona/daytona/internal/defaultimage"
+	"github.com/opendaytona/daytona/internal/servercmd"
 )
 
 // autoMachine is one on which nothing but the fake Debian is reachable, and full
 // is built as the Dockerfile says that full returns.
-func autoMachine(t *testing.T, full func() string) machine {
+func autoMachine(t *testing.T, full func() string) host {
 	b := newBuildable(t)
 	b.results <- nil
 	m := b.machine(newMemoryEngine(t, http.HandlerFunc(echo)))
-	m.hubImage = "127.0.0.1:1/library/none:1"
-	m.completePause = time.Hour
-	whole := m.recipe.dockerfile
-	m.recipe.dockerfile = func(variant, base string) string {
+	m.images.HubImage = "127.0.0.1:1/library/none:1"
+	m.images.CompletePause = time.Hour
+	whole := m.images.Recipe.Dockerfile
+	m.images.Recipe.Dockerfile = func(variant, base string) string {
 		if variant == recipes.Full {
 			return full() + "LABEL base=" + base + "\n"
 		}
@@ -44,8 +46,8 @@ func (ts *testServer) small() (image, update string) {
 
 func (ts *testServer) allOf(image string) func() bool {
 	return func() bool {
-		return ts.states() == allActive && !slices.ContainsFunc(defaultSnapshots, func(d defaultSnapshot) bool {
-			s := ts.call("GET", "/api/snapshots/"+d.name, "", 200)
+		return ts.states() == allActive && !slices.ContainsFunc(defaultimage.Defaults, func(d defaultimage.Default) bool {
+			s := ts.call("GET", "/api/snapshots/"+d.Name, "", 200)
 			return s["imageName"] != image || s["update"] != nil
 		})
 	}
@@ -71,7 +73,7 @@ func TestTheDefaultSnapshotsBecomeFullByThemselvesAndServeMeanwhile(t *testing.T
 	}
 	s.stop()
 	again := start(t, s.Config, m)
-	if err := again.completeNext(t.Context(), true); err != nil {
+	if err := again.defaults.CompleteNext(t.Context(), true); err != nil {
 		t.Error(err)
 	}
 	if image, update := again.small(); image != "daytona.internal/full:1" || update != "" {
@@ -87,7 +89,7 @@ func TestAFullImageThatCannotBeBuiltIsTriedAgainOnceAtATime(t *testing.T) {
 		}
 		return ownBase
 	})
-	m.completePause = 300 * time.Millisecond
+	m.images.CompletePause = 300 * time.Millisecond
 	s := start(t, testConfig(t, "--default-image", "auto", "--plain-http", "127.0.0.1:1"), m)
 	s.eventually("the attempt has failed", func() bool {
 		image, update := s.small()
@@ -108,41 +110,41 @@ func slimServer(t *testing.T) *testServer {
 
 func TestTheDefaultSnapshotsStaySlimWhereDiskSpaceLacks(t *testing.T) {
 	s := slimServer(t)
-	s.machine.fullNeeds = math.MaxInt64 / 2
-	if err := s.completeNext(t.Context(), true); err == nil || !strings.Contains(err.Error(), "GiB of disk space") {
+	s.defaultImage.FullNeeds = math.MaxInt64 / 2
+	if err := s.defaults.CompleteNext(t.Context(), true); err == nil || !strings.Contains(err.Error(), "GiB of disk space") {
 		t.Errorf("without disk space: %v", err)
 	}
 	if !s.allOf("daytona.internal/slim:1")() {
 		t.Error("full is being built")
 	}
 	// The first one takes the space; the others find the image.
-	s.machine.fullNeeds = 0
-	for range defaultSnapshots {
-		if err := s.completeNext(t.Context(), true); err != nil {
+	s.defaultImage.FullNeeds = 0
+	for range defaultimage.Defaults {
+		if err := s.defaults.CompleteNext(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		s.eventually("it is done", func() bool {
-			return !slices.ContainsFunc(defaultSnapshots, func(d defaultSnapshot) bool {
-				return s.call("GET", "/api/snapshots/"+d.name, "", 200)["update"] != nil
+			return !slices.ContainsFunc(defaultimage.Defaults, func(d defaultimage.Default) bool {
+				return s.call("GET", "/api/snapshots/"+d.Name, "", 200)["update"] != nil
 			})
 		})
-		s.machine.fullNeeds = math.MaxInt64 / 2
+		s.defaultImage.FullNeeds = math.MaxInt64 / 2
 	}
 	s.eventually("all are full", s.allOf("daytona.internal/full:1"))
 }
 
 func TestTheDefaultSnapshotsStaySlimWhereThatWasAskedFor(t *testing.T) {
 	s := slimServer(t)
-	if err := chooseVariant(s.Config, recipes.Slim); err != nil {
+	if err := defaultimage.ChooseVariant(s.DataDir, recipes.Slim); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.completeNext(t.Context(), true); err != nil || !s.allOf("daytona.internal/slim:1")() {
+	if err := s.defaults.CompleteNext(t.Context(), true); err != nil || !s.allOf("daytona.internal/slim:1")() {
 		t.Errorf("where slim was asked for: %v", err)
 	}
-	if err := chooseVariant(s.Config, recipes.Full); err != nil {
+	if err := defaultimage.ChooseVariant(s.DataDir, recipes.Full); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.completeNext(t.Context(), true); err != nil {
+	if err := s.defaults.CompleteNext(t.Context(), true); err != nil {
 		t.Error(err)
 	}
 	s.eventually("it is being made full", func() bool { image, update := s.small(); return image+update != "daytona.internal/slim:1" })
@@ -152,10 +154,10 @@ func TestSharedSnapshotsAreDeletedByNameAloneAndMadeAgainByOneCommand(t *testing
 	m := autoMachine(t, func() string { return ownBase })
 	s := start(t, testConfig(t, "--default-image", "full", "--plain-http", "127.0.0.1:1"), m)
 	s.eventually("all are full", s.allOf("daytona.internal/full:1"))
-	for _, d := range defaultSnapshots {
-		id := s.call("GET", "/api/snapshots/"+d.name, "", 200)["id"]
+	for _, d := range defaultimage.Defaults {
+		id := s.call("GET", "/api/snapshots/"+d.Name, "", 200)["id"]
 		refused := s.call("DELETE", fmt.Sprint("/api/snapshots/", id), "", 403)
-		if message := fmt.Sprint(refused["message"]); !strings.Contains(message, "daytona snapshot delete "+d.name) {
+		if message := fmt.Sprint(refused["message"]); !strings.Contains(message, "daytona snapshot delete "+d.Name) {
 			t.Errorf("the refusal does not say how: %s", message)
 		}
 	}
@@ -165,7 +167,7 @@ func TestSharedSnapshotsAreDeletedByNameAloneAndMadeAgainByOneCommand(t *testing
 	s.call("DELETE", "/api/snapshots/daytona-small", "", 200)
 	s.call("DELETE", "/api/snapshots/daytona-large", "", 200)
 	s.eventually("they are gone", func() bool { return s.states() == "daytona-medium active 2/4/8" })
-	if err := buildImages(t.Context(), s.Config, m, "", io.Discard); err != nil {
+	if err := servercmd.BuildImages(t.Context(), s.Config, m.images, "", io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually("all are there, as they were", s.allOf("daytona.internal/full:1"))

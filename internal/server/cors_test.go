@@ -13,7 +13,7 @@ func TestPagesOfTrustedOriginsUseTheAPIAndTheToolboxes(t *testing.T) {
 		w.Header().Set("Access-Control-Allow-Credentials", "true")
 		_, _ = w.Write([]byte("{}"))
 	})
-	s := start(t, testConfig(t, "--cors-origin", page, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, agent)))
+	s := start(t, testConfig(t, "--cors-origin", page, "--mirror", "docker.io="+testHub(t)), testHost(newMemoryEngine(t, agent)))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)

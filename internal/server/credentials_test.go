@@ -6,13 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/config"
 )
 
 func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := testConfig(t)
-	s := start(t, c, testMachine(e))
+	s := start(t, c, testHost(e))
 	path := s.Below(config.CredentialsName)
 	info, err := os.Stat(path)
 	if err != nil {
@@ -31,7 +32,7 @@ func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	}
 
 	c.PublicURL = "https://daytona.example.com"
-	again := start(t, c, testMachine(e))
+	again := start(t, c, testHost(e))
 	want := config.Credentials{APIURL: "https://daytona.example.com/api", APIKey: s.creds.APIKey, DashboardURL: "https://daytona.example.com"}
 	if again.creds != want {
 		t.Errorf("after a move: %+v, want %+v", again.creds, want)
@@ -41,13 +42,13 @@ func TestCredentialsAreKeptForRootAndFollowTheAddress(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newServer(t.Context(), c, "test", testMachine(e), again.log); err == nil || !strings.Contains(err.Error(), "delete the file") {
+	if _, err := openServer(t.Context(), c, testHost(e), again.log); err == nil || !strings.Contains(err.Error(), "delete the file") {
 		t.Errorf("with damaged credentials: %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	renewed := start(t, testConfig(t, "--data-dir", c.DataDir), testMachine(e))
+	renewed := start(t, testConfig(t, "--data-dir", c.DataDir), testHost(e))
 	if renewed.creds.APIKey == s.creds.APIKey {
 		t.Error("no new key was made")
 	}
@@ -68,9 +69,9 @@ func TestTheConfiguredKeyIsTheOneThatWorks(t *testing.T) {
 		{"", "", second},
 	} {
 		c.AdminAPIKey = step.configured
-		s := start(t, c, testMachine(e))
+		s := start(t, c, testHost(e))
 		if step.works != "" {
-			if status, text := s.raw("GET", s.origin()+"/api/api-keys/current", step.works, ""); status != 200 || !strings.Contains(text, adminKeyName) {
+			if status, text := s.raw("GET", s.origin()+"/api/api-keys/current", step.works, ""); status != 200 || !strings.Contains(text, account.ConfiguredKeyName) {
 				t.Errorf("%+v: %d %s", step, status, text)
 			}
 		}
@@ -85,10 +86,10 @@ func TestTheConfiguredKeyIsTheOneThatWorks(t *testing.T) {
 func TestAConfiguredKeyThatIsAnotherKeyIsRefused(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := testConfig(t)
-	s := start(t, c, testMachine(e))
+	s := start(t, c, testHost(e))
 	s.stop()
 	c.AdminAPIKey = s.creds.APIKey
-	if _, err := newServer(t.Context(), c, "test", testMachine(e), s.log); err == nil || !strings.Contains(err.Error(), "local-admin") {
+	if _, err := openServer(t.Context(), c, testHost(e), s.log); err == nil || !strings.Contains(err.Error(), "local-admin") {
 		t.Errorf("got %v", err)
 	}
 }

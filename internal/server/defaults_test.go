@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/defaultimage"
 )
 
 // buildable is a base image whose build goes as the test wants.
@@ -34,9 +35,9 @@ func newBuildable(t *testing.T) *buildable {
 	return b
 }
 
-func (b *buildable) machine(e *memoryEngine) machine {
-	m := testMachine(e)
-	m.base.build = func(ctx context.Context, _ string, _ *slog.Logger, progress func(string)) error {
+func (b *buildable) machine(e *memoryEngine) host {
+	m := testHost(e)
+	m.images.Base.Build = func(ctx context.Context, _ string, _ *slog.Logger, progress func(string)) error {
 		b.mu.Lock()
 		b.builds++
 		b.mu.Unlock()
@@ -49,8 +50,8 @@ func (b *buildable) machine(e *memoryEngine) machine {
 			return ctx.Err()
 		}
 	}
-	m.recipe = recipe{version: "1", dockerfile: func(variant, base string) string { return "FROM " + base + "\nLABEL variant=" + variant + "\n" }, fill: func(string) error { return nil }}
-	m.base.handler = func(string) (http.Handler, error) { return b.registry, nil }
+	m.images.Recipe = defaultimage.Recipe{Version: "1", Dockerfile: func(variant, base string) string { return "FROM " + base + "\nLABEL variant=" + variant + "\n" }, Fill: func(string) error { return nil }}
+	m.images.Base.Handler = func(string) (http.Handler, error) { return b.registry, nil }
 	return m
 }
 
@@ -84,8 +85,8 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 		t.Errorf("got %v", small)
 	}
 	logs := ""
-	for _, d := range defaultSnapshots {
-		_, text := s.raw("GET", s.origin()+"/api/snapshots/"+d.name+"/build-logs", s.creds.APIKey, "")
+	for _, d := range defaultimage.Defaults {
+		_, text := s.raw("GET", s.origin()+"/api/snapshots/"+d.Name+"/build-logs", s.creds.APIKey, "")
 		logs += text
 	}
 	if !strings.Contains(logs, "unpacking packages") {
@@ -113,7 +114,7 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 func TestADefaultSnapshotThatFailsSaysWhyAndIsMadeAnewAtTheNextStart(t *testing.T) {
 	e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
 	c := testConfig(t, "--default-image", "debian")
-	for range defaultSnapshots {
+	for range defaultimage.Defaults {
 		b.results <- errors.New("no package mirror answers")
 	}
 	s := start(t, c, b.machine(e))
@@ -167,7 +168,7 @@ func TestTheDefaultImageStandsOnTheHubsDebianWhereThatHasIt(t *testing.T) {
 			e, b := newMemoryEngine(t, http.HandlerFunc(echo)), newBuildable(t)
 			b.results <- nil
 			m := b.machine(e)
-			m.hubImage = c.hubImage
+			m.images.HubImage = c.hubImage
 			s := start(t, testConfig(t, "--default-image", c.setting, "--plain-http", hub, "--mirror", "docker.io=http://"+hub), m)
 			s.eventually("all are active", func() bool { return s.states() == allActive })
 			if got := s.call("GET", "/api/snapshots/daytona-small", "", 200)["imageName"]; got != c.image {
@@ -191,7 +192,7 @@ func TestANewerServerMakesTheDefaultSnapshotsAnew(t *testing.T) {
 	s.stop()
 
 	newer := b.machine(e)
-	newer.recipe.version = "2"
+	newer.images.Recipe.Version = "2"
 	b.results <- nil
 	again := start(t, c, newer)
 	again.eventually("those that were there are of the new version", func() bool {
@@ -206,7 +207,7 @@ func TestANewerServerMakesTheDefaultSnapshotsAnew(t *testing.T) {
 }
 
 func TestWithoutADefaultImageASandboxMustNameASnapshot(t *testing.T) {
-	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	if got := s.states(); got != "" {
 		t.Errorf("there are %s", got)
 	}
@@ -217,9 +218,9 @@ func TestWithoutADefaultImageASandboxMustNameASnapshot(t *testing.T) {
 
 func TestADefaultSnapshotFitsIntoTheDefaultQuota(t *testing.T) {
 	c := testConfig(t)
-	for _, s := range defaultSnapshots {
-		if r, q := s.resources, c.Quota; r.CPU > q.MaxCPU || r.Memory > q.MaxMemory || r.Disk > q.MaxDisk {
-			t.Errorf("no sandbox can be made of %s by default", s.name)
+	for _, s := range defaultimage.Defaults {
+		if r, q := s.Resources, c.Quota; r.CPU > q.MaxCPU || r.Memory > q.MaxMemory || r.Disk > q.MaxDisk {
+			t.Errorf("no sandbox can be made of %s by default", s.Name)
 		}
 	}
 }

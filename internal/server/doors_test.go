@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/access"
 	"github.com/opendaytona/daytona/internal/config"
 
 	"github.com/opendaytona/daytona/internal/account"
@@ -15,7 +16,7 @@ import (
 )
 
 func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
-	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	box := func() string {
@@ -45,7 +46,7 @@ func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
 		{"", "", "box", fault.KindUnauthorized},
 		{s.creds.APIKey, "", "box", fault.KindUnauthorized},
 	} {
-		got, err := s.doors.AuthorizeToolbox(t.Context(), c.authorization, c.organization, c.sandbox)
+		got, err := s.toolboxes().AuthorizeToolbox(t.Context(), c.authorization, c.organization, c.sandbox)
 		if c.fails == 0 && (err != nil || got != id) || c.fails != 0 && !fault.Is(err, c.fails) {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}
@@ -58,43 +59,22 @@ func TestADoorOpensForKeysOfTheOrganization(t *testing.T) {
 		return fault.Is(err, fault.KindNotFound)
 	})
 	s.eventually("its door is forgotten", func() bool {
-		_, err := s.doors.AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", id)
+		_, err := s.toolboxes().AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", id)
 		return fault.Is(err, fault.KindNotFound)
 	})
 	next := box()
-	if got, err := s.doors.AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", "box"); err != nil || got != next {
+	if got, err := s.toolboxes().AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", "box"); err != nil || got != next {
 		t.Errorf("the name leads to %q, %v; want %q", got, err, next)
-	}
-}
-
-func TestASandboxThatGoesWhileItIsLookedForIsNotRemembered(t *testing.T) {
-	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
-	sb := &sandbox.Sandbox{ID: "id", Name: "box"}
-	lookups := 0
-	s.doors.find = func(_ context.Context, organization, _ string) (*sandbox.Sandbox, error) {
-		lookups++
-		sb.OrganizationID = organization
-		if lookups == 1 {
-			s.doors.forget(sb)
-		}
-		return sb, nil
-	}
-	for range 3 {
-		if _, err := s.doors.AuthorizeToolbox(t.Context(), "Bearer "+s.creds.APIKey, "", "box"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if lookups != 2 {
-		t.Errorf("looked %d times, want 2: the first answer was stale, the second is remembered", lookups)
 	}
 }
 
 func BenchmarkDoor(b *testing.B) {
 	s := openForBenchmark(b)
 	authorization := "Bearer " + s.key
+	toolboxes := access.Toolboxes{Accounts: s.accounts, Sandboxes: anyBox{}, Cache: s.names}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.doors.AuthorizeToolbox(b.Context(), authorization, "", "box"); err != nil {
+		if _, err := toolboxes.AuthorizeToolbox(b.Context(), authorization, "", "box"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -109,9 +89,9 @@ type benchServer struct {
 func openForBenchmark(b *testing.B) benchServer {
 	b.Helper()
 	e := newMemoryEngine(b, nil)
-	s, err := newServer(b.Context(), config.Config{
+	s, err := openServer(b.Context(), config.Config{
 		DataDir: filepath.Join(b.TempDir(), "data"), Listen: "127.0.0.1:0", Region: "us", DefaultImage: config.DefaultImageNone,
-	}, "test", testMachine(e), slog.New(slog.DiscardHandler))
+	}, testHost(e), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -124,8 +104,12 @@ func openForBenchmark(b *testing.B) benchServer {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.doors.find = func(_ context.Context, organization, name string) (*sandbox.Sandbox, error) {
-		return &sandbox.Sandbox{ID: "id", Name: name, OrganizationID: organization}, nil
-	}
 	return benchServer{s, creds.APIKey}
+}
+
+// anyBox finds a sandbox by any name.
+type anyBox struct{}
+
+func (anyBox) Get(_ context.Context, organization, name string) (*sandbox.Sandbox, error) {
+	return &sandbox.Sandbox{ID: "id", Name: name, OrganizationID: organization}, nil
 }

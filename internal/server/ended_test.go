@@ -235,7 +235,7 @@ func TestAKeyThatEndsEndsItsRequests(t *testing.T) {
 	t.Cleanup(slow.Close)
 	push(t, slow.URL, "library/small:1")
 	t.Cleanup(slow.CloseClientConnections)
-	ts := start(t, testConfig(t, "--mirror", "docker.io="+slow.URL), testMachine(newMemoryEngine(t, http.HandlerFunc(slowAgent))))
+	ts := start(t, testConfig(t, "--mirror", "docker.io="+slow.URL), testHost(newMemoryEngine(t, http.HandlerFunc(slowAgent))))
 	ts.snapshotOf(ts.creds.APIKey, "small", "library/small:1")
 	id := ts.call("POST", "/api/sandbox", `{"snapshot":"small"}`, 200)["id"].(string)
 	first, err := ts.db.Founder(t.Context())

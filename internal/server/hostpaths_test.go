@@ -40,8 +40,8 @@ func (b *breaking) Capture(context.Context, string, string) error { return b.fai
 func TestNoErrorNamesAPathOfTheServer(t *testing.T) {
 	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	e := &breaking{newMemoryEngine(t, http.HandlerFunc(echo)), []string{c.DataDir, c.RuntimeDir, "/sys/fs/cgroup"}}
-	m := testMachine(e.memoryEngine)
-	m.openEngine = func(context.Context, local.Options) (engine.Host, error) { e.open(); return e, nil }
+	m := testHost(e.memoryEngine)
+	m.openEngine = func(context.Context, local.Options) (hostEngine, error) { e.open(); return e, nil }
 	ts := start(t, c, m)
 	ts.snapshotOf(ts.creds.APIKey, "small", "library/small:1")
 	clear := func(what, text string) {

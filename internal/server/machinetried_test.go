@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/config"
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
 
@@ -28,8 +28,8 @@ func (p *probedEngine) Surroundings() (string, error)             { return p.on,
 
 func TestASandboxIsTriedAtTheFirstStartAndWhenTheMachineIsAnother(t *testing.T) {
 	p := &probedEngine{memoryEngine: newMemoryEngine(t, http.HandlerFunc(echo))}
-	m := testMachine(p.memoryEngine)
-	m.openEngine = func(context.Context, local.Options) (engine.Host, error) { p.open(); return p, nil }
+	m := testHost(p.memoryEngine)
+	m.openEngine = func(context.Context, local.Options) (hostEngine, error) { p.open(); return p, nil }
 	c := testConfig(t)
 	works := local.Requirement{Name: "sandbox start", OK: true, Detail: "quickly"}
 	broken := local.Requirement{Name: "sandbox start", Detail: "RUNC hangs: install another"}
@@ -52,7 +52,7 @@ func TestASandboxIsTriedAtTheFirstStartAndWhenTheMachineIsAnother(t *testing.T) 
 	} {
 		p.on, p.found = start.on, start.found
 		var log bytes.Buffer
-		s, err := newServer(t.Context(), c, "test", m, slog.New(slog.NewTextHandler(&log, nil)))
+		s, err := openServer(t.Context(), c, m, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,8 +79,8 @@ func TestASandboxIsTriedAtTheFirstStartAndWhenTheMachineIsAnother(t *testing.T) 
 
 func TestReadinessNamesTheMachineThatRunsNoSandboxes(t *testing.T) {
 	p := &probedEngine{memoryEngine: newMemoryEngine(t, http.HandlerFunc(echo)), found: []local.Requirement{{Name: "sandbox start", Detail: "no"}}}
-	m := testMachine(p.memoryEngine)
-	m.openEngine = func(context.Context, local.Options) (engine.Host, error) { p.open(); return p, nil }
+	m := testHost(p.memoryEngine)
+	m.openEngine = func(context.Context, local.Options) (hostEngine, error) { p.open(); return p, nil }
 	s := start(t, testConfig(t), m)
 	if status, text := s.raw("GET", s.origin()+"/api/health/ready", "", ""); status != http.StatusServiceUnavailable || !strings.Contains(text, "not ready: machine") {
 		t.Errorf("%d %s", status, text)
@@ -97,7 +97,7 @@ func TestTheCheckStartsASandboxForRootOnly(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "\nok        sandbox start ") || !strings.Contains(string(out), "\nok        build step ") {
 		t.Errorf("root: %v\n%s", err, out)
 	}
-	if gone, err := missing(data); !gone {
+	if gone, err := config.Missing(data); !gone {
 		t.Errorf("the check has left the data directory: %v", err)
 	}
 

@@ -9,7 +9,7 @@ import (
 )
 
 func TestMetricsTellWhatHappened(t *testing.T) {
-	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
@@ -57,7 +57,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 }
 
 func TestMetricsAreForThisMachineAndAdministrators(t *testing.T) {
-	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	for name, c := range map[string]struct {
 		from, passedOn, key string
 		want                int
@@ -80,7 +80,7 @@ func TestMetricsAreForThisMachineAndAdministrators(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer "+c.key)
 		}
 		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		s.gate.ServeHTTP(w, r)
 		if w.Code != c.want {
 			t.Errorf("%s: %d, want %d", name, w.Code, c.want)
 		}

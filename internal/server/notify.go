@@ -1,27 +1,45 @@
 package server
 
 import (
+	"context"
 	"log/slog"
-	"net"
-	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notify tells the service manager that started us how we are, by the protocol
-// of sd_notify(3); without one it does nothing.
+// notify tells the service manager that started us how we are; without one it does
+// nothing.
 func notify(log *slog.Logger, state string) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	if path[0] == '@' { // an abstract socket
-		path = "\x00" + path[1:]
-	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err == nil {
-		_, err = c.Write([]byte(state))
-		c.Close()
-	}
-	if err != nil {
+	if _, err := daemon.SdNotify(false, state); err != nil {
 		log.Warn("notify the service manager", "state", state, "err", err)
 	}
+}
+
+// How often the service manager is asked for more time to start, and for how much.
+const (
+	extendPeriod = 20 * time.Second
+	extension    = "EXTEND_TIMEOUT_USEC=60000000"
+)
+
+// notifyRecovering tells the service manager what goes on before READY, until the
+// returned function is called. A recovery of many sandboxes may outlast the time
+// that a start has.
+func notifyRecovering(log *slog.Logger) (over func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(extendPeriod)
+		defer tick.Stop()
+		for {
+			notify(log, "STATUS=recovering: /api/health answers, all else does soon\n"+extension)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { stop(); <-done }
 }

@@ -17,7 +17,7 @@ import (
 
 func TestOrganizationsAreMadeByTheCommandOnTheMachine(t *testing.T) {
 	c := testConfig(t, "--quota-cpu", "3")
-	ts := start(t, c, testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	ts := start(t, c, testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	run := func(dir string, args ...string) (string, error) {
 		var out bytes.Buffer
 		cmd := Command("test")
@@ -64,7 +64,7 @@ func TestOrganizationsAreMadeByTheCommandOnTheMachine(t *testing.T) {
 func TestOrganizationsAreDeletedByTheCommandOnTheMachine(t *testing.T) {
 	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	engine := newMemoryEngine(t, http.HandlerFunc(slowAgent))
-	ts := start(t, c, testMachine(engine))
+	ts := start(t, c, testHost(engine))
 	run := func(args ...string) (string, error) {
 		var out bytes.Buffer
 		cmd := Command("test")

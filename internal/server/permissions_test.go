@@ -39,7 +39,7 @@ func without(p api.Permission) []api.Permission {
 
 // Every route of the document lets in keys with what it states, and no others.
 func TestEveryRouteNeedsWhatItStates(t *testing.T) {
-	ts := start(t, testConfig(t), testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, testConfig(t), testHost(newMemoryEngine(t, nil)))
 	none := ts.keyOf("none")
 	lacking := map[api.Permission]string{}
 	for _, p := range account.AllPermissions(true) {
@@ -83,7 +83,7 @@ func TestEveryRouteNeedsWhatItStates(t *testing.T) {
 
 // What a route needs for some requests only.
 func TestSomeRequestsNeedMore(t *testing.T) {
-	ts := start(t, testConfig(t), testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, testConfig(t), testHost(newMemoryEngine(t, nil)))
 	for _, c := range []struct {
 		method, path string
 		body         any
@@ -163,7 +163,7 @@ func TestEnvironmentValuesAreForKeysThatMayReadThem(t *testing.T) {
 }
 
 func TestANewKeyHasTheAdditionalPermissionsThatGoWithItsOwn(t *testing.T) {
-	ts := start(t, testConfig(t), testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, testConfig(t), testHost(newMemoryEngine(t, nil)))
 	type list = []api.Permission
 	stranger := ts.tenant("strange").APIKey
 	weak := ts.keyOf("weak", api.ManageAPIKeys, api.WriteSandboxes, api.UseToolbox)
@@ -217,7 +217,7 @@ const tablesBegin = "<!-- The tables are made by: go test ./internal/server -run
 const tablesPath = "../../docs/permissions.md"
 
 func TestThePermissionsAreDocumented(t *testing.T) {
-	ts := start(t, testConfig(t), testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, testConfig(t), testHost(newMemoryEngine(t, nil)))
 	var b strings.Builder
 	b.WriteString("\n## Routes\n\n| route | needs |\n| --- | --- |\n")
 	quote := func(needs []api.Permission) string {

@@ -42,7 +42,7 @@ func startPreviews(t *testing.T, handle http.HandlerFunc, args ...string) *previ
 	app := &http.Server{Handler: handle, ReadHeaderTimeout: time.Minute}
 	go func() { _ = app.Serve(l) }()
 	t.Cleanup(func() { app.Close() })
-	s := start(t, testConfig(t, append(args, "--mirror", "docker.io="+testHub(t))...), testMachine(newMemoryEngine(t, agent)))
+	s := start(t, testConfig(t, append(args, "--mirror", "docker.io="+testHub(t))...), testHost(newMemoryEngine(t, agent)))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	p := &previewServer{testServer: s, port: l.Addr().(*net.TCPAddr).Port}

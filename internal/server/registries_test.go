@@ -115,7 +115,7 @@ func (ts *testServer) snapshotOf(key, name, image string) api.Snapshot {
 func TestRegistriesAreKeptForTheirOrganization(t *testing.T) {
 	_, host := privateRegistry(t)
 	c := testConfig(t, "--plain-http", host)
-	ts := start(t, c, testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, c, testHost(newMemoryEngine(t, nil)))
 	key := ts.creds.APIKey
 	const password = "secret-of-alice"
 	text := ts.ask(key, "POST", "/docker-registry", api.CreateDockerRegistry{Name: "team", URL: "http://" + host + "/v2/", Username: "alice", Password: password, Project: "team"}, 201)
@@ -180,7 +180,7 @@ func TestRegistriesAreKeptForTheirOrganization(t *testing.T) {
 func TestPullsUseWhatIsKept(t *testing.T) {
 	g, host := privateRegistry(t)
 	g.Access.Tokens(time.Hour, true, false)
-	ts := start(t, testConfig(t, "--plain-http", host), testMachine(newMemoryEngine(t, nil)))
+	ts := start(t, testConfig(t, "--plain-http", host), testHost(newMemoryEngine(t, nil)))
 	key := ts.creds.APIKey
 	said := func(s api.Snapshot) string {
 		if s.ErrorReason == nil {
@@ -231,7 +231,7 @@ func TestPullsUseWhatIsKept(t *testing.T) {
 func TestAnotherKeyOpensNoPassword(t *testing.T) {
 	_, host := privateRegistry(t)
 	c := testConfig(t, "--plain-http", host)
-	m := testMachine(newMemoryEngine(t, nil))
+	m := testHost(newMemoryEngine(t, nil))
 	ts := start(t, c, m)
 	ask := api.CreateDockerRegistry{Name: "team", URL: host, Username: "alice", Password: "secret-of-alice"}
 	r := read[api.DockerRegistry](t, ts.ask(ts.creds.APIKey, "POST", "/docker-registry", ask, 201))
@@ -279,7 +279,7 @@ func TestAnotherKeyOpensNoPassword(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.DataDir, config.EncryptionKeyName), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newServer(t.Context(), c, "test", m, ts.log); err == nil || !strings.Contains(fmt.Sprint(err), "32 random bytes") {
+	if _, err := openServer(t.Context(), c, m, ts.log); err == nil || !strings.Contains(fmt.Sprint(err), "32 random bytes") {
 		t.Errorf("a key file with nonsense: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/defaultimage"
 
 	"github.com/coder/websocket"
 	"github.com/spf13/pflag"
@@ -54,30 +55,58 @@ func testConfig(t *testing.T, args ...string) config.Config {
 	return c
 }
 
-func testMachine(e *memoryEngine) machine {
-	return machine{
-		openEngine: func(context.Context, local.Options) (engine.Host, error) { return e.open(), nil },
-		base:       baseImage{reference: "daytona.internal/base:1"},
+func testHost(e *memoryEngine) host {
+	return host{
+		openEngine: func(context.Context, local.Options) (hostEngine, error) { return e.open(), nil },
+		images:     defaultimage.Source{Base: defaultimage.BaseImage{Reference: "daytona.internal/base:1"}},
 	}
 }
 
 // start runs a server until stop, or the end of the test.
-func start(t *testing.T, c config.Config, m machine) *testServer {
+func start(t *testing.T, c config.Config, m host) *testServer {
 	t.Helper()
 	ts := &testServer{T: t, ended: make(chan error, 1)}
-	s, err := newServer(t.Context(), c, "test", m, slog.New(slog.NewTextHandler(&logWriter{t: t}, nil)))
+	s, err := newServer(c, "test", m, slog.New(slog.NewTextHandler(&logWriter{t: t}, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ts.server = s
-	if ts.creds, err = config.ReadCredentials(s.Below(config.CredentialsName)); err != nil {
-		t.Fatal(err)
-	}
 	var ctx context.Context
 	ctx, ts.end = context.WithCancel(context.Background())
 	go func() { ts.ended <- s.run(ctx) }()
 	t.Cleanup(ts.stop)
+	ts.recovered()
+	if ts.creds, err = config.ReadCredentials(s.Below(config.CredentialsName)); err != nil {
+		t.Fatal(err)
+	}
 	return ts
+}
+
+// recovered waits until requests are let in.
+func (ts *testServer) recovered() {
+	ts.Helper()
+	ts.eventually("the server has recovered", func() bool {
+		select {
+		case err := <-ts.ended:
+			ts.ended <- err
+			ts.Fatalf("the start ended with: %v", err)
+		default:
+		}
+		_, text := ts.raw("GET", ts.origin()+"/api/regions", "", "")
+		return !strings.Contains(text, "RECOVERING")
+	})
+}
+
+// openServer opens a server that answers nobody.
+func openServer(ctx context.Context, c config.Config, h host, log *slog.Logger) (*server, error) {
+	s, err := newServer(c, "test", h, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
 }
 
 func (ts *testServer) stop() {
@@ -186,7 +215,7 @@ func newMemoryEngine(t testing.TB, agent http.Handler) *memoryEngine {
 	return &memoryEngine{Machine: m, disks: plainDisks(t)}
 }
 
-func (m *memoryEngine) open() engine.Host {
+func (m *memoryEngine) open() hostEngine {
 	m.Engine = m.Machine.Open()
 	return m
 }
@@ -240,7 +269,7 @@ func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := testConfig(t, "--mirror", "docker.io="+testHub(t))
 	before := len(goroutines())
-	s := start(t, c, testMachine(e))
+	s := start(t, c, testHost(e))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	id := s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)["id"].(string)
@@ -258,7 +287,7 @@ func TestTheEndOfAServerLeavesNothingOpenAndSandboxesRunning(t *testing.T) {
 	}
 	noMoreGoroutines(t, before)
 
-	again := start(t, c, testMachine(e))
+	again := start(t, c, testHost(e))
 	if again.creds.APIKey != key {
 		t.Error("a restart changed the key")
 	}
@@ -280,7 +309,7 @@ func TestRequestsFinishAndStreamsAreCutAtTheEnd(t *testing.T) {
 			<-r.Context().Done()
 		}
 	}))
-	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "1500ms"), testMachine(e))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "1500ms"), testHost(e))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
@@ -336,29 +365,29 @@ func TestRequestsFinishAndStreamsAreCutAtTheEnd(t *testing.T) {
 func TestAStartThatFailsClosesWhatItOpened(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := testConfig(t)
-	broken := testMachine(e)
-	broken.openEngine = func(context.Context, local.Options) (engine.Host, error) { return nil, errors.New("no btrfs") }
+	broken := testHost(e)
+	broken.openEngine = func(context.Context, local.Options) (hostEngine, error) { return nil, errors.New("no btrfs") }
 	before := len(goroutines())
-	_, err := newServer(t.Context(), c, "test", broken, slog.New(slog.DiscardHandler))
+	_, err := openServer(t.Context(), c, broken, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "no btrfs") {
 		t.Fatalf("got %v", err)
 	}
 	noMoreGoroutines(t, before)
-	start(t, c, testMachine(e)) // nothing is locked
+	start(t, c, testHost(e)) // nothing is locked
 }
 
 func TestTwoServersDoNotShareADataDirectory(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
 	c := testConfig(t)
-	s := start(t, c, testMachine(e))
-	_, err := newServer(t.Context(), c, "test", testMachine(e), slog.New(slog.DiscardHandler))
+	s := start(t, c, testHost(e))
+	_, err := openServer(t.Context(), c, testHost(e), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "another server") || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
 		t.Errorf("the second server: %v", err)
 	}
 	s.call("GET", "/api/health/ready", "", 200) // the first one did not notice
 
 	c = testConfig(t, "--listen", s.http.Address().String())
-	_, err = newServer(t.Context(), c, "test", testMachine(e), slog.New(slog.DiscardHandler))
+	_, err = openServer(t.Context(), c, testHost(e), slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("the second server at the same address: %v", err)
 	}
@@ -366,7 +395,7 @@ func TestTwoServersDoNotShareADataDirectory(t *testing.T) {
 
 func TestAnEngineThatFailsIsNotReady(t *testing.T) {
 	e := newMemoryEngine(t, http.HandlerFunc(echo))
-	s := start(t, testConfig(t), testMachine(e))
+	s := start(t, testConfig(t), testHost(e))
 	s.call("GET", "/api/health/ready", "", 200)
 	e.Inject(enginetest.Fault{Method: "List", Err: errors.New("gone")})
 	s.eventually("it is not ready and says why", func() bool { // what was seen a moment ago is told again
@@ -394,7 +423,7 @@ func TestAWebSocketOfAToolboxPassesAndIsCutAtTheEnd(t *testing.T) {
 			}
 		}
 	}))
-	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "100ms"), testMachine(e))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t), "--shutdown-timeout", "100ms"), testHost(e))
 	s.call("POST", "/api/snapshots", `{"name":"snap","imageName":"library/small:1"}`, 200)
 	s.eventually("the snapshot is active", func() bool { return s.call("GET", "/api/snapshots/snap", "", 200)["state"] == "active" })
 	s.call("POST", "/api/sandbox", `{"snapshot":"snap","name":"box"}`, 200)
@@ -418,12 +447,20 @@ func TestAWebSocketOfAToolboxPassesAndIsCutAtTheEnd(t *testing.T) {
 func TestQuotasOfTheConfigurationHoldFromTheNextStartOn(t *testing.T) {
 	e, hub := newMemoryEngine(t, http.HandlerFunc(echo)), testHub(t)
 	c := testConfig(t, "--mirror", "docker.io="+hub, "--quota-snapshots", "1", "--max-cpu", "2")
-	s := start(t, c, testMachine(e))
+	s := start(t, c, testHost(e))
 	s.call("POST", "/api/snapshots", `{"name":"one","imageName":"library/small:1"}`, 200)
 	s.call("POST", "/api/snapshots", `{"name":"two","imageName":"library/small:1"}`, 400)
 	s.stop()
 	c.Quota.Snapshots = 2
-	s = start(t, c, testMachine(e))
+	s = start(t, c, testHost(e))
 	s.call("POST", "/api/snapshots", `{"name":"big","imageName":"library/small:1","cpu":3}`, 400)
 	s.call("POST", "/api/snapshots", `{"name":"two","imageName":"library/small:1"}`, 200)
 }
+
+// Probe is machine.Prober.
+func (m *memoryEngine) Probe(context.Context) []local.Requirement {
+	return []local.Requirement{{Name: "memory", OK: true}}
+}
+
+// Surroundings is machine.Prober.
+func (m *memoryEngine) Surroundings() (string, error) { return "a test", nil }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/web"
 )
 
 // canary is in all that a tenant has and that others must not see.
@@ -245,7 +246,7 @@ func TestNoDoorReachesAnotherTenant(t *testing.T) {
 // listen hears events by a key.
 func (ts *testServer) listen(key string) *websocket.Conn {
 	ts.Helper()
-	c, _, err := websocket.Dial(ts.Context(), strings.Replace(ts.origin(), "http", "ws", 1)+eventsPath+"?EIO=4&transport=websocket", nil)
+	c, _, err := websocket.Dial(ts.Context(), strings.Replace(ts.origin(), "http", "ws", 1)+web.EventsPath+"?EIO=4&transport=websocket", nil)
 	if err != nil {
 		ts.Fatal(err)
 	}

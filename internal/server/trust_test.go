@@ -33,7 +33,7 @@ func TestARegistryWithACertificateOfOnesOwnIsTrustedWhenAskedTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for setting, want := range map[string]string{"": "error", ca: "active"} {
-		s := start(t, testConfig(t, "--extra-ca", setting), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+		s := start(t, testConfig(t, "--extra-ca", setting), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 		s.call("POST", "/api/snapshots", fmt.Sprintf(`{"name":"snap","imageName":%q}`, ref), 200)
 		var got map[string]any
 		s.eventually("the pull ends", func() bool {

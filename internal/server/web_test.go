@@ -10,7 +10,7 @@ import (
 )
 
 func TestPathsLeadToTheirParts(t *testing.T) {
-	s := start(t, testConfig(t), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	for _, c := range []struct {
 		path   string
 		status int
@@ -37,7 +37,7 @@ func TestPathsLeadToTheirParts(t *testing.T) {
 }
 
 func TestEventsReachAListenerThroughTheWholeServer(t *testing.T) {
-	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testMachine(newMemoryEngine(t, http.HandlerFunc(echo))))
+	s := start(t, testConfig(t, "--mirror", "docker.io="+testHub(t)), testHost(newMemoryEngine(t, http.HandlerFunc(echo))))
 	c, _, err := websocket.Dial(t.Context(), strings.Replace(s.origin(), "http", "ws", 1)+"/api/socket.io/?EIO=4&transport=websocket", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestEventsReachAListenerThroughTheWholeServer(t *testing.T) {
 // A page in a browser on this machine reaches the server by a name of its own
 // that leads here, and would read the answers.
 func TestMetricsAreNotToldToOtherNames(t *testing.T) {
-	s := start(t, testConfig(t, "--public-url", "http://daytona.example.com"), testMachine(newMemoryEngine(t, nil)))
+	s := start(t, testConfig(t, "--public-url", "http://daytona.example.com"), testHost(newMemoryEngine(t, nil)))
 	machine, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)

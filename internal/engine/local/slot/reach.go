@@ -42,11 +42,29 @@ func (n network) never() []netip.Prefix {
 	return append([]netip.Prefix{n.all, n.all6}, special...)
 }
 
+// Reach tells which addresses no sandbox reaches. It is for what the server itself
+// fetches because somebody's code says so.
+type Reach struct{ never []netip.Prefix }
+
+// NewReach is for sandboxes in these subnets; the zero value is the default one.
+func NewReach(subnet, subnet6 netip.Prefix) Reach {
+	n := network{all: DefaultSubnet, all6: DefaultSubnet6}
+	if subnet.IsValid() {
+		n.all = subnet.Masked()
+	}
+	if subnet6.IsValid() {
+		n.all6 = subnet6.Masked()
+	}
+	return Reach{n.never()}
+}
+
 // CheckReach fails for an address that the firewall keeps from every sandbox.
-// It is for what the server itself fetches because somebody's code says so.
-func (p *Pool) CheckReach(to netip.Addr) error {
+func (p *Pool) CheckReach(to netip.Addr) error { return Reach{p.net.never()}.Check(to) }
+
+// Check fails for an address that no sandbox reaches.
+func (r Reach) Check(to netip.Addr) error {
 	to = to.Unmap().WithZone("")
-	if slices.ContainsFunc(p.net.never(), func(forbidden netip.Prefix) bool { return forbidden.Contains(to) }) {
+	if slices.ContainsFunc(r.never, func(forbidden netip.Prefix) bool { return forbidden.Contains(to) }) {
 		return fmt.Errorf("%s cannot be reached from here", to)
 	}
 	own, err := net.InterfaceAddrs()
