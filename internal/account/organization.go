@@ -89,7 +89,7 @@ func (s *Service) Deletable(ctx context.Context, by Principal, id string) (*Orga
 		return nil, err
 	}
 	if o.ID == by.OrganizationID {
-		return nil, fault.Conflict("ORGANIZATION_OWN", fmt.Sprintf("Organization %q is the administrator's own: it goes with the server only.", o.Name))
+		return nil, fault.Conflict("ORGANIZATION_OWN", fmt.Sprintf("Organization %q belongs to the administrator and cannot be deleted.", o.Name))
 	}
 	return o, nil
 }

@@ -24,7 +24,7 @@ func (s *Service) CheckSnapshot(r snapshot.Resources) (func(int) error, error) {
 	}
 	return func(count int) error {
 		if count+1 > s.Quota.Snapshots {
-			return fault.Quota(fmt.Sprintf("Snapshot quota exceeded: %d of %d snapshots are used, 1 more was asked for. Delete one, or ask for a higher quota.", count, s.Quota.Snapshots))
+			return fault.Quota(fmt.Sprintf("Snapshot quota exceeded: %d of %d snapshots are used, 1 more was requested. Delete one, or ask for a higher quota.", count, s.Quota.Snapshots))
 		}
 		return nil
 	}, nil
@@ -48,7 +48,7 @@ func (s *Service) CheckSandbox(r sandbox.Resources) (func(sandbox.Usage) error, 
 			{"Disk", "GiB", s.Quota.TotalDisk, u.Disk, r.Disk},
 		} {
 			if q.used+q.asked > q.total {
-				return fault.Quota(fmt.Sprintf("%s quota exceeded: %d of %d %s are used, %d more were asked for. Stop or delete sandboxes, or ask for a higher quota.", q.name, q.used, q.total, q.unit, q.asked))
+				return fault.Quota(fmt.Sprintf("%s quota exceeded: %d of %d %s are used, %d more were requested. Stop or delete sandboxes, or ask for a higher quota.", q.name, q.used, q.total, q.unit, q.asked))
 			}
 		}
 		return nil
@@ -62,7 +62,7 @@ func (q Quota) one(noun string, cpu, memory, disk int) error {
 		limit, asked int
 	}{{"cpu", "cores", q.MaxCPU, cpu}, {"memory", "GiB", q.MaxMemory, memory}, {"disk", "GiB", q.MaxDisk, disk}} {
 		if r.asked > r.limit {
-			return fault.Quota(fmt.Sprintf("%s quota exceeded: a %s may have at most %d %s, %d were asked for.", r.name, noun, r.limit, r.unit, r.asked))
+			return fault.Quota(fmt.Sprintf("%s quota exceeded: a %s may have at most %d %s, %d were requested.", r.name, noun, r.limit, r.unit, r.asked))
 		}
 	}
 	return nil

@@ -10,8 +10,8 @@ import (
 
 // Why a request ends before it is done: the cause of its context.
 var (
-	errKeyDeleted = fault.Unauthorized("The API key was deleted while the request went on: send it again with another key.")
-	errKeyExpired = fault.Unauthorized("The API key expired while the request went on: create a new key, and send the request again with it.")
+	errKeyDeleted = fault.Unauthorized("The API key was deleted during the request: send the request again with another key.")
+	errKeyExpired = fault.Unauthorized("The API key expired during the request: create a new key and send the request again with it.")
 )
 
 // request is one that goes on. Every key that is authenticated in its context

@@ -244,5 +244,5 @@ func messageOf(err error) string {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Message
 	}
-	return "The server failed; its log tells why."
+	return "The server failed: see its log."
 }

@@ -108,7 +108,7 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name, err = url.PathUnescape(name)
 	}
 	if err != nil || name == "" {
-		t.refuse(w, r, fault.Invalid("", "The path is not valid: write it as /toolbox/SANDBOX/ROUTE."))
+		t.refuse(w, r, fault.Invalid("", "The path is not valid: use the form /toolbox/SANDBOX/ROUTE."))
 		return
 	}
 	id, err := t.authorize(r, name)
@@ -161,7 +161,7 @@ func (t *Toolbox) tellDisk(out *http.Request, id, path string) {
 }
 
 // errSlowBody is for a client that stopped sending.
-var errSlowBody = fault.Timeout("The body of the request stopped coming: send it again, without long pauses.")
+var errSlowBody = fault.Timeout("The request body stopped arriving: send the request again without long pauses.")
 
 // failed answers for an agent that could not be reached.
 func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
@@ -177,7 +177,7 @@ func (t *Toolbox) failed(w http.ResponseWriter, r *http.Request, err error) {
 		err = errSlowBody
 	case errors.Is(err, errDistrusted):
 		t.Log.Warn("toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
-		err = fault.NoAnswer("TOOLBOX_DISTRUSTED", "The sandbox gave an answer that its toolbox never gives, such as a redirect: a program in it has taken the toolbox's place. Do not trust it, and delete it.")
+		err = fault.NoAnswer("TOOLBOX_DISTRUSTED", "The sandbox sent a response that its toolbox never sends, such as a redirect: a program in it has replaced the toolbox. Do not trust the sandbox; delete it.")
 	default:
 		t.Log.Log(r.Context(), seriousness(err), "toolbox of a sandbox", "sandbox", r.URL.Host, "err", err)
 		err = fault.Unavailable("TOOLBOX_UNREACHABLE", "The sandbox does not answer: try again, or stop and start it.")
@@ -227,7 +227,7 @@ func (t *Toolbox) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // envelope tells people of err. One that is no fault is ours, for the log.
 func envelope(r *http.Request, err error, log *slog.Logger) *api.Error {
-	e := &api.Error{StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR", Message: "The server failed; its log tells why."}
+	e := &api.Error{StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR", Message: "The server failed: see its log."}
 	var f *fault.Error
 	if errors.As(err, &f) {
 		e = httperror.Of(f)

@@ -106,7 +106,7 @@ func (p *Preview) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	label, _ := p.Domain.Label(r.Host)
 	name, ok := preview.ParseName(label)
 	if !ok {
-		p.refuse(w, r, fault.NotFound("PREVIEW_NOT_FOUND", "There is no such preview: its name is PORT-SANDBOX."+p.Domain.Host()+", with the sandbox's id."))
+		p.refuse(w, r, fault.NotFound("PREVIEW_NOT_FOUND", "This preview does not exist: host names of previews begin with PORT-SANDBOX."+p.Domain.Host()+", with the sandbox's id."))
 		return
 	}
 	credentials, byQuery := takeCredentials(r)
@@ -166,7 +166,7 @@ func (p *Preview) begin(id string) (end func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.active[id] >= maxPreviewRequests {
-		return nil, fault.Unavailable("PREVIEW_BUSY", fmt.Sprintf("The sandbox has %d requests by its previews that go on, the most there may be: try again.", maxPreviewRequests))
+		return nil, fault.Unavailable("PREVIEW_BUSY", fmt.Sprintf("The sandbox has reached the maximum of %d concurrent preview requests: try again.", maxPreviewRequests))
 	}
 	p.active[id]++
 	used := p.Touch.during(id)
@@ -209,10 +209,10 @@ func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 		err = errSlowBody
 	case errors.Is(err, errDistrusted):
 		p.Log.Debug("preview of a sandbox", "sandbox", id, "port", port, "err", err)
-		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("What listens on port %s of the sandbox switched to a protocol that was not asked for, or answered with a status that there is not: mend the program.", port))
+		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("The program on port %s of the sandbox switched to a protocol that was not requested, or sent an invalid status code: fix the program.", port))
 	default:
 		p.Log.Debug("preview of a sandbox", "sandbox", id, "port", port, "err", err)
-		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("What listens on port %s of the sandbox ended the connection, or does not speak HTTP: look at what it prints.", port))
+		err = fault.NoAnswer("BAD_GATEWAY", fmt.Sprintf("The program on port %s of the sandbox closed the connection or does not speak HTTP: check its output.", port))
 	}
 	p.refuse(w, r, err)
 }

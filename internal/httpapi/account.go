@@ -28,7 +28,7 @@ type limitEgress struct {
 }
 
 func (a *API) registerAccount() {
-	register(a, operation{id: "getMe", method: http.MethodGet, path: "/users/me", needs: anyKey, tag: "users", summary: "Tell who you are"},
+	register(a, operation{id: "getMe", method: http.MethodGet, path: "/users/me", needs: anyKey, tag: "users", summary: "Get the current user"},
 		func(ctx context.Context, _ *none) (*body[api.User], error) {
 			u, err := a.Accounts.User(ctx, caller(ctx))
 			if err != nil {
@@ -37,7 +37,7 @@ func (a *API) registerAccount() {
 			return &body[api.User]{api.User{ID: u.ID, Name: u.Name, Email: u.Email, EmailVerified: true, PublicKeys: []api.UserPublicKey{}, CreatedAt: u.CreatedAt}}, nil
 		})
 
-	register(a, operation{id: "createApiKey", method: http.MethodPost, path: "/api-keys", status: http.StatusCreated, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Create an API key; its value is told only here"},
+	register(a, operation{id: "createApiKey", method: http.MethodPost, path: "/api-keys", status: http.StatusCreated, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Create an API key; only this response contains its value"},
 		func(ctx context.Context, in *body[api.CreateAPIKey]) (*body[api.APIKeyCreated], error) {
 			k, value, err := a.Accounts.CreateKey(ctx, caller(ctx), in.Body.Name, in.Body.Permissions, in.Body.Additional, in.Body.ExpiresAt)
 			if err != nil {
@@ -64,9 +64,9 @@ func (a *API) registerAccount() {
 		}
 		return &body[api.APIKey]{wireKey(k)}, nil
 	}
-	register(a, operation{id: "getCurrentApiKey", method: http.MethodGet, path: "/api-keys/current", needs: anyKey, tag: "api-keys", summary: "Tell about the key you use"},
+	register(a, operation{id: "getCurrentApiKey", method: http.MethodGet, path: "/api-keys/current", needs: anyKey, tag: "api-keys", summary: "Get the current API key"},
 		func(ctx context.Context, _ *none) (*body[api.APIKey], error) { return getKey(ctx, caller(ctx).KeyName) })
-	register(a, operation{id: "getApiKey", method: http.MethodGet, path: "/api-keys/{name}", needs: anyKey, tag: "api-keys", summary: "Tell about one of your API keys"},
+	register(a, operation{id: "getApiKey", method: http.MethodGet, path: "/api-keys/{name}", needs: anyKey, tag: "api-keys", summary: "Get one of your API keys"},
 		func(ctx context.Context, in *keyName) (*body[api.APIKey], error) { return getKey(ctx, in.Name) })
 	register(a, operation{id: "deleteApiKey", method: http.MethodDelete, path: "/api-keys/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Delete one of your API keys"},
 		func(ctx context.Context, in *keyName) (*none, error) {
@@ -97,11 +97,11 @@ func (a *API) registerAccount() {
 			}
 			return &body[api.Organization]{a.wireOrganization(o)}, nil
 		})
-	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, needs: has(api.ManageServer), tag: "organizations", summary: "Limit what sandboxes reach that say nothing of the network"},
+	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, needs: has(api.ManageServer), tag: "organizations", summary: "Limit the network by default for an organization's sandboxes"},
 		func(ctx context.Context, in *limitEgress) (*none, error) {
 			return nil, a.Accounts.SetLimitedEgress(ctx, caller(ctx), in.ID, in.Body.SandboxDefaultLimitedNetworkEgress)
 		})
-	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", needs: has(api.ReadLimits), tag: "organizations", summary: "Tell what an organization uses of its quotas"}, a.usage)
+	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", needs: has(api.ReadLimits), tag: "organizations", summary: "Get an organization's quota usage"}, a.usage)
 }
 
 func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.OrganizationUsage], error) {

@@ -9,12 +9,12 @@ import (
 
 type deleteOrganization struct {
 	ID           string `path:"organizationId"`
-	WithContents bool   `query:"withContents" doc:"Its sandboxes, snapshots and warm pools go with it"`
+	WithContents bool   `query:"withContents" doc:"Also delete its sandboxes, snapshots and warm pools"`
 }
 
 func (a *API) registerAdmin() {
 	const tag = "admin"
-	register(a, operation{id: "adminCreateOrganization", method: http.MethodPost, path: "/admin/organizations", status: http.StatusCreated, needs: has(api.ManageServer), tag: tag, summary: "Create an organization with its owner and their first API key, whose value is told only here"},
+	register(a, operation{id: "adminCreateOrganization", method: http.MethodPost, path: "/admin/organizations", status: http.StatusCreated, needs: has(api.ManageServer), tag: tag, summary: "Create an organization with an owner and an API key; only this response contains the key's value"},
 		func(ctx context.Context, in *body[api.AdminCreateOrganization]) (*body[api.AdminOrganizationCreated], error) {
 			f, err := a.Accounts.FoundOrganization(ctx, caller(ctx), in.Body.Name)
 			if err != nil {
@@ -24,7 +24,7 @@ func (a *API) registerAdmin() {
 				Organization: a.wireOrganization(f.Organization), APIKey: f.Value, KeyName: f.Key.Name,
 			}}, nil
 		})
-	register(a, operation{id: "adminListOrganizations", method: http.MethodGet, path: "/admin/organizations", needs: has(api.ManageServer), tag: tag, summary: "List the organizations of the server"},
+	register(a, operation{id: "adminListOrganizations", method: http.MethodGet, path: "/admin/organizations", needs: has(api.ManageServer), tag: tag, summary: "List all organizations of the server"},
 		func(ctx context.Context, _ *none) (*body[[]api.Organization], error) {
 			all, err := a.Accounts.AllOrganizations(ctx, caller(ctx))
 			if err != nil {
@@ -36,7 +36,7 @@ func (a *API) registerAdmin() {
 			}
 			return &body[[]api.Organization]{out}, nil
 		})
-	register(a, operation{id: "adminDeleteOrganization", method: http.MethodDelete, path: "/admin/organizations/{organizationId}", status: http.StatusNoContent, needs: has(api.ManageServer), tag: tag, summary: "Delete an organization with its keys and the users who are in no other"},
+	register(a, operation{id: "adminDeleteOrganization", method: http.MethodDelete, path: "/admin/organizations/{organizationId}", status: http.StatusNoContent, needs: has(api.ManageServer), tag: tag, summary: "Delete an organization, its keys, and users who belong to no other organization"},
 		func(ctx context.Context, in *deleteOrganization) (*none, error) {
 			return nil, a.Dissolver.Dissolve(ctx, caller(ctx), in.ID, in.WithContents)
 		})

@@ -83,7 +83,7 @@ const maxBody = 1 << 20
 func New(c Config) *API {
 	mux := http.NewServeMux()
 	h := huma.DefaultConfig("Daytona", c.Version)
-	h.Info.Description = "Secure sandboxes for running code, made of snapshots."
+	h.Info.Description = "Secure sandboxes for running code, created from snapshots."
 	h.AllowAdditionalPropertiesByDefault = true // clients may be newer than we are
 	h.CreateHooks = nil                         // no $schema in bodies
 	h.Formats = map[string]huma.Format{"application/json": cleanJSON, "json": cleanJSON}

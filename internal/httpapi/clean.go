@@ -26,7 +26,7 @@ func clean(text string) bool {
 // has.
 func refuseUnclean(w http.ResponseWriter, r *http.Request) (done bool) {
 	refused := func(what string) bool {
-		writeError(w, r, &api.Error{StatusCode: http.StatusBadRequest, Code: "BAD_REQUEST", Message: what + " has control characters or is not UTF-8: leave them out."})
+		writeError(w, r, &api.Error{StatusCode: http.StatusBadRequest, Code: "BAD_REQUEST", Message: what + " contains control characters or is not UTF-8: remove them."})
 		return true
 	}
 	if !clean(r.URL.Path) {
@@ -63,7 +63,7 @@ var cleanJSON = huma.Format{
 			return nil
 		}
 		if where, found := findNUL(*loose); found {
-			return fmt.Errorf("has the character NUL (\\u0000) in %s: leave it out", where)
+			return fmt.Errorf("contains the character NUL (\\u0000) in %s: remove it", where)
 		}
 		return nil
 	},

@@ -26,7 +26,7 @@ func TestUncleanNamesAreBadRequests(t *testing.T) {
 		{"POST", "/api/sandbox", `{"env":{"\u0000":"a"}}`},
 		{"POST", "/api/api-keys", `{"name":"\u0000","permissions":[]}`},
 	} {
-		if status, text := s.raw(s.key, c.method, c.path, c.body); status != http.StatusBadRequest || !strings.Contains(string(text), "leave") {
+		if status, text := s.raw(s.key, c.method, c.path, c.body); status != http.StatusBadRequest || !strings.Contains(string(text), "remove") {
 			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, status, text)
 		}
 	}

@@ -33,20 +33,20 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 		return a.envelope(context.Background(), ended)
 	}
 	if ctx.Err() != nil {
-		return &api.Error{StatusCode: 499, Code: "CANCELED", Message: "The client has gone."}
+		return &api.Error{StatusCode: 499, Code: "CANCELED", Message: "The client closed the connection."}
 	}
 	if space.IsFull(err) {
 		a.Log.Warn("no space for a request", "err", err)
 		return &api.Error{
 			StatusCode: httperror.Status(fault.KindNoSpace), Code: "NO_SPACE",
-			Message: "The server's disk is full: delete sandboxes or snapshots, or ask its administrator for room.",
+			Message: "The server's disk is full: delete sandboxes or snapshots, or ask the administrator for more space.",
 		}
 	}
 	id := uuid.NewString()
 	a.Log.Error("request failed", "id", id, "err", err)
 	return &api.Error{
 		StatusCode: http.StatusInternalServerError, Code: "INTERNAL_SERVER_ERROR",
-		Message: fmt.Sprintf("The server failed; its log tells why under %s.", id),
+		Message: fmt.Sprintf("The server failed: see its log under %s.", id),
 	}
 }
 

@@ -16,7 +16,7 @@ type forkSandbox struct {
 
 type listForks struct {
 	SandboxID
-	Destroyed bool `query:"includeDestroyed" doc:"Also those that are gone"`
+	Destroyed bool `query:"includeDestroyed" doc:"Include destroyed sandboxes"`
 }
 
 type snapshotSandbox struct {
@@ -25,7 +25,7 @@ type snapshotSandbox struct {
 }
 
 func (a *API) registerForks(tag string) {
-	register(a, operation{id: "forkSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/fork", needs: has(api.WriteSandboxes), tag: tag, summary: "Make a sandbox with a copy of this one's disk"},
+	register(a, operation{id: "forkSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/fork", needs: has(api.WriteSandboxes), tag: tag, summary: "Fork a sandbox"},
 		func(ctx context.Context, in *forkSandbox) (*body[api.Sandbox], error) {
 			name := ""
 			if in.Body != nil {
@@ -39,17 +39,17 @@ func (a *API) registerForks(tag string) {
 			forks, err := a.Sandboxes.Forks(ctx, caller(ctx).OrganizationID, in.ID, in.Destroyed)
 			return a.sandboxesBody(ctx, forks, err)
 		})
-	register(a, operation{id: "getSandboxParent", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/parent", needs: anyKey, tag: tag, summary: "Get what a sandbox was forked from"},
+	register(a, operation{id: "getSandboxParent", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/parent", needs: anyKey, tag: tag, summary: "Get the parent of a fork"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Parent(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "getSandboxAncestors", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/ancestors", needs: anyKey, tag: tag, summary: "List a sandbox's parent, the parent's parent and so on"},
+	register(a, operation{id: "getSandboxAncestors", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/ancestors", needs: anyKey, tag: tag, summary: "List the ancestors of a fork"},
 		func(ctx context.Context, in *SandboxID) (*body[[]api.Sandbox], error) {
 			line, err := a.Sandboxes.Ancestors(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxesBody(ctx, line, err)
 		})
-	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", needs: has(api.WriteSnapshots), tag: tag, summary: "Make a snapshot of a sandbox as it is"},
+	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", needs: has(api.WriteSnapshots), tag: tag, summary: "Create a snapshot from a sandbox"},
 		func(ctx context.Context, in *snapshotSandbox) (*body[api.Sandbox], error) {
 			if in.Body.IncludeMemory {
 				return nil, fault.Invalid("includeMemory", "The memory of a sandbox cannot be part of a snapshot here: leave includeMemory out.")

@@ -14,19 +14,19 @@ import (
 )
 
 func (a *API) registerMeta() {
-	register(a, operation{id: "health", method: http.MethodGet, path: "/health", public: true, tag: "health", summary: "Tell that the server runs"},
+	register(a, operation{id: "health", method: http.MethodGet, path: "/health", public: true, tag: "health", summary: "Check that the server is running"},
 		func(context.Context, *none) (*body[api.Health], error) {
 			return &body[api.Health]{api.Health{Status: "ok"}}, nil
 		})
 	ready := &readiness{checks: a.Ready, log: a.Log}
-	register(a, operation{id: "ready", method: http.MethodGet, path: "/health/ready", public: true, tag: "health", summary: "Tell whether all parts work"},
+	register(a, operation{id: "ready", method: http.MethodGet, path: "/health/ready", public: true, tag: "health", summary: "Check that all parts of the server work"},
 		func(ctx context.Context, _ *none) (*body[api.Health], error) {
 			failed, err := ready.failures(ctx)
 			if err != nil {
 				return nil, err
 			}
 			if len(failed) > 0 {
-				return nil, fault.Unavailable("NOT_READY", "The server is not ready: "+strings.Join(failed, ", ")+"; its log tells why.")
+				return nil, fault.Unavailable("NOT_READY", "The server is not ready: "+strings.Join(failed, ", ")+"; see its log.")
 			}
 			h := api.Health{Status: "ok", Checks: map[string]string{}}
 			for name := range a.Ready {
@@ -34,7 +34,7 @@ func (a *API) registerMeta() {
 			}
 			return &body[api.Health]{h}, nil
 		})
-	register(a, operation{id: "getConfig", method: http.MethodGet, path: "/config", public: true, tag: "config", summary: "Tell what a client may know before it signs in"},
+	register(a, operation{id: "getConfig", method: http.MethodGet, path: "/config", public: true, tag: "config", summary: "Get the public configuration of the server"},
 		func(ctx context.Context, _ *none) (*body[api.Configuration], error) {
 			return &body[api.Configuration]{api.Configuration{
 				Version: a.Version, Announcements: map[string]any{}, ProxyTemplateURL: a.Previews.Domain.Template(origin(ctx)), ProxyToolboxURL: a.toolboxURL(ctx), DefaultSnapshot: a.DefaultSnapshot,
@@ -48,8 +48,8 @@ func (a *API) registerMeta() {
 		}
 		return &body[[]api.Region]{out}, nil
 	}
-	register(a, operation{id: "listRegions", method: http.MethodGet, path: "/regions", needs: anyKey, tag: "regions", summary: "List the regions you can use"}, regions)
-	register(a, operation{id: "listSharedRegions", method: http.MethodGet, path: "/shared-regions", needs: anyKey, tag: "regions", summary: "List the regions that everyone can use"}, regions)
+	register(a, operation{id: "listRegions", method: http.MethodGet, path: "/regions", needs: anyKey, tag: "regions", summary: "List the regions that you can use"}, regions)
+	register(a, operation{id: "listSharedRegions", method: http.MethodGet, path: "/shared-regions", needs: anyKey, tag: "regions", summary: "List the regions that all organizations can use"}, regions)
 	register(a, operation{id: "getRegion", method: http.MethodGet, path: "/regions/{id}", needs: anyKey, tag: "regions", summary: "Get a region"},
 		func(_ context.Context, in *struct {
 			ID string `path:"id"`

@@ -9,7 +9,7 @@ import (
 )
 
 type pushAccess struct {
-	Source string `header:"X-Daytona-Source" doc:"Which client asks"`
+	Source string `header:"X-Daytona-Source" doc:"Name of the client"`
 }
 
 // storageURL is where the client uploads: where it reached us. The Python SDK's
@@ -25,7 +25,7 @@ func storageURL(ctx context.Context, source string) string {
 }
 
 func (a *API) registerObjectStorage() {
-	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", needs: has(api.WriteSnapshots), tag: "object-storage", summary: "Get credentials for the upload of build contexts"},
+	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", needs: has(api.WriteSnapshots), tag: "object-storage", summary: "Get credentials for uploading build contexts"},
 		func(ctx context.Context, in *pushAccess) (*body[api.StorageAccess], error) {
 			organization := caller(ctx).OrganizationID
 			c, err := a.Contexts.Access(ctx, organization, caller(ctx).KeyHash)

@@ -17,7 +17,7 @@ type SandboxPort struct {
 
 type signPreview struct {
 	SandboxPort
-	Seconds int `query:"expiresInSeconds" default:"60" doc:"How long it opens the port"`
+	Seconds int `query:"expiresInSeconds" default:"60" doc:"Validity of the URL in seconds"`
 }
 
 type expirePreview struct {
@@ -27,7 +27,7 @@ type expirePreview struct {
 
 func (a *API) registerPreview() {
 	const tag, path = "preview", "/sandbox/{sandboxIdOrName}/ports/{port}"
-	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(api.UsePreviews), sometimes: []Sometimes{{"the port is 2280, the toolbox's", api.UseToolbox}}, tag: tag, summary: "Tell where a port of a sandbox is on the web, and the token that opens it"},
+	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(api.UsePreviews), sometimes: []Sometimes{{"the port is 2280, the toolbox's", api.UseToolbox}}, tag: tag, summary: "Get the preview URL and token of a port of a sandbox"},
 		func(ctx context.Context, in *SandboxPort) (*body[api.PortPreviewURL], error) {
 			toolbox := caller(ctx).Need(api.UseToolbox)
 			if in.Port == preview.ToolboxPort && toolbox != nil {
@@ -39,7 +39,7 @@ func (a *API) registerPreview() {
 			}
 			return &body[api.PortPreviewURL]{api.PortPreviewURL{SandboxID: name.Sandbox, URL: a.previewURL(ctx, name), Token: token}}, nil
 		})
-	register(a, operation{id: "getSignedPortPreviewUrl", method: http.MethodGet, path: path + "/signed-preview-url", needs: has(api.UsePreviews), tag: tag, summary: "Make a URL that opens a port of a sandbox without a token, for a time"},
+	register(a, operation{id: "getSignedPortPreviewUrl", method: http.MethodGet, path: path + "/signed-preview-url", needs: has(api.UsePreviews), tag: tag, summary: "Create a signed preview URL for a port of a sandbox"},
 		func(ctx context.Context, in *signPreview) (*body[api.SignedPortPreviewURL], error) {
 			// A number too large for a duration is not in its bounds either.
 			life := time.Duration(min(in.Seconds, int(preview.MaxLife/time.Second)+1)) * time.Second
@@ -49,7 +49,7 @@ func (a *API) registerPreview() {
 			}
 			return &body[api.SignedPortPreviewURL]{api.SignedPortPreviewURL{SandboxID: sb.ID, Port: name.Port, Token: name.Token, URL: a.previewURL(ctx, name)}}, nil
 		})
-	register(a, operation{id: "expireSignedPortPreviewUrl", method: http.MethodPost, path: path + "/signed-preview-url/{token}/expire", needs: has(api.UsePreviews), tag: tag, summary: "End a signed preview URL"},
+	register(a, operation{id: "expireSignedPortPreviewUrl", method: http.MethodPost, path: path + "/signed-preview-url/{token}/expire", needs: has(api.UsePreviews), tag: tag, summary: "Expire a signed preview URL"},
 		func(ctx context.Context, in *expirePreview) (*none, error) {
 			return nil, a.Previews.Expire(ctx, caller(ctx).OrganizationID, in.ID, in.Port, in.Token)
 		})

@@ -69,7 +69,7 @@ func (a *API) earlySnapshotFailure(ctx context.Context, s *snapshot.Snapshot) er
 	if err != nil {
 		return err
 	}
-	return &fault.Error{Kind: fault.KindInvalid, Code: "SNAPSHOT_FAILED", Message: fmt.Sprintf("Snapshot %q could not be made: %s%s", s.Name, s.ErrorReason, end)}
+	return &fault.Error{Kind: fault.KindInvalid, Code: "SNAPSHOT_FAILED", Message: fmt.Sprintf("Snapshot %q could not be created: %s%s", s.Name, s.ErrorReason, end)}
 }
 
 // endOfLog is how the log of a failure ends, before the line with the reason.

@@ -18,7 +18,7 @@ type updateRegistry struct {
 }
 
 func (a *API) registerRegistry() {
-	register(a, operation{id: "createRegistry", method: http.MethodPost, path: "/docker-registry", status: http.StatusCreated, needs: has(api.WriteRegistries), tag: "docker-registry", summary: "Keep credentials for a registry"},
+	register(a, operation{id: "createRegistry", method: http.MethodPost, path: "/docker-registry", status: http.StatusCreated, needs: has(api.WriteRegistries), tag: "docker-registry", summary: "Add credentials for a registry"},
 		func(ctx context.Context, in *body[api.CreateDockerRegistry]) (*body[api.DockerRegistry], error) {
 			b := in.Body
 			r, warning, err := a.Registries.Create(ctx, caller(ctx).OrganizationID, registry.Params{
@@ -29,7 +29,7 @@ func (a *API) registerRegistry() {
 			}
 			return &body[api.DockerRegistry]{wireRegistry(r, warning)}, nil
 		})
-	register(a, operation{id: "listRegistries", method: http.MethodGet, path: "/docker-registry", needs: anyKey, tag: "docker-registry", summary: "List the registries that credentials are kept for"},
+	register(a, operation{id: "listRegistries", method: http.MethodGet, path: "/docker-registry", needs: anyKey, tag: "docker-registry", summary: "List registries with stored credentials"},
 		func(ctx context.Context, _ *none) (*body[[]api.DockerRegistry], error) {
 			list, err := a.Registries.List(ctx, caller(ctx).OrganizationID)
 			if err != nil {
@@ -49,7 +49,7 @@ func (a *API) registerRegistry() {
 			}
 			return &body[api.DockerRegistry]{wireRegistry(r, "")}, nil
 		})
-	register(a, operation{id: "updateRegistry", method: http.MethodPatch, path: "/docker-registry/{id}", needs: has(api.WriteRegistries), tag: "docker-registry", summary: "Change a registry's credentials"},
+	register(a, operation{id: "updateRegistry", method: http.MethodPatch, path: "/docker-registry/{id}", needs: has(api.WriteRegistries), tag: "docker-registry", summary: "Update a registry's credentials"},
 		func(ctx context.Context, in *updateRegistry) (*body[api.DockerRegistry], error) {
 			b := in.Body
 			r, warning, err := a.Registries.Update(ctx, caller(ctx).OrganizationID, in.ID, registry.Params{
@@ -60,7 +60,7 @@ func (a *API) registerRegistry() {
 			}
 			return &body[api.DockerRegistry]{wireRegistry(r, warning)}, nil
 		})
-	register(a, operation{id: "deleteRegistry", method: http.MethodDelete, path: "/docker-registry/{id}", status: http.StatusNoContent, needs: has(api.DeleteRegistries), tag: "docker-registry", summary: "Forget a registry's credentials"},
+	register(a, operation{id: "deleteRegistry", method: http.MethodDelete, path: "/docker-registry/{id}", status: http.StatusNoContent, needs: has(api.DeleteRegistries), tag: "docker-registry", summary: "Delete a registry's credentials"},
 		func(ctx context.Context, in *registryID) (*none, error) {
 			return nil, a.Registries.Delete(ctx, caller(ctx).OrganizationID, in.ID)
 		})

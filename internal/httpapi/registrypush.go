@@ -14,11 +14,11 @@ import (
 const hostedID = "daytona"
 
 type registryPush struct {
-	RegionID string `query:"regionId" doc:"Where the image is needed; your organization's default"`
+	RegionID string `query:"regionId" doc:"Region that needs the image (default: your organization's)"`
 }
 
 func (a *API) registerRegistryPush() {
-	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", needs: has(api.WriteSnapshots), tag: "docker-registry", summary: "Get credentials for a push to this server's own registry"},
+	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", needs: has(api.WriteSnapshots), tag: "docker-registry", summary: "Get credentials for pushing to the server's registry"},
 		func(ctx context.Context, in *registryPush) (*body[api.RegistryPushAccess], error) {
 			organization := caller(ctx).OrganizationID
 			if in.RegionID != "" {

@@ -36,7 +36,7 @@ type sandboxInterval struct {
 
 type sandboxTTL struct {
 	SandboxID
-	Minutes int `path:"ttlMinutes" doc:"Minutes since its creation, 0 is never"`
+	Minutes int `path:"ttlMinutes" doc:"Minutes since creation; 0 means never"`
 }
 
 type sandboxPublic struct {
@@ -46,7 +46,7 @@ type sandboxPublic struct {
 
 type stopSandbox struct {
 	SandboxID
-	Force bool `query:"force" doc:"Kill at once"`
+	Force bool `query:"force" doc:"Kill immediately"`
 }
 
 // SandboxByID is the same where the published path says so.
@@ -76,9 +76,9 @@ type labelSandbox struct {
 
 func (a *API) registerSandbox() {
 	const tag = "sandbox"
-	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(api.WriteSandboxes), sometimes: []Sometimes{{"public is true", api.UsePreviews}}, tag: tag, summary: "Create a sandbox and start it"}, a.createSandbox)
-	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", needs: anyKey, tag: tag, summary: "List sandboxes by cursor"}, a.listSandboxes)
-	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", needs: anyKey, tag: tag, summary: "List sandboxes by page number (deprecated)"}, a.pageSandboxes)
+	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(api.WriteSandboxes), sometimes: []Sometimes{{"public is true", api.UsePreviews}}, tag: tag, summary: "Create and start a sandbox"}, a.createSandbox)
+	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", needs: anyKey, tag: tag, summary: "List sandboxes with cursor pagination"}, a.listSandboxes)
+	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", needs: anyKey, tag: tag, summary: "List sandboxes with page numbers (deprecated)"}, a.pageSandboxes)
 	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", needs: anyKey, tag: tag, summary: "Get a sandbox"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
@@ -94,7 +94,7 @@ func (a *API) registerSandbox() {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.started(ctx, sb, err)
 		})
-	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(api.WriteSandboxes), tag: tag, summary: "Stop a sandbox; its disk stays"},
+	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(api.WriteSandboxes), tag: tag, summary: "Stop a sandbox and keep its disk"},
 		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
 			sb, err = a.settle(ctx, sb, err)
@@ -113,9 +113,9 @@ func (a *API) registerSandbox() {
 		id, path, summary string
 		do                func(ctx context.Context, organizationID, idOrName string, minutes int) (*sandbox.Sandbox, error)
 	}{
-		{"setAutostopInterval", "autostop", "Set after how much inactivity a sandbox stops", a.Sandboxes.SetAutoStop},
-		{"setAutoArchiveInterval", "autoarchive", "Set how long after its stop a sandbox is archived", a.Sandboxes.SetAutoArchive},
-		{"setAutoDeleteInterval", "autodelete", "Set how long after its stop a sandbox is deleted", a.Sandboxes.SetAutoDelete},
+		{"setAutostopInterval", "autostop", "Set the auto-stop interval of a sandbox", a.Sandboxes.SetAutoStop},
+		{"setAutoArchiveInterval", "autoarchive", "Set the auto-archive interval of a sandbox", a.Sandboxes.SetAutoArchive},
+		{"setAutoDeleteInterval", "autodelete", "Set the auto-delete interval of a sandbox", a.Sandboxes.SetAutoDelete},
 	} {
 		register(a, operation{id: set.id, method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/" + set.path + "/{interval}", needs: has(api.WriteSandboxes), tag: tag, summary: set.summary},
 			func(ctx context.Context, in *sandboxInterval) (*body[api.Sandbox], error) {
@@ -123,29 +123,29 @@ func (a *API) registerSandbox() {
 				return a.sandboxBody(ctx, sb, err)
 			})
 	}
-	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", needs: has(api.WriteSandboxes), tag: tag, summary: "Set how long a sandbox lives at most"},
+	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", needs: has(api.WriteSandboxes), tag: tag, summary: "Set the time to live of a sandbox"},
 		func(ctx context.Context, in *sandboxTTL) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetTTL(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", needs: has(api.WriteSandboxes, api.UsePreviews), tag: tag, summary: "Let everyone see a sandbox's previews, or nobody without a token"},
+	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", needs: has(api.WriteSandboxes, api.UsePreviews), tag: tag, summary: "Make a sandbox's previews public or private"},
 		func(ctx context.Context, in *sandboxPublic) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetPublic(ctx, caller(ctx).OrganizationID, in.ID, in.Public)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", needs: has(api.WriteSandboxes), tag: tag, summary: "Change what a sandbox may reach, also while it runs"},
+	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", needs: has(api.WriteSandboxes), tag: tag, summary: "Update a sandbox's network policy"},
 		func(ctx context.Context, in *networkSettings) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetNetwork(ctx, caller(ctx).OrganizationID, in.ID, sandbox.NetworkParams{
 				BlockAll: in.Body.NetworkBlockAll, AllowList: in.Body.NetworkAllowList, Domains: in.Body.DomainAllowList,
 			})
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", needs: has(api.WriteSandboxes), tag: tag, summary: "Change a sandbox's CPU, memory and disk, also while it runs"},
+	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", needs: has(api.WriteSandboxes), tag: tag, summary: "Resize a sandbox's CPU, memory and disk"},
 		func(ctx context.Context, in *resizeSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Resize(ctx, caller(ctx).OrganizationID, in.ID, sandbox.ResizeParams(in.Body))
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Tell that a sandbox is being used"},
+	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Record activity of a sandbox"},
 		func(ctx context.Context, in *touchSandbox) (*none, error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err == nil {
@@ -153,7 +153,7 @@ func (a *API) registerSandbox() {
 			}
 			return nil, err
 		})
-	register(a, operation{id: "getBuildLogsUrl", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs-url", needs: anyKey, tag: tag, summary: "Tell where to read how the sandbox's image was made"},
+	register(a, operation{id: "getBuildLogsUrl", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs-url", needs: anyKey, tag: tag, summary: "Get the URL of a sandbox's build log"},
 		func(ctx context.Context, in *SandboxID) (*body[api.URL], error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -161,8 +161,8 @@ func (a *API) registerSandbox() {
 			}
 			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/sandbox/" + sb.ID + "/build-logs"}}, nil
 		})
-	register(a, operation{id: "getBuildLogs", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs", needs: anyKey, tag: tag, summary: "Read how the sandbox's image was made, from the first line"}, a.sandboxLogs)
-	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", needs: anyKey, tag: tag, summary: "Tell where the toolbox of a sandbox is"},
+	register(a, operation{id: "getBuildLogs", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}/build-logs", needs: anyKey, tag: tag, summary: "Read the build log of a sandbox"}, a.sandboxLogs)
+	register(a, operation{id: "getToolboxProxyUrl", method: http.MethodGet, path: "/sandbox/{sandboxId}/toolbox-proxy-url", needs: anyKey, tag: tag, summary: "Get the URL of a sandbox's toolbox"},
 		func(ctx context.Context, in *SandboxByID) (*body[api.URL], error) {
 			_, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			return &body[api.URL]{api.URL{URL: a.toolboxURL(ctx)}}, err
@@ -195,7 +195,7 @@ func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*
 
 type sandboxLogs struct {
 	SandboxID
-	Follow bool `query:"follow" doc:"Go on until the image is made"`
+	Follow bool `query:"follow" doc:"Stream until the image is ready"`
 }
 
 func (a *API) sandboxLogs(ctx context.Context, in *sandboxLogs) (*huma.StreamResponse, error) {
@@ -206,7 +206,7 @@ func (a *API) sandboxLogs(ctx context.Context, in *sandboxLogs) (*huma.StreamRes
 	}
 	s, err := a.Snapshots.Get(ctx, organization, sb.SnapshotID)
 	if fault.Is(err, fault.KindNotFound) {
-		return nil, fault.NotFound("BUILD_LOG_NOT_FOUND", fmt.Sprintf("What sandbox %s was made from has been deleted, and its log with it.", sb.Name))
+		return nil, fault.NotFound("BUILD_LOG_NOT_FOUND", fmt.Sprintf("The snapshot of sandbox %s has been deleted, and its log with it.", sb.Name))
 	}
 	if err != nil {
 		return nil, err
@@ -315,9 +315,9 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 // SandboxFilter is what both lists take.
 type SandboxFilter struct {
 	Limit           int       `query:"limit" minimum:"1" maximum:"200" default:"100"`
-	ID              string    `query:"id" doc:"Begins with"`
-	Name            string    `query:"name" doc:"Begins with, without regard to case"`
-	Labels          string    `query:"labels" doc:"JSON object of labels that must be there"`
+	ID              string    `query:"id" doc:"Prefix"`
+	Name            string    `query:"name" doc:"Prefix, case-insensitive"`
+	Labels          string    `query:"labels" doc:"JSON object of labels that sandboxes must have"`
 	States          []string  `query:"states,explode"`
 	Snapshots       []string  `query:"snapshots,explode"`
 	MinCPU          float64   `query:"minCpu"`
@@ -372,13 +372,13 @@ func during(after, before time.Time) (r sandbox.TimeRange) {
 
 type listSandboxes struct {
 	SandboxFilter
-	Cursor            string    `query:"cursor" doc:"nextCursor of the page before"`
+	Cursor            string    `query:"cursor" doc:"nextCursor of the previous page"`
 	Regions           []string  `query:"regionIds,explode"`
 	IsPublic          string    `query:"isPublic" enum:"true,false"`
 	IsRecoverable     string    `query:"isRecoverable" enum:"true,false"`
 	Classes           []string  `query:"sandboxClasses,explode"`
 	MinGPU            float64   `query:"minGpu"`
-	Warm              bool      `query:"includeWarm" doc:"Also those that wait in a warm pool"`
+	Warm              bool      `query:"includeWarm" doc:"Include sandboxes that wait in a warm pool"`
 	CreatedAtAfter    time.Time `query:"createdAtAfter"`
 	CreatedAtBefore   time.Time `query:"createdAtBefore"`
 	AutoDestroyAfter  time.Time `query:"autoDestroyAtAfter"`

@@ -34,7 +34,7 @@ type listSnapshots struct {
 	Page   int    `query:"page" minimum:"1" default:"1"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"10"`
 	Name   string `query:"name" doc:"Part of the name"`
-	Source string `query:"sourceSandboxId" doc:"Id of the sandbox they were made from"`
+	Source string `query:"sourceSandboxId" doc:"Id of the sandbox that they were created from"`
 	Sort   string `query:"sort" enum:"name,state,lastUsedAt,createdAt"`
 	Order  string `query:"order" enum:"asc,desc"`
 }
@@ -50,7 +50,7 @@ var general = []Sometimes{{"the snapshot is for all organizations", api.ManageSe
 func (a *API) registerSnapshot() {
 	const tag = "snapshots"
 	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
-	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", needs: anyKey, tag: tag, summary: "List your snapshots and the shared ones"},
+	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", needs: anyKey, tag: tag, summary: "List your snapshots and shared snapshots"},
 		func(ctx context.Context, in *listSnapshots) (*body[api.PaginatedSnapshots], error) {
 			page, total, err := a.Snapshots.List(ctx, snapshot.Filter{
 				OrganizationID: caller(ctx).OrganizationID, Name: in.Name, SourceSandbox: in.Source, Page: in.Page, Limit: in.Limit, Sort: in.Sort, Descending: in.Order == "desc",
@@ -72,7 +72,7 @@ func (a *API) registerSnapshot() {
 			}
 			return &body[api.Snapshot]{WireSnapshot(s)}, nil
 		})
-	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Replace what a snapshot is made of, without a moment in which it is missing"},
+	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Update a snapshot in place"},
 		func(ctx context.Context, in *updateSnapshot) (*body[api.Snapshot], error) {
 			b := in.Body
 			s, err := a.Snapshots.Update(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer), snapshot.CreateParams{
@@ -84,7 +84,7 @@ func (a *API) registerSnapshot() {
 			}
 			return a.settleSnapshot(ctx, s)
 		})
-	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "End a snapshot's update, or forget one that failed"},
+	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Cancel a snapshot's update, or discard a failed one"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
 			return nil, a.Snapshots.CancelUpdate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
 		})
@@ -92,7 +92,7 @@ func (a *API) registerSnapshot() {
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
 			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
 		})
-	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", needs: has(api.WriteSnapshots), tag: tag, summary: "Bring an inactive snapshot back"},
+	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", needs: has(api.WriteSnapshots), tag: tag, summary: "Activate a snapshot"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.Snapshot], error) {
 			s, err := a.Snapshots.Activate(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -100,11 +100,11 @@ func (a *API) registerSnapshot() {
 			}
 			return a.settleSnapshot(ctx, s)
 		})
-	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Free a snapshot's image until it is needed again"},
+	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Deactivate a snapshot and free its image"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
 			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
 		})
-	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", needs: anyKey, tag: tag, summary: "Tell where to read how the snapshot was made"},
+	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", needs: anyKey, tag: tag, summary: "Get the URL of a snapshot's build log"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.URL], error) {
 			s, err := a.Snapshots.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -112,7 +112,7 @@ func (a *API) registerSnapshot() {
 			}
 			return &body[api.URL]{api.URL{URL: origin(ctx) + Prefix + "/snapshots/" + s.ID + "/build-logs"}}, nil
 		})
-	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", needs: anyKey, tag: tag, summary: "Read how the snapshot was made, from the first line"}, a.snapshotLogs)
+	register(a, operation{id: "getSnapshotBuildLogs", method: http.MethodGet, path: "/snapshots/{id}/build-logs", needs: anyKey, tag: tag, summary: "Read the build log of a snapshot"}, a.snapshotLogs)
 }
 
 func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) (*body[api.Snapshot], error) {
@@ -184,7 +184,7 @@ func (a *API) settleSnapshot(ctx context.Context, s *snapshot.Snapshot) (*body[a
 
 type snapshotLogs struct {
 	SnapshotID
-	Follow bool `query:"follow" doc:"Go on until the snapshot is made"`
+	Follow bool `query:"follow" doc:"Stream until the snapshot is ready"`
 }
 
 func (a *API) snapshotLogs(ctx context.Context, in *snapshotLogs) (*huma.StreamResponse, error) {

@@ -33,17 +33,17 @@ func (a *API) registerWarmPool() {
 			}
 			return &body[[]api.WarmPool]{out}, nil
 		})
-	register(a, operation{id: "createWarmPool", method: http.MethodPost, path: "/warm-pools", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Keep sandboxes of a snapshot started ahead"},
+	register(a, operation{id: "createWarmPool", method: http.MethodPost, path: "/warm-pools", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Create a warm pool"},
 		func(ctx context.Context, in *body[api.CreateWarmPool]) (*body[api.WarmPool], error) {
 			p, err := a.Sandboxes.CreatePool(ctx, caller(ctx).OrganizationID, in.Body.Snapshot, in.Body.Target, in.Body.Pool)
 			return poolBody(p, err)
 		})
-	register(a, operation{id: "updateWarmPool", method: http.MethodPatch, path: "/warm-pools/{id}", needs: has(api.WriteSandboxes), tag: tag, summary: "Change a warm pool's size"},
+	register(a, operation{id: "updateWarmPool", method: http.MethodPatch, path: "/warm-pools/{id}", needs: has(api.WriteSandboxes), tag: tag, summary: "Resize a warm pool"},
 		func(ctx context.Context, in *resizeWarmPool) (*body[api.WarmPool], error) {
 			p, err := a.Sandboxes.ResizePool(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Pool)
 			return poolBody(p, err)
 		})
-	register(a, operation{id: "deleteWarmPool", method: http.MethodDelete, path: "/warm-pools/{id}", status: http.StatusNoContent, needs: has(api.DeleteSandboxes), tag: tag, summary: "Delete a warm pool and what waits in it"},
+	register(a, operation{id: "deleteWarmPool", method: http.MethodDelete, path: "/warm-pools/{id}", status: http.StatusNoContent, needs: has(api.DeleteSandboxes), tag: tag, summary: "Delete a warm pool and its waiting sandboxes"},
 		func(ctx context.Context, in *WarmPoolID) (*none, error) {
 			return nil, a.Sandboxes.DeletePool(ctx, caller(ctx).OrganizationID, in.ID)
 		})

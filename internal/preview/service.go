@@ -64,7 +64,7 @@ func (s *Service) Sign(ctx context.Context, organizationID, idOrName string, por
 	now := s.Clock.Now()
 	err = s.Store.InsertSignedPreview(ctx, Signed{Hash: hash(token), SandboxID: sb.ID, Port: port, ExpiresAt: now.Add(life)}, now, func(signed int) error {
 		if signed >= maxSigned {
-			return fault.Quota(fmt.Sprintf("Sandbox %s has %d signed preview URLs, the most there may be: expire some, or make them for a shorter time.", sb.Name, signed))
+			return fault.Quota(fmt.Sprintf("Sandbox %s has the maximum of %d signed preview URLs: expire some, or create URLs that are valid for a shorter time.", sb.Name, signed))
 		}
 		return nil
 	})

@@ -143,7 +143,7 @@ func (s *Service) set(r *Registry, p Params) error {
 		}
 		r.Password = s.Sealer.Seal(*p.Password, r.place(now)...)
 	case now.host != old.host:
-		return fault.Invalid("password", fmt.Sprintf("The entry's registry would change from %s to %s: give the password too, as none is sent to a registry that it was not given for.", old.host, now.host))
+		return fault.Invalid("password", fmt.Sprintf("Changing the registry from %s to %s requires the password, because a password is sent only to the registry that it was set for.", old.host, now.host))
 	}
 	r.UpdatedAt = s.Clock.Now()
 	return nil
@@ -175,7 +175,7 @@ func (s *Service) open(r *Registry) (Credential, error) {
 	if err != nil {
 		return Credential{}, &fault.Error{
 			Kind: fault.KindConflict, Code: "REGISTRY_PASSWORD_SEALED", Err: err,
-			Message: fmt.Sprintf("The password of registry %q cannot be decrypted (%v): start the server with the encryption key it had, or give the password again by daytona registry update.", r.Name, err),
+			Message: fmt.Sprintf("The password of registry %q cannot be decrypted (%v): start the server with its previous encryption key, or set the password again with daytona registry update.", r.Name, err),
 		}
 	}
 	return Credential{Entry: r.Name, Username: r.Username, Password: password}, nil

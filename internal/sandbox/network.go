@@ -89,7 +89,7 @@ func (s *Service) SetNetwork(ctx context.Context, organizationID, idOrName strin
 		s.queue.Add(sb.ID)
 		return nil, &fault.Error{
 			Kind: fault.KindUnavailable, Code: "NETWORK_PENDING", Err: err,
-			Message: fmt.Sprintf("The network of sandbox %s could not be changed at once: the server goes on trying. Stop the sandbox if it must not be connected meanwhile.", sb.Name),
+			Message: fmt.Sprintf("The network of sandbox %s could not be changed yet: the server keeps trying. Stop the sandbox if it must not be connected in the meantime.", sb.Name),
 		}
 	}
 	return sb, nil

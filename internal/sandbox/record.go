@@ -88,7 +88,7 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 			return nil, err
 		}
 		if snap.State != snapshot.StateActive {
-			return nil, fault.Invalid("snapshot", fmt.Sprintf("Snapshot %q is %s: name an active one.", snap.Name, snap.State))
+			return nil, fault.Invalid("snapshot", fmt.Sprintf("Snapshot %q is %s: use an active snapshot.", snap.Name, snap.State))
 		}
 		if p.Record == nil {
 			sb.Resources = Resources(snap.Resources)
@@ -97,7 +97,7 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 		sb.standOn(snap)
 	}
 	if sb.ImageDigest == "" {
-		return nil, fault.Invalid("snapshot", "It is not known which image the disk stands on: name the snapshot that the sandbox was made from.")
+		return nil, fault.Invalid("snapshot", "The disk's record does not name its image: specify the snapshot that the sandbox was created from.")
 	}
 	sb.State, sb.Desired, sb.ErrorReason, sb.Recoverable = StateStopped, DesiredStopped, "", false
 	sb.AutoDelete, sb.DestroyAt, sb.UpdatedAt, sb.StoppedAt = NeverDelete, nil, now, &now

@@ -100,7 +100,7 @@ func (s *Service) restore(ctx context.Context, id string, was Resources) error {
 // refused tells people why a sandbox cannot have the sizes.
 func refused(err error, want Resources) error {
 	if errors.Is(err, engine.ErrNoSpace) {
-		return &fault.Error{Kind: fault.KindNoSpace, Code: "NO_SPACE", Message: "The server's disk pool has no room for a larger disk: delete sandboxes, or ask its administrator to enlarge the pool.", Err: err}
+		return &fault.Error{Kind: fault.KindNoSpace, Code: "NO_SPACE", Message: "The server's disk pool has no space for a larger disk: delete sandboxes, or ask the administrator to enlarge the pool.", Err: err}
 	}
 	small := (*engine.TooSmall)(nil)
 	if !errors.As(err, &small) {

@@ -258,7 +258,7 @@ func (s *Service) findSnapshot(ctx context.Context, sb *Sandbox, p CreateParams)
 	}
 	snap, err := s.Snapshots.Default(ctx, sb.OrganizationID, s.DefaultSnapshot)
 	if fault.Is(err, fault.KindNotFound) {
-		return nil, fault.Invalid("snapshot", fmt.Sprintf("There is no default snapshot %q on this server yet: name a snapshot, or create one of that name.", s.DefaultSnapshot))
+		return nil, fault.Invalid("snapshot", fmt.Sprintf("The default snapshot %q does not exist yet: name another snapshot, or create one with that name.", s.DefaultSnapshot))
 	}
 	return snap, err
 }

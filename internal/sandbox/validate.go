@@ -228,7 +228,7 @@ type askedResource struct {
 
 func (r askedResource) validate() error {
 	if r.value != nil && *r.value < 1 {
-		return fault.Invalid(r.field, fmt.Sprintf("%s must be a whole number of at least 1, not %d.", r.field, *r.value))
+		return fault.Invalid(r.field, fmt.Sprintf("%s must be an integer of at least 1, not %d.", r.field, *r.value))
 	}
 	return nil
 }

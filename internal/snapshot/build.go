@@ -37,7 +37,7 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 			return snap, err
 		}
 	}
-	return nil, fault.Conflict("SNAPSHOT_STATE", "The same build is being made and removed by others; try again.")
+	return nil, fault.Conflict("SNAPSHOT_STATE", "The same build is being created and removed concurrently: try again.")
 }
 
 // newBuild is the build of what is there now.

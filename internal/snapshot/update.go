@@ -183,7 +183,7 @@ func (s *Service) replace(ctx context.Context, update *Snapshot, img *image.Imag
 	var old Content
 	snap, err := s.Store.UpdateReplacement(ctx, update.Replaces, func(now, next *Snapshot) (*Snapshot, error) {
 		if now.State == StateRemoving || next == nil || next.ID != update.ID {
-			return nil, fault.Conflict("SNAPSHOT_STATE", fmt.Sprintf("Snapshot %q has been removed, or is updated anew.", now.Name))
+			return nil, fault.Conflict("SNAPSHOT_STATE", fmt.Sprintf("Snapshot %q has been removed, or has a newer update.", now.Name))
 		}
 		at := s.Clock.Now()
 		if err := next.enter(StateActive, "", at); err != nil {

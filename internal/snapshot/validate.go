@@ -52,7 +52,7 @@ func (b BuildParams) validate() error {
 	}
 	for _, c := range b.Contexts {
 		if !contextPattern.MatchString(c) {
-			return fault.Invalid("buildInfo.contextHashes", fmt.Sprintf("%q is no hash of a context: use what the upload returned.", c))
+			return fault.Invalid("buildInfo.contextHashes", fmt.Sprintf("%q is not a context hash: use the hash that the upload returned.", c))
 		}
 	}
 	return nil
@@ -76,7 +76,7 @@ func (p CreateParams) validateUpdate(images Images) error {
 			return err
 		}
 	} else if p.Entrypoint == nil && p.CPU == nil && p.Memory == nil && p.Disk == nil && p.RegionID == "" {
-		return fault.Invalid("imageName", "Say what to change: imageName or buildInfo for new content; entrypoint, cpu, memory, disk or regionId for the rest.")
+		return fault.Invalid("imageName", "The update changes nothing: set imageName, buildInfo, entrypoint, cpu, memory, disk or regionId.")
 	}
 	return p.validateRest()
 }
@@ -93,7 +93,7 @@ func (p CreateParams) validateRest() error {
 		value *int
 	}{{"cpu", p.CPU}, {"memory", p.Memory}, {"disk", p.Disk}} {
 		if r.value != nil && *r.value < 1 {
-			return fault.Invalid(r.field, fmt.Sprintf("%s must be a whole number of at least 1, not %d.", r.field, *r.value))
+			return fault.Invalid(r.field, fmt.Sprintf("%s must be an integer of at least 1, not %d.", r.field, *r.value))
 		}
 	}
 	return nil
