@@ -53,6 +53,11 @@ func openBtrfs(ctx context.Context, c Config) (Pool, error) {
 			return nil, err
 		}
 		p.loop, dir = m, m.target
+		if err := keepMetadata(dir); errors.Is(err, unix.ENOSPC) {
+			c.Logger.Warn("the disk pool is too full to set room for metadata aside: names may not be made or changed where data fills it; delete sandboxes and restart the server", "err", err)
+		} else if err != nil {
+			return nil, errors.Join(fmt.Errorf("open disk pool %s: %w", c.Dir, err), p.Close(false))
+		}
 	}
 	if err := p.prepare(c, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open disk pool %s: %w", c.Dir, err), p.Close(false))
