@@ -94,7 +94,7 @@ func (k KnownRows) KeepImage(ctx context.Context, image string) error {
 
 // ImageOf is quarantine.Rows.
 func (k KnownRows) ImageOf(record []byte) string {
-	sb, err := sandbox.ParseRecord(record)
+	sb, err := sandbox.ParseRecord(record, nil)
 	if err != nil {
 		return ""
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -43,7 +44,7 @@ type testServer struct {
 func newServer(t *testing.T) *testServer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), log)
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,8 @@ func newServer(t *testing.T) *testServer {
 		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: builder{s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
-		Store: db, Engine: machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
+		Secrets: seal.NewKey(),
+		Store:   db, Engine: machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
 		LimitedEgress: sandbox.Network{Domains: []string{"allowed.test"}},
 	})

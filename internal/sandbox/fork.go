@@ -26,6 +26,9 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 	if err != nil {
 		return nil, err
 	}
+	if parent.EnvLost {
+		return nil, fault.Conflict("SANDBOX_ENV_SEALED", envLost)
+	}
 	now := s.Clock.Now()
 	fork := *parent
 	fork.ID, fork.Name = uuid.NewString(), name

@@ -170,6 +170,12 @@ type Agents interface {
 	Configure(ctx context.Context, id, hostname string, env map[string]string) error
 }
 
+// Sealer encrypts the variables of sandboxes beside their disks, bound to a place.
+type Sealer interface {
+	Seal(plain string, place ...string) string
+	Open(sealed string, place ...string) (string, error)
+}
+
 // Regions tells which regions there are.
 type Regions interface {
 	DefaultRegion(ctx context.Context, organizationID string) (string, error)

@@ -257,6 +257,11 @@ func (s *Service) wake(ctx context.Context, key string) error {
 	return nil
 }
 
+// errEnvLost keeps a sandbox from starting without what its programs need.
+var errEnvLost = errors.New("its variables do not open with this encryption key")
+
+const envLost = "The variables of the sandbox were encrypted with another key: the server's administrator can give it back the earlier encryption-key."
+
 // stepStart makes the disk where there is none and starts the sandbox. A
 // failure is the sandbox's state, not an error to repeat: its owner decides.
 func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
@@ -271,7 +276,14 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 		s.mu.Unlock()
 	}()
 	spec := sb.spec()
-	err := s.Engine.Create(ctx, spec)
+	spec.Record = s.record(sb)
+	var err error
+	if sb.EnvLost {
+		err = errEnvLost
+	}
+	if err == nil {
+		err = s.Engine.Create(ctx, spec)
+	}
 	if err == nil {
 		err = s.Engine.Start(ctx, spec)
 	}
@@ -494,6 +506,8 @@ func reasonOf(err error) string {
 	switch {
 	case errors.As(err, &bad):
 		return fmt.Sprintf("The sandbox cannot be started: its %s. A fork or a snapshot of it would not start either; make another one.", bad)
+	case errors.Is(err, errEnvLost):
+		return envLost
 	case errors.Is(err, engine.ErrStartTimeout):
 		return "The sandbox did not start within the time limit. Start it again; if that fails too, ask the server's administrator: the log tells which step it was."
 	case errors.Is(err, engine.ErrNoSpace):

@@ -13,24 +13,47 @@ import (
 
 // record is the sandbox as it is kept beside its disk. The row is what counts;
 // the record is what is left of the sandbox when the row is lost.
-func (s *Sandbox) record() []byte {
-	b, _ := json.Marshal(s) // of plain fields, which never fails
+func (s *Service) record(sb *Sandbox) []byte {
+	kept := record{Sandbox: sb}
+	if len(sb.Env) > 0 {
+		env, _ := json.Marshal(sb.Env) // of texts, which never fails
+		kept.SealedEnv = s.Secrets.Seal(string(env), "record", "env", sb.ID)
+	}
+	b, _ := json.Marshal(kept) // of plain fields, which never fails
 	return b
 }
 
-// ParseRecord reads what the engine kept beside a disk.
-func ParseRecord(record []byte) (*Sandbox, error) {
-	var sb Sandbox
-	if err := json.Unmarshal(record, &sb); err != nil {
+// record is the form of a record: its variables are sealed.
+type record struct {
+	*Sandbox
+	Env       map[string]string `json:",omitempty"` // as earlier versions kept them
+	SealedEnv string            `json:",omitempty"`
+}
+
+// ParseRecord reads what the engine kept beside a disk. Without secrets, sealed
+// variables are left out; with other ones, they are lost.
+func ParseRecord(text []byte, secrets Sealer) (*Sandbox, error) {
+	kept := record{Sandbox: &Sandbox{}}
+	if err := json.Unmarshal(text, &kept); err != nil {
 		return nil, fmt.Errorf("read the record of a disk: %w", err)
 	}
-	return &sb, nil
+	sb := kept.Sandbox
+	sb.Env = kept.Env
+	if kept.SealedEnv == "" || secrets == nil {
+		return sb, nil
+	}
+	env, err := secrets.Open(kept.SealedEnv, "record", "env", sb.ID)
+	if err == nil {
+		err = json.Unmarshal([]byte(env), &sb.Env)
+	}
+	sb.EnvLost = err != nil
+	return sb, nil
 }
 
 // note keeps the sandbox's latest record beside its disk, where there is one.
 // The next start of the sandbox does it again.
 func (s *Service) note(ctx context.Context, sb *Sandbox) {
-	err := s.Engine.SetRecord(ctx, sb.ID, sb.record())
+	err := s.Engine.SetRecord(ctx, sb.ID, s.record(sb))
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		s.Log.Warn("keep the record of a sandbox beside its disk", "sandbox", sb.ID, "err", err)
 	}
@@ -66,8 +89,12 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 	}
 	if p.Record != nil {
 		var err error
-		if sb, err = ParseRecord(p.Record); err != nil {
+		if sb, err = ParseRecord(p.Record, s.Secrets); err != nil {
 			return nil, err
+		}
+		if sb.EnvLost {
+			s.Log.Warn("the variables of an adopted sandbox were encrypted with another key: it has none", "sandbox", p.ID)
+			sb.EnvLost = false
 		}
 	}
 	sb.ID = p.ID

@@ -15,6 +15,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/watch"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -197,7 +198,8 @@ func (s theSnapshots) Get(context.Context, string, string) (*snapshot.Snapshot, 
 
 func (w *world) service(t *testing.T) *Service {
 	return NewService(Config{
-		Store: w, Engine: theEngine{world: w}, Snapshots: theSnapshots{world: w}, Limits: w, Events: w,
+		Secrets: seal.NewKey(),
+		Store:   w, Engine: theEngine{world: w}, Snapshots: theSnapshots{world: w}, Limits: w, Events: w,
 		Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), StopGrace: time.Second, Workers: 4,
 	})
 }

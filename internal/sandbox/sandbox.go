@@ -40,6 +40,7 @@ type Sandbox struct {
 	User       string
 	Entrypoint []string
 	Env        map[string]string
+	EnvLost    bool // it does not open: it was sealed with another key
 	Labels     map[string]string
 	Public     bool
 	Resources  Resources
@@ -210,7 +211,6 @@ func (s *Sandbox) spec() engine.Spec {
 		User:       s.User,
 		Resources:  s.Resources.spec(),
 		Network:    s.Network.spec(),
-		Record:     s.record(),
 	}
 }
 

@@ -53,6 +53,7 @@ type Config struct {
 	Regions         Regions
 	Limits          Limits
 	Events          Events
+	Secrets         Sealer
 	Clock           clock.WithTicker
 	Log             *slog.Logger
 	DefaultSnapshot string        // used when a create names none

@@ -45,6 +45,15 @@ func NewKeyText() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
+// NewKey makes a key that nobody keeps.
+func NewKey() *Key {
+	k, err := ParseKey(NewKeyText())
+	if err != nil {
+		panic(err) // it has just been made
+	}
+	return k
+}
+
 // ParseKey reads a key: 32 bytes in base64.
 func ParseKey(text string) (*Key, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))

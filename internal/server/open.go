@@ -85,7 +85,10 @@ func (s *server) openDatabase(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.db, err = store.Open(ctx, s.DatabasePath(), s.log); err != nil {
+	if s.secrets, err = seal.LoadKey(s.EncryptionKey, s.Below(config.EncryptionKeyName)); err != nil {
+		return err
+	}
+	if s.db, err = store.Open(ctx, s.DatabasePath(), s.secrets, s.log); err != nil {
 		return err
 	}
 	s.opened("database", s.db.Close)
@@ -199,11 +202,7 @@ func (s *server) openContexts(ctx context.Context) error {
 
 // makeServices makes the domain, and what listens to it before it.
 func (s *server) makeServices(ctx context.Context) error {
-	key, err := seal.LoadKey(s.EncryptionKey, s.Below(config.EncryptionKeyName))
-	if err != nil {
-		return err
-	}
-	s.registries = &registry.Service{Store: s.db, Sealer: key, Tester: adapter.RegistryTester{Images: s.images}, Clock: s.clock, Log: s.log}
+	s.registries = &registry.Service{Store: s.db, Sealer: s.secrets, Tester: adapter.RegistryTester{Images: s.images}, Clock: s.clock, Log: s.log}
 	if err := s.registries.Verify(ctx); err != nil {
 		return err
 	}
@@ -244,7 +243,7 @@ func (s *server) makeServices(ctx context.Context) error {
 		return err
 	}
 	s.sandboxes = sandbox.NewService(sandbox.Config{
-		Store: s.db, Engine: s.engine, Agents: gateway.NewAgents(s.engine), Snapshots: s.snapshots, Regions: s.regions, Limits: s.accounts, Events: domain,
+		Store: s.db, Secrets: s.secrets, Engine: s.engine, Agents: gateway.NewAgents(s.engine), Snapshots: s.snapshots, Regions: s.regions, Limits: s.accounts, Events: domain,
 		HostPaths: s.hostPaths(), LimitedEgress: limited, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Workers: sandboxesAtOnce, Clock: s.clock, Log: s.log,
 	})
 	s.defaults = defaultimage.NewSnapshots(defaultimage.SnapshotsOptions{

@@ -35,6 +35,7 @@ import (
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store"
@@ -55,6 +56,7 @@ type server struct {
 
 	ballast   *space.Ballast
 	db        *store.Store
+	secrets   *seal.Key
 	identity  dbidentity.Watch
 	kept      quarantine.Index // what the database does not know
 	accounts  *account.Service

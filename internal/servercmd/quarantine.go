@@ -69,7 +69,7 @@ func printQuarantine(out io.Writer, all []quarantine.Entry, keep time.Duration) 
 		if keep > 0 {
 			until = e.Since.Add(keep).Local().Format(time.DateTime)
 		}
-		if sb, err := sandbox.ParseRecord(e.Record); err == nil && sb.Name != "" {
+		if sb, err := sandbox.ParseRecord(e.Record, nil); err == nil && sb.Name != "" {
 			name = sb.Name
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Kind, e.ID, name, e.Since.Local().Format(time.DateTime), until, cmp.Or(e.Image, "-"), e.Failed)

@@ -14,6 +14,7 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/region"
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -96,7 +97,7 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota int) (*snapshot.Service, *clocktesting.FakeClock, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), log)
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ type dialect interface {
 	// lockKey lets one transaction at a time count on what belongs to key, until it
 	// ends.
 	lockKey(ctx context.Context, tx bun.Tx, key string) error
+	// forget removes what changed and deleted rows have left in the files.
+	forget(ctx context.Context, db *bun.DB) error
 	// analyze brings up to date what the planner of queries knows of the tables.
 	analyze(ctx context.Context, db *bun.DB) error
 }

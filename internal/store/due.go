@@ -20,7 +20,7 @@ func (s *Store) DueSandboxes(ctx context.Context, now time.Time) ([]*sandbox.San
 	var due []*sandbox.Sandbox
 	var early []*sandboxRow
 	for _, r := range rows {
-		if sb := r.sandbox(); sb.Due(now) != "" {
+		if sb := s.ofSandbox(r); sb.Due(now) != "" {
 			due = append(due, sb)
 		} else {
 			r.DueAt = utc(sb.DueAt())

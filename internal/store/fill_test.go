@@ -30,7 +30,7 @@ func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*s
 			if i%7 == 3 {
 				snap.State = snapshot.StateInactive
 			}
-			rows = append(rows, rowOfSnapshot(snap))
+			rows = append(rows, s.rowOfSnapshot(snap, nil))
 			if len(rows) == batch || i == snaps-1 {
 				if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
 					return err
@@ -63,7 +63,7 @@ func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*s
 			if i < 10 {
 				sb.WarmPoolID, sb.State = "pool", sandbox.StateStarted
 			}
-			rows = append(rows, rowOfSandbox(sb))
+			rows = append(rows, s.rowOfSandbox(sb, nil))
 			if len(rows) == batch || i == sandboxes-1 {
 				if _, err := tx.NewInsert().Model(&rows).Exec(ctx); err != nil {
 					return err

@@ -57,8 +57,7 @@ func (s *Store) depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 		_, err := tx.NewDelete().Model((*departedRow)(nil)).Where("(id = ? OR root_id = ?)", root, root).Exec(ctx)
 		return err
 	}
-	was := r.sandbox()
-	was.Env = nil                // secrets, mostly; nobody needs them any more
+	was := r.plain()             // without its variables, which nobody needs any more
 	text, _ := json.Marshal(was) // of plain fields, which never fails
 	_, err = tx.NewInsert().Model(&departedRow{ID: r.ID, OrganizationID: r.OrganizationID, ParentID: r.ParentID, RootID: root, Sandbox: string(text)}).Exec(ctx)
 	return err
@@ -68,7 +67,7 @@ func (s *Store) depart(ctx context.Context, tx bun.Tx, r *sandboxRow) error {
 func (s *Store) Kin(ctx context.Context, organizationID, id string) (*sandbox.Sandbox, error) {
 	var r sandboxRow
 	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx); err == nil {
-		return r.sandbox(), nil
+		return s.ofSandbox(&r), nil
 	}
 	var gone departedRow
 	err := s.read.NewSelect().Model(&gone).Where("id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx)
@@ -88,7 +87,7 @@ func (s *Store) Forks(ctx context.Context, organizationID, id string, destroyed 
 	if err := q.Scan(ctx); err != nil {
 		return nil, err
 	}
-	forks := sandboxes(rows)
+	forks := s.ofSandboxes(rows)
 	if destroyed {
 		var gone []*departedRow
 		if err := s.read.NewSelect().Model(&gone).Where("parent_id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx); err != nil {

@@ -42,7 +42,7 @@ func (s *Store) ListSandboxes(ctx context.Context, f sandbox.Filter) ([]*sandbox
 		rows = rows[:f.Limit]
 		next = cursorOf(rows[f.Limit-1], f.Sort)
 	}
-	return sandboxes(rows), next, nil
+	return s.ofSandboxes(rows), next, nil
 }
 
 // PageSandboxes is sandbox.Store.
@@ -71,7 +71,7 @@ func (s *Store) PageSandboxes(ctx context.Context, f sandbox.Filter, page int) (
 		if err := l.sort(q).Offset(int64(offset)).Scan(ctx); err != nil {
 			return err
 		}
-		items = sandboxes(rows)
+		items = s.ofSandboxes(rows)
 		return nil
 	})
 	return items, total, err

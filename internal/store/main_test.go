@@ -11,7 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/test/postgres"
 )
 
@@ -34,6 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	claimWait = time.Second
 	code := m.Run()
 	if err := pg.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -88,7 +91,7 @@ func migrated(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	s, err := Open(t.Context(), url, testKey, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = s.Close()
 	}
@@ -101,7 +104,7 @@ func migrated(t testing.TB) string {
 
 func open(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), databaseAt(t, path), slog.New(slog.DiscardHandler))
+	s, err := Open(t.Context(), databaseAt(t, path), testKey, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,3 +115,6 @@ func open(t testing.TB, path string) *Store {
 	})
 	return s
 }
+
+// testKey seals in all tests, which open databases again.
+var testKey = seal.NewKey()

@@ -69,6 +69,14 @@ func (postgresDialect) analyze(ctx context.Context, db *bun.DB) error {
 	return err
 }
 
+func (postgresDialect) forget(ctx context.Context, db *bun.DB) error {
+	_, err := db.ExecContext(ctx, "VACUUM FULL sandboxes")
+	if err == nil {
+		_, err = db.ExecContext(ctx, "VACUUM FULL snapshots")
+	}
+	return err
+}
+
 // isPostgres tells the URL of a database from the path of a file.
 func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
@@ -127,8 +135,10 @@ type claim struct {
 const (
 	claimKey    = 0x646179746f6e61 // "daytona"
 	claimPeriod = 5 * time.Second
-	claimWait   = 10 * time.Second // for a server that has just ended to be forgotten
 )
+
+// claimWait is how long a server that has just ended may take to be forgotten.
+var claimWait = 10 * time.Second
 
 var errClaimed = errors.New("another server uses it: end that one, or give each a database of its own")
 

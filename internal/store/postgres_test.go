@@ -19,11 +19,11 @@ func TestTwoServersDoNotShareADatabase(t *testing.T) {
 		return // the claim of the data directory sees to it
 	}
 	url := databaseAt(t, t.TempDir())
-	first, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	first, err := Open(t.Context(), url, testKey, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	second, err := Open(t.Context(), url, testKey, slog.New(slog.DiscardHandler))
 	if !errors.Is(err, errClaimed) {
 		t.Errorf("a second one got %v, %v", second, err)
 	}
@@ -33,7 +33,7 @@ func TestTwoServersDoNotShareADatabase(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	third, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+	third, err := Open(t.Context(), url, testKey, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("after the first has ended: %v", err)
 	}
@@ -75,7 +75,7 @@ func TestNobodyIsToldThePasswordOfADatabase(t *testing.T) {
 		"postgres://me:s3cret@127.0.0.1:1/daytona", "postgresql://me:s3cret@127.0.0.1:1/daytona?sslmode=nonsense", "postgres://me:s3cret@127.0.0.1:1/x?connect_timeout=s3cret",
 		"postgres://me:s3cret@[::1/daytona", "postgres:///daytona?host=/nowhere&password=s3cret",
 	} {
-		s, err := Open(t.Context(), url, slog.New(slog.DiscardHandler))
+		s, err := Open(t.Context(), url, testKey, slog.New(slog.DiscardHandler))
 		if err == nil {
 			t.Fatalf("%s was opened: %v", url, s)
 		}

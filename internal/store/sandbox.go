@@ -33,7 +33,7 @@ type sandboxRow struct {
 	Recoverable    bool
 	UserName       string
 	Entrypoint     []string          `bun:"type:text"`
-	Env            map[string]string `bun:"type:text"`
+	Env            string            // sealed
 	Labels         map[string]string `bun:"type:text"`
 	Public         bool
 	CPU            int `bun:"cpu"`
@@ -60,11 +60,18 @@ type sandboxRow struct {
 
 func (r *sandboxRow) version() *int64 { return &r.Version }
 
-func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
+// rowOfSandbox is a sandbox's row; was is the one that it was read from, or nil.
+func (s *Store) rowOfSandbox(sb *sandbox.Sandbox, was *sandboxRow) *sandboxRow {
+	row := plainSandboxRow(sb)
+	row.Env = s.sealEnv(sb, was)
+	return row
+}
+
+func plainSandboxRow(s *sandbox.Sandbox) *sandboxRow {
 	return &sandboxRow{
 		ID: s.ID, OrganizationID: s.OrganizationID, Name: s.Name, SnapshotID: s.SnapshotID, Snapshot: s.Snapshot,
 		ImageDigest: s.ImageDigest, Region: s.Region, State: s.State, Desired: s.Desired, ErrorReason: s.ErrorReason,
-		Recoverable: s.Recoverable, UserName: s.User, Entrypoint: notNil(s.Entrypoint), Env: notNilMap(s.Env), Labels: notNilMap(s.Labels),
+		Recoverable: s.Recoverable, UserName: s.User, Entrypoint: notNil(s.Entrypoint), Labels: notNilMap(s.Labels),
 		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: s.Network,
 		AutoStop: s.AutoStop, AutoArchive: s.AutoArchive, AutoDelete: s.AutoDelete, DestroyAt: utc(s.DestroyAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastActivityAt: s.LastActivityAt.UTC(), StoppedAt: utc(s.StoppedAt),
@@ -72,11 +79,18 @@ func rowOfSandbox(s *sandbox.Sandbox) *sandboxRow {
 	}
 }
 
-func (r *sandboxRow) sandbox() *sandbox.Sandbox {
+// ofSandbox is a row's sandbox.
+func (s *Store) ofSandbox(r *sandboxRow) *sandbox.Sandbox {
+	sb := r.plain()
+	sb.Env, sb.EnvLost = s.openEnv(r)
+	return sb
+}
+
+func (r *sandboxRow) plain() *sandbox.Sandbox {
 	return &sandbox.Sandbox{
 		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, SnapshotID: r.SnapshotID, Snapshot: r.Snapshot,
 		ImageDigest: r.ImageDigest, Region: r.Region, State: r.State, Desired: r.Desired, ErrorReason: r.ErrorReason,
-		Recoverable: r.Recoverable, User: r.UserName, Entrypoint: r.Entrypoint, Env: r.Env, Labels: r.Labels,
+		Recoverable: r.Recoverable, User: r.UserName, Entrypoint: r.Entrypoint, Labels: r.Labels,
 		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network,
 		AutoStop: r.AutoStop, AutoArchive: r.AutoArchive, AutoDelete: r.AutoDelete, DestroyAt: r.DestroyAt,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastActivityAt: r.LastActivityAt, StoppedAt: r.StoppedAt,
@@ -84,10 +98,10 @@ func (r *sandboxRow) sandbox() *sandbox.Sandbox {
 	}
 }
 
-func sandboxes(rows []*sandboxRow) []*sandbox.Sandbox {
+func (s *Store) ofSandboxes(rows []*sandboxRow) []*sandbox.Sandbox {
 	out := make([]*sandbox.Sandbox, len(rows))
 	for i, r := range rows {
-		out[i] = r.sandbox()
+		out[i] = s.ofSandbox(r)
 	}
 	return out
 }
@@ -129,7 +143,7 @@ func (s *Store) insertSandbox(ctx context.Context, tx bun.Tx, sb *sandbox.Sandbo
 	if err := s.mayGrow(); err != nil {
 		return err
 	}
-	_, err := tx.NewInsert().Model(rowOfSandbox(sb)).Exec(ctx)
+	_, err := tx.NewInsert().Model(s.rowOfSandbox(sb, nil)).Exec(ctx)
 	if s.dialect.isDuplicate(err) {
 		return nameTaken(sb.Name)
 	}
@@ -171,7 +185,7 @@ func (s *Store) Sandbox(ctx context.Context, id string) (*sandbox.Sandbox, error
 	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Scan(ctx); err != nil {
 		return nil, sandboxMissing(err, id)
 	}
-	return r.sandbox(), nil
+	return s.ofSandbox(&r), nil
 }
 
 // FindSandbox is sandbox.Store. Each of the two ways has its index; a query that
@@ -191,7 +205,7 @@ func (s *Store) FindSandbox(ctx context.Context, organizationID, idOrName string
 	if err != nil {
 		return nil, sandboxMissing(err, idOrName)
 	}
-	return r.sandbox(), nil
+	return s.ofSandbox(&r), nil
 }
 
 // UpdateSandbox is sandbox.Store.
@@ -207,11 +221,11 @@ func (s *Store) changeSandbox(ctx context.Context, id string, change func(contex
 		if err := s.dialect.lockRows(tx.NewSelect().Model(&r).Where("id = ?", id), toChange).Scan(ctx); err != nil {
 			return sandboxMissing(err, id)
 		}
-		sb = r.sandbox()
+		sb = s.ofSandbox(&r)
 		if err := change(ctx, tx, sb); err != nil {
 			return err
 		}
-		err := update(ctx, tx, &r, rowOfSandbox(sb))
+		err := update(ctx, tx, &r, s.rowOfSandbox(sb, &r))
 		if s.dialect.isDuplicate(err) {
 			return nameTaken(sb.Name)
 		}
@@ -257,12 +271,12 @@ func (s *Store) DeleteSandbox(ctx context.Context, id string) error {
 func (s *Store) AllSandboxes(ctx context.Context) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
 	err := s.read.NewSelect().Model(&rows).OrderExpr("created_at, id").Scan(ctx)
-	return sandboxes(rows), err
+	return s.ofSandboxes(rows), err
 }
 
 // SandboxesOfSnapshot is sandbox.Store.
 func (s *Store) SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...sandbox.State) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
 	err := s.read.NewSelect().Model(&rows).Where("snapshot_id = ?", snapshotID).Where("state IN (?)", bun.List(states)).Scan(ctx)
-	return sandboxes(rows), err
+	return s.ofSandboxes(rows), err
 }

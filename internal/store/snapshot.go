@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -46,23 +45,35 @@ type snapshotRow struct {
 
 func (r *snapshotRow) version() *int64 { return &r.Version }
 
-func rowOfSnapshot(s *snapshot.Snapshot) *snapshotRow {
-	r := &snapshotRow{
+// rowOfSnapshot is a snapshot's row; was is the one that it was read from, or nil.
+func (s *Store) rowOfSnapshot(snap *snapshot.Snapshot, was *snapshotRow) *snapshotRow {
+	row := plainSnapshotRow(snap)
+	if snap.Build != nil {
+		row.BuildRef = snap.Build.Ref
+		row.Build = s.sealBuild(snap, was)
+	}
+	return row
+}
+
+func plainSnapshotRow(s *snapshot.Snapshot) *snapshotRow {
+	return &snapshotRow{
 		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: s.State,
 		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
 		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
 		EntrypointGiven: s.EntrypointGiven, Transient: s.Transient, Revision: s.Revision, Replaces: s.Replaces, SourceSandboxID: s.SourceSandboxID,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt), UsedAt: utc(later(s.UpdatedAt, s.LastUsedAt)),
 	}
-	if s.Build != nil {
-		text, _ := json.Marshal(s.Build) // of plain fields, which never fails
-		r.Build, r.BuildRef = string(text), s.Build.Ref
-	}
-	return r
 }
 
-func (r *snapshotRow) snapshot() *snapshot.Snapshot {
-	s := &snapshot.Snapshot{
+// ofSnapshot is a row's snapshot.
+func (s *Store) ofSnapshot(r *snapshotRow) *snapshot.Snapshot {
+	snap := r.plain()
+	snap.Build = s.openBuild(r)
+	return snap
+}
+
+func (r *snapshotRow) plain() *snapshot.Snapshot {
+	return &snapshot.Snapshot{
 		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, Transient: r.Transient, Replaces: r.Replaces,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
 		Content: snapshot.Content{
@@ -72,19 +83,14 @@ func (r *snapshotRow) snapshot() *snapshot.Snapshot {
 			SourceSandboxID: r.SourceSandboxID,
 		},
 	}
-	if r.Build != "" {
-		s.Build = &snapshot.Build{}
-		_ = json.Unmarshal([]byte(r.Build), s.Build) // written above
-	}
-	return s
 }
 
 // snapshots are the rows' snapshots, each with its Next, which is read along.
-func snapshots(ctx context.Context, db bun.IDB, rows ...*snapshotRow) ([]*snapshot.Snapshot, error) {
+func (s *Store) snapshots(ctx context.Context, db bun.IDB, rows ...*snapshotRow) ([]*snapshot.Snapshot, error) {
 	out, byID := make([]*snapshot.Snapshot, len(rows)), make(map[string]*snapshot.Snapshot, len(rows))
 	ids := make([]string, len(rows))
 	for i, r := range rows {
-		out[i] = r.snapshot()
+		out[i] = s.ofSnapshot(r)
 		ids[i], byID[r.ID] = r.ID, out[i]
 	}
 	if len(rows) == 0 {
@@ -99,8 +105,8 @@ func snapshots(ctx context.Context, db bun.IDB, rows ...*snapshotRow) ([]*snapsh
 		return nil, err
 	}
 	for _, r := range next {
-		if s := byID[r.Replaces]; s != nil {
-			s.Next = r.snapshot()
+		if snap := byID[r.Replaces]; snap != nil {
+			snap.Next = s.ofSnapshot(r)
 		}
 	}
 	return out, nil
@@ -111,8 +117,8 @@ func snapshots(ctx context.Context, db bun.IDB, rows ...*snapshotRow) ([]*snapsh
 const maxListed = 500
 
 // oneSnapshot is snapshots for one.
-func oneSnapshot(ctx context.Context, db bun.IDB, r *snapshotRow) (*snapshot.Snapshot, error) {
-	all, err := snapshots(ctx, db, r)
+func (s *Store) oneSnapshot(ctx context.Context, db bun.IDB, r *snapshotRow) (*snapshot.Snapshot, error) {
+	all, err := s.snapshots(ctx, db, r)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +150,7 @@ func (s *Store) InsertSnapshot(ctx context.Context, snap *snapshot.Snapshot, all
 				return err
 			}
 		}
-		_, err = tx.NewInsert().Model(rowOfSnapshot(snap)).Exec(ctx)
+		_, err = tx.NewInsert().Model(s.rowOfSnapshot(snap, nil)).Exec(ctx)
 		if s.dialect.isDuplicate(err) {
 			return fault.Conflict("SNAPSHOT_EXISTS", fmt.Sprintf("A snapshot named %q exists already: choose another name, or delete it first.", snap.Name))
 		}
@@ -177,7 +183,7 @@ func (s *Store) readSnapshot(ctx context.Context, name string, selects func(*bun
 			return snapshotMissing(err, name)
 		}
 		var err error
-		snap, err = oneSnapshot(ctx, tx, &r)
+		snap, err = s.oneSnapshot(ctx, tx, &r)
 		return err
 	})
 	return snap, err
@@ -192,13 +198,13 @@ func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snap
 			return snapshotMissing(err, id)
 		}
 		var err error
-		if snap, err = oneSnapshot(ctx, tx, &r); err != nil {
+		if snap, err = s.oneSnapshot(ctx, tx, &r); err != nil {
 			return err
 		}
 		if err := change(snap); err != nil {
 			return err
 		}
-		return update(ctx, tx, &r, rowOfSnapshot(snap))
+		return update(ctx, tx, &r, s.rowOfSnapshot(snap, &r))
 	})
 	if err != nil {
 		return nil, err
@@ -215,33 +221,33 @@ func (s *Store) UpdateReplacement(ctx context.Context, id string, change func(no
 		if err := s.dialect.lockRows(tx.NewSelect().Model(&r).Where("id = ?", id).Where("replaces = ''"), toChange).Scan(ctx); err != nil {
 			return snapshotMissing(err, id)
 		}
-		now := r.snapshot()
+		now := s.ofSnapshot(&r)
 		var next snapshotRow
 		err := s.dialect.lockRows(tx.NewSelect().Model(&next).Where("replaces = ?", id).Where("replaces <> ''").Where("state <> ?", snapshot.StateRemoving), toChange).Scan(ctx)
 		if ignoreNone(err) != nil {
 			return err
 		}
 		if err == nil {
-			now.Next = next.snapshot()
+			now.Next = s.ofSnapshot(&next)
 		}
 		newer, err := change(now, now.Next)
 		if err != nil {
 			return err
 		}
-		if err := update(ctx, tx, &r, rowOfSnapshot(now)); err != nil {
+		if err := update(ctx, tx, &r, s.rowOfSnapshot(now, &r)); err != nil {
 			return err
 		}
 		if now.Next != nil {
-			if err := update(ctx, tx, &next, rowOfSnapshot(now.Next)); err != nil {
+			if err := update(ctx, tx, &next, s.rowOfSnapshot(now.Next, &next)); err != nil {
 				return err
 			}
 		}
 		if newer != nil {
-			if _, err := tx.NewInsert().Model(rowOfSnapshot(newer)).Exec(ctx); err != nil {
+			if _, err := tx.NewInsert().Model(s.rowOfSnapshot(newer, nil)).Exec(ctx); err != nil {
 				return err
 			}
 		}
-		snap, err = oneSnapshot(ctx, tx, rowOfSnapshot(now))
+		snap, err = s.oneSnapshot(ctx, tx, s.rowOfSnapshot(now, &r))
 		return err
 	})
 	if err != nil {
@@ -275,7 +281,7 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) (all 
 			return err
 		}
 		var err error
-		all, err = snapshots(ctx, tx, rows...)
+		all, err = s.snapshots(ctx, tx, rows...)
 		return err
 	})
 	return all, err
@@ -311,5 +317,5 @@ func (s *Store) UnusedSnapshots(ctx context.Context, since time.Time, transient 
 	if err := q.Scan(ctx); err != nil {
 		return nil, err
 	}
-	return snapshots(ctx, s.read, rows...)
+	return s.snapshots(ctx, s.read, rows...)
 }

@@ -35,7 +35,7 @@ func (s *Store) FindSnapshot(ctx context.Context, organizationID, idOrName strin
 		if err != nil {
 			return snapshotMissing(err, idOrName)
 		}
-		snap, err = oneSnapshot(ctx, tx, &r)
+		snap, err = s.oneSnapshot(ctx, tx, &r)
 		return err
 	})
 	return snap, err
@@ -59,7 +59,7 @@ func (s *Store) NamedSnapshots(ctx context.Context, organizationID string, names
 				if err := q.OrderExpr("state = ?, created_at DESC", snapshot.StateRemoving).Scan(ctx); err != nil {
 					return err
 				}
-				all, err := snapshots(ctx, tx, rows...)
+				all, err := s.snapshots(ctx, tx, rows...)
 				if err != nil {
 					return err
 				}
@@ -108,7 +108,7 @@ func (s *Store) FindDefault(ctx context.Context, organizationID, name string) (s
 			return 0
 		}
 		best := slices.MinFunc(found, func(a, b *snapshotRow) int { return cmp.Compare(last(a), last(b)) })
-		snap, err = oneSnapshot(ctx, tx, best)
+		snap, err = s.oneSnapshot(ctx, tx, best)
 		return err
 	})
 	return snap, err
@@ -135,7 +135,7 @@ func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) (page []*s
 			}
 			skip = max(0, skip-n)
 		}
-		page, err = snapshots(ctx, tx, rows...)
+		page, err = s.snapshots(ctx, tx, rows...)
 		return err
 	})
 	return page, total, err

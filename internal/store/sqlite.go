@@ -39,6 +39,15 @@ func (sqliteDialect) analyze(ctx context.Context, db *bun.DB) error {
 	return err
 }
 
+func (sqliteDialect) forget(ctx context.Context, db *bun.DB) error {
+	for _, do := range []string{"VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"} {
+		if _, err := db.ExecContext(ctx, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // connectSQLite opens a pool of connections. With synchronous=FULL a commit returns
 // when it is on the disk, and readers see it only then: nobody is told what a
 // loss of power takes back. NORMAL would sync at checkpoints only.

@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/migrate"
 
+	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store/migrations"
 )
@@ -27,6 +28,7 @@ type Store struct {
 	write   *bun.DB
 	read    *bun.DB
 	dialect dialect
+	secrets *seal.Key
 	claim   *claim // of PostgreSQL
 
 	// MayGrow is asked before a sandbox or snapshot gets a row; nil is always.
@@ -50,11 +52,15 @@ func (s *Store) mayGrow() error {
 // SQLite database at a path, made where there is none. It brings the schema up to
 // date; a database of a newer version is refused, and one of PostgreSQL that another
 // server has open.
-func Open(ctx context.Context, database string, log *slog.Logger) (*Store, error) {
-	s := &Store{}
+// Secrets are sealed with the key.
+func Open(ctx context.Context, database string, secrets *seal.Key, log *slog.Logger) (*Store, error) {
+	s := &Store{secrets: secrets}
 	err := s.connect(ctx, database, log)
 	if err == nil {
 		err = s.migrate(ctx, log)
+	}
+	if err == nil {
+		err = s.sealOld(ctx)
 	}
 	if err == nil {
 		err = s.dialect.analyze(ctx, s.write)

@@ -51,7 +51,7 @@ func newSandbox(org, name string, snap *snapshot.Snapshot) *sandbox.Sandbox {
 
 func TestRowsAreThereAfterReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "with space", "..", "daytona.db")
-	first, err := Open(t.Context(), databaseAt(t, path), slog.New(slog.DiscardHandler))
+	first, err := Open(t.Context(), databaseAt(t, path), testKey, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestTheDefaultSnapshotIsHiddenByNone(t *testing.T) {
 			byID[snap.ID] = kind
 			// As if it had been there before the other one.
 			if state != "" {
-				if _, err := s.write.NewInsert().Model(rowOfSnapshot(snap)).Exec(t.Context()); err != nil {
+				if _, err := s.write.NewInsert().Model(s.rowOfSnapshot(snap, nil)).Exec(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -160,7 +160,7 @@ func TestTheDefaultSnapshotIsHiddenByNone(t *testing.T) {
 		for range 2 {
 			transient := newSnapshot("org", "default")
 			transient.ID, transient.Transient, transient.Replaces = uuid.NewString(), true, uuid.NewString()
-			if _, err := s.write.NewInsert().Model(rowOfSnapshot(transient)).Exec(t.Context()); err != nil {
+			if _, err := s.write.NewInsert().Model(s.rowOfSnapshot(transient, nil)).Exec(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -390,4 +390,8 @@ func TestEachMigrationIsATransaction(t *testing.T) {
 			t.Errorf("%s is not named as one", f)
 		}
 	}
+}
+
+func buildOf(dockerfile string) *snapshot.Build {
+	return &snapshot.Build{Dockerfile: dockerfile, Contexts: []string{}, Ref: "ref"}
 }

@@ -115,7 +115,7 @@ func (s *Store) ReadyInPools(ctx context.Context, organizationID string) (map[st
 func (s *Store) WarmSandboxes(ctx context.Context, poolID string) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow
 	err := s.read.NewSelect().Model(&rows).Where("warm_pool_id = ?", poolID).Where("warm_pool_id <> ''").OrderExpr("created_at, id").Scan(ctx)
-	return sandboxes(rows), err
+	return s.ofSandboxes(rows), err
 }
 
 // ClaimSandbox is sandbox.Store. A transaction passes over what another one is
@@ -140,7 +140,7 @@ func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change 
 			if err := s.dialect.lockRows(waiting(tx, &r).Limit(1).Offset(int64(skip)), toClaimFree).Scan(ctx); err != nil {
 				return ignoreNone(err)
 			}
-			sb := r.sandbox()
+			sb := s.ofSandbox(&r)
 			err := change(sb)
 			if errors.Is(err, sandbox.ErrUnlike) {
 				continue
@@ -148,7 +148,7 @@ func (s *Store) ClaimSandbox(ctx context.Context, want *sandbox.Sandbox, change 
 			if err != nil {
 				return err
 			}
-			err = update(ctx, tx, &r, rowOfSandbox(sb))
+			err = update(ctx, tx, &r, s.rowOfSandbox(sb, &r))
 			if s.dialect.isDuplicate(err) {
 				return nameTaken(sb.Name)
 			}

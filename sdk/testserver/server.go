@@ -47,7 +47,7 @@ type Server struct {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), log)
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
 	must(t, err)
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock.RealClock{}, DefaultRegion: "us", DeactivateAfter: 14 * 24 * time.Hour,
@@ -63,7 +63,8 @@ func Start(t testing.TB) *Server {
 		Store: db, Images: s.Images, Captures: captures{s.Machine, s.Images}, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2, Builder: s.Images, Builds: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
-		Store: db, Engine: s.Machine, Agents: gateway.NewAgents(s.Machine), Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
+		Secrets: seal.NewKey(),
+		Store:   db, Engine: s.Machine, Agents: gateway.NewAgents(s.Machine), Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
 	})
 	encryption, err := seal.ParseKey(seal.NewKeyText())

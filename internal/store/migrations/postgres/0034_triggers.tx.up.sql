@@ -44,6 +44,11 @@ FOR EACH ROW EXECUTE FUNCTION label_sandboxes();
 
 --bun:split
 
+INSERT INTO sandbox_labels (organization_id, key, value, created_at, sandbox_id)
+SELECT s.organization_id, l.key, l.value, s.created_at, s.id FROM sandboxes AS s, jsonb_each_text(s.labels::jsonb) AS l;
+
+--bun:split
+
 CREATE FUNCTION count_snapshots() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO snapshot_counts AS c (organization_id, general, listed, state, snapshots)
