@@ -40,13 +40,13 @@ func (c *custody) snapshotGone(ctx context.Context, s *Snapshot) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.ImageDigest != "" {
-		n, err := c.store.SandboxesOfImage(ctx, s.ImageDigest)
+		used, err := c.store.ImageInUse(ctx, s.ImageDigest)
 		if err != nil {
-			return fmt.Errorf("count sandboxes of image %s: %w", s.ImageDigest, err)
+			return fmt.Errorf("look for sandboxes of image %s: %w", s.ImageDigest, err)
 		}
-		if n > 0 {
+		if used {
 			if err := c.images.Hold(ctx, sandboxesOwner(s.ImageDigest), s.ImageDigest); err != nil {
-				return fmt.Errorf("keep image %s for %d sandboxes: %w", s.ImageDigest, n, err)
+				return fmt.Errorf("keep image %s for its sandboxes: %w", s.ImageDigest, err)
 			}
 		}
 	}
@@ -58,11 +58,11 @@ func (c *custody) snapshotGone(ctx context.Context, s *Snapshot) error {
 func (c *custody) sandboxGone(ctx context.Context, digest string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, err := c.store.SandboxesOfImage(ctx, digest)
+	used, err := c.store.ImageInUse(ctx, digest)
 	if err != nil {
-		return fmt.Errorf("count sandboxes of image %s: %w", digest, err)
+		return fmt.Errorf("look for sandboxes of image %s: %w", digest, err)
 	}
-	if n > 0 {
+	if used {
 		return nil
 	}
 	return c.images.Release(ctx, sandboxesOwner(digest))

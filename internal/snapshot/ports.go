@@ -52,8 +52,8 @@ type Store interface {
 	// BuiltSnapshot finds an active snapshot of that build; of the transient
 	// ones only, in any state but removing, with transient.
 	BuiltSnapshot(ctx context.Context, ref string, transient bool) (*Snapshot, error)
-	// SandboxesOfImage counts the sandboxes whose rootfs stands on the image.
-	SandboxesOfImage(ctx context.Context, digest string) (int, error)
+	// ImageInUse reports whether the rootfs of a sandbox stands on the image.
+	ImageInUse(ctx context.Context, digest string) (bool, error)
 }
 
 // Filter selects a page of snapshots. Page counts from 1.

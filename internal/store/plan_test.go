@@ -134,7 +134,7 @@ func TestNoHotStatementReadsAWholeTable(t *testing.T) {
 		{"kin", func() error { return second(s.Kin(ctx, "org", fresh.ID)) }},
 		{"delete", func() error { return errors.Join(s.DeleteSandbox(ctx, fresh.ID), s.DeleteSandbox(ctx, fork.ID)) }},
 		{"of a snapshot", func() error { return second(s.SandboxesOfSnapshot(ctx, snap.ID, sandbox.StatePulling)) }},
-		{"of an image", func() error { return second(s.SandboxesOfImage(ctx, "sha256:other")) }},
+		{"of an image", func() error { return second(s.ImageInUse(ctx, "sha256:other")) }},
 		{"list", list(sandbox.Filter{})},
 		{"list descending", list(sandbox.Filter{Descending: true})},
 		{"list by name", list(sandbox.Filter{Sort: sandbox.SortName})},

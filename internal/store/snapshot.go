@@ -299,10 +299,9 @@ func (s *Store) BuiltSnapshot(ctx context.Context, ref string, transient bool) (
 	})
 }
 
-// SandboxesOfImage is snapshot.Store.
-func (s *Store) SandboxesOfImage(ctx context.Context, digest string) (int, error) {
-	n, err := s.read.NewSelect().Model((*sandboxRow)(nil)).Where("image_digest = ?", digest).Count(ctx)
-	return int(n), err
+// ImageInUse is snapshot.Store.
+func (s *Store) ImageInUse(ctx context.Context, digest string) (bool, error) {
+	return s.read.NewSelect().Model((*sandboxRow)(nil)).Where("image_digest = ?", digest).Exists(ctx)
 }
 
 // UnusedSnapshots is snapshot.Store.
