@@ -307,13 +307,12 @@ func (s *Store) ImageInUse(ctx context.Context, digest string) (bool, error) {
 // UnusedSnapshots is snapshot.Store.
 func (s *Store) UnusedSnapshots(ctx context.Context, since time.Time, transient bool) ([]*snapshot.Snapshot, error) {
 	var rows []*snapshotRow
-	q := s.read.NewSelect().Model(&rows).Where("used_at <= ?", since.UTC()).OrderExpr("used_at")
+	states := []snapshot.State{snapshot.StateActive}
 	if transient {
-		q.Where("transient").Where("state IN (?)", bun.List([]snapshot.State{snapshot.StateActive, snapshot.StateInactive, snapshot.StateError, snapshot.StateBuildFailed}))
-	} else {
-		q.Where("state = 'active' AND NOT general AND NOT transient") // as its index has it
+		states = append(states, snapshot.StateInactive, snapshot.StateError, snapshot.StateBuildFailed)
 	}
-	if err := q.Scan(ctx); err != nil {
+	q := s.read.NewSelect().Model(&rows).Where("state IN (?)", bun.List(states)).Where("general = ?", false).Where("transient = ?", transient)
+	if err := q.Where("used_at <= ?", since.UTC()).OrderExpr("used_at").Scan(ctx); err != nil {
 		return nil, err
 	}
 	return s.snapshots(ctx, s.read, rows...)

@@ -157,9 +157,9 @@ func (f *filled) multiply(ctx context.Context, database string) (err error) {
 		{"snapshots", f.size.snapshots, f.snap.ID, map[string]string{"id": id, "revision": id, "name": "'snap-' || " + text, "created_at": when}},
 		{"sandboxes", f.size.sandboxes, f.template.ID, map[string]string{
 			"id": id, "name": "'box-' || " + text, "created_at": when, "env": "'{}'", "state": "CASE n % 2 WHEN 0 THEN 'started' ELSE 'stopped' END",
-			"snapshot": "'snap-' || n % 5", "memory": "1 + n % 4",
+			"snapshot": "'snap-' || (n % 5)", "memory": "1 + n % 4",
 			// A team has a fifth of the sandboxes, a job some twenty.
-			"labels": `'{"team":"' || n % 5 || '","job":"' || n / 20 || '"}'`,
+			"labels": `'{"team":"' || (n % 5) || '","job":"' || (n / 20) || '"}'`,
 		}},
 	} {
 		rows, err := db.QueryContext(ctx, "SELECT * FROM "+t.table+" LIMIT 0")
