@@ -217,7 +217,7 @@ func (k *Keeper) gatherDisks(ctx context.Context) (int, error) {
 func (k *Keeper) setAside(ctx context.Context, e Entry) error {
 	record, err := k.Disks.Record(ctx, e.disk())
 	if err != nil {
-		return err
+		k.Log.Error("read the record of a disk that no row knows: it can only be adopted with a snapshot that is named", "kind", e.Kind, "id", e.ID, "err", err)
 	}
 	e.Since = k.Clock.Now().UTC()
 	if record != nil {

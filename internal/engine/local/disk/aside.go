@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,7 +149,7 @@ func (r rooms) dropRecord(id string) error {
 
 // dropStrayRecords removes the records whose disk a crash left unmade, or
 // removed before them.
-func (r rooms) dropStrayRecords() error {
+func (r rooms) dropStrayRecords(log *slog.Logger) error {
 	entries, err := os.ReadDir(r.records)
 	if err != nil {
 		return err
@@ -158,7 +159,7 @@ func (r rooms) dropStrayRecords() error {
 			continue
 		}
 		if err := os.Remove(filepath.Join(r.records, e.Name())); err != nil {
-			return err
+			log.Error("remove the record of a disk that is not there", "disk", e.Name(), "err", err)
 		}
 	}
 	return nil

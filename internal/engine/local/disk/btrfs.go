@@ -99,7 +99,7 @@ func (p *btrfs) clean(dir *os.File) error {
 		path := filepath.Join(p.disks, name)
 		if strings.HasPrefix(name, ".") {
 			if err := destroySubvolume(dir, name); err != nil {
-				return fmt.Errorf("remove %s: %w", path, err)
+				p.config.Logger.Error("remove a disk that is half made or half removed, which the next start of the server tries again", "path", path, "err", err)
 			}
 			continue
 		}
@@ -116,7 +116,7 @@ func (p *btrfs) clean(dir *os.File) error {
 			known[id] = true
 		}
 	}
-	if err := p.dropStrayRecords(); err != nil {
+	if err := p.dropStrayRecords(p.config.Logger); err != nil {
 		return err
 	}
 	if p.loop == nil {

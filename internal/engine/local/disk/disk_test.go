@@ -5,12 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/test/loopfs"
 )
 
 func openPool(t *testing.T, dir string) Pool {
@@ -94,5 +97,43 @@ func closePool(t *testing.T, p Pool) {
 	t.Helper()
 	if err := p.Close(false); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestALeftoverThatCannotBeRemovedKeepsNoPoolFromOpening(t *testing.T) {
+	for name, open := range map[string]func(dir string) Pool{
+		"btrfs": func(dir string) Pool { return openPool(t, dir) },
+		"plain": func(dir string) Pool {
+			p, err := OpenPlain(Config{Dir: filepath.Join(dir, "pool"), Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := loopfs.Mount(t, 4<<30)
+			p := open(dir)
+			if err := p.Create("kept", 16<<20); err != nil {
+				t.Fatal(err)
+			}
+			left := filepath.Join(p.Path(""), ".new-left") // no subvolume
+			file := filepath.Join(left, "file")
+			if err := errors.Join(os.Mkdir(left, 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			immutable := func(flag string) error { return exec.Command("chattr", flag+"i", file).Run() }
+			if err := immutable("+"); err != nil {
+				t.Fatal(err)
+			}
+			again := open(dir)
+			if ids, err := again.List(); err != nil || !slices.Equal(ids, []string{"kept"}) {
+				t.Errorf("found %v, %v", ids, err)
+			}
+			if err := immutable("-"); err != nil {
+				t.Error(err)
+			}
+			closePool(t, again)
+		})
 	}
 }

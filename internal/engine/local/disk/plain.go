@@ -32,11 +32,11 @@ func OpenPlain(c Config) (Pool, error) {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			if err := os.RemoveAll(filepath.Join(p.disks, e.Name())); err != nil {
-				return nil, fmt.Errorf("open disk pool: %w", err)
+				c.Logger.Error("remove a disk that is half made or half removed, which the next start of the server tries again", "err", err)
 			}
 		}
 	}
-	if err := p.dropStrayRecords(); err != nil {
+	if err := p.dropStrayRecords(c.Logger); err != nil {
 		return nil, fmt.Errorf("open disk pool: %w", err)
 	}
 	return p, nil
