@@ -46,7 +46,7 @@ func TestThisMachinesEngineConforms(t *testing.T) {
 		},
 		End: func(t *testing.T, id string) {
 			t.Helper()
-			r, err := f.readRecord(id)
+			r, err := f.readState(id)
 			if err != nil {
 				t.Fatal(err)
 			}

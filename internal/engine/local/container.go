@@ -17,9 +17,9 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 )
 
-// record is what the next server must know of a sandbox. It stays after a
+// runState is what the next server must know of a sandbox. It stays after a
 // stop, to tell whether the sandbox ran since the machine booted.
-type record struct {
+type runState struct {
 	Boot      string // id of the machine's boot
 	Slot      int
 	IPv6      bool // the slot has it
@@ -32,7 +32,7 @@ type record struct {
 
 // container is a running sandbox.
 type container struct {
-	record
+	runState
 	stale bool // its network may not be what Policy says; the sandbox's lock guards it
 	pidfd *os.File
 	ended chan struct{} // closed when the first process is gone
@@ -42,31 +42,31 @@ type container struct {
 
 func (l *Local) sandboxDir(id string) string { return filepath.Join(l.dir, sandboxesDir, id) }
 func (l *Local) socket(id string) string     { return filepath.Join(l.sandboxDir(id), "agent.sock") }
-func (l *Local) recordFile(id string) string { return filepath.Join(l.sandboxDir(id), "state.json") }
+func (l *Local) stateFile(id string) string  { return filepath.Join(l.sandboxDir(id), "state.json") }
 
-func (l *Local) readRecord(id string) (r record, err error) {
-	b, err := os.ReadFile(l.recordFile(id))
+func (l *Local) readState(id string) (r runState, err error) {
+	b, err := os.ReadFile(l.stateFile(id))
 	if err == nil {
 		err = json.Unmarshal(b, &r)
 	}
 	return r, err
 }
 
-func (l *Local) writeRecord(id string, r record) error {
+func (l *Local) writeState(id string, r runState) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	next := l.recordFile(id) + ".new"
+	next := l.stateFile(id) + ".new"
 	if err := os.WriteFile(next, b, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(next, l.recordFile(id))
+	return os.Rename(next, l.stateFile(id))
 }
 
 // attach opens the container's first process and watches for its end. Errors:
 // errGone when it is another process, or none.
-func (l *Local) attach(id string, r record) error {
+func (l *Local) attach(id string, r runState) error {
 	fd, err := unix.PidfdOpen(r.PID, unix.PIDFD_NONBLOCK)
 	if errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("%w: %w", errGone, err)
@@ -76,7 +76,7 @@ func (l *Local) attach(id string, r record) error {
 	}
 	// Being nonblocking, it is waited for by the runtime's poller, without a
 	// thread.
-	c := &container{record: r, pidfd: os.NewFile(uintptr(fd), "pidfd"), ended: make(chan struct{})}
+	c := &container{runState: r, pidfd: os.NewFile(uintptr(fd), "pidfd"), ended: make(chan struct{})}
 	ticks, err := startTicks(r.PID)
 	if err != nil || ticks != r.Ticks {
 		c.pidfd.Close()
@@ -261,15 +261,15 @@ func (l *Local) release(ctx context.Context, id string, c *container, exit *engi
 
 // recordExit keeps how a container has ended.
 func (l *Local) recordExit(id string, exit *engine.Exit) error {
-	r, err := l.readRecord(id)
+	r, err := l.readState(id)
 	if err != nil {
 		return fmt.Errorf("record the end: %w", err)
 	}
 	r.PID, r.Ticks, r.Exit = 0, 0, exit
-	return l.writeRecord(id, r)
+	return l.writeState(id, r)
 }
 
-// clear removes every trace of a container that does not run, but its record's
+// clear removes every trace of a container that does not run, but its state file's
 // word on when it last did.
 func (l *Local) clear(ctx context.Context, id string) error {
 	// The runtime takes a process for another one when it sees it by clocks that
@@ -285,13 +285,13 @@ func (l *Local) clear(ctx context.Context, id string) error {
 		err = errors.Join(err, readErr)
 	}
 	for _, e := range entries {
-		if e.Name() != filepath.Base(l.recordFile(id)) {
+		if e.Name() != filepath.Base(l.stateFile(id)) {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}
-	if r, readErr := l.readRecord(id); readErr == nil && r.PID != 0 {
+	if r, readErr := l.readState(id); readErr == nil && r.PID != 0 {
 		r.PID, r.Ticks = 0, 0
-		err = errors.Join(err, l.writeRecord(id, r))
+		err = errors.Join(err, l.writeState(id, r))
 	}
 	return err
 }

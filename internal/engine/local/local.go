@@ -404,7 +404,7 @@ func (l *Local) Inspect(_ context.Context, id string) (engine.Status, error) {
 		return st, fmt.Errorf("inspect sandbox %s: %w", id, engine.ErrNotFound)
 	}
 	if !running {
-		r, err := l.readRecord(id)
+		r, err := l.readState(id)
 		if st.Booted = err == nil && r.Boot == l.boot; st.Booted {
 			st.Exit = r.Exit
 		}

@@ -35,9 +35,9 @@ func (l *Local) SetNetwork(ctx context.Context, id string, n engine.Network) err
 	}
 	c.stale = true // until all of it is done
 	s := l.slots.Adopt(c.Slot, c.IPv6)
-	r := c.record
+	r := c.runState
 	if r.Policy, err = l.applyNetwork(id, s, n); err == nil {
-		err = l.writeRecord(id, r)
+		err = l.writeState(id, r)
 	}
 	if err == nil {
 		err = l.slots.Cut(s, r.Policy)
@@ -95,13 +95,13 @@ func (l *Local) startNameServer(id string, s *slot.Slot, policy slot.Policy) (*s
 
 // resumeNetwork applies the policy of a sandbox that an earlier server started,
 // and serves names for it again.
-func (l *Local) resumeNetwork(id string, r *record) (err error) {
+func (l *Local) resumeNetwork(id string, r *runState) (err error) {
 	s := l.slots.Adopt(r.Slot, r.IPv6)
 	if r.Policy.Names != nil {
 		if r.Policy.Names, err = l.startNameServer(id, s, r.Policy); err != nil {
 			return err
 		}
-		if err := l.writeRecord(id, *r); err != nil {
+		if err := l.writeState(id, *r); err != nil {
 			return err
 		}
 	}

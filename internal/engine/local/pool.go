@@ -49,7 +49,7 @@ func (l *Local) endSurvivors() error {
 		return err
 	}
 	for _, e := range entries {
-		r, err := l.readRecord(e.Name())
+		r, err := l.readState(e.Name())
 		if err != nil || !l.alive(r) {
 			continue
 		}

@@ -59,9 +59,9 @@ func (l *Local) recover(ctx context.Context) error {
 		keep[r.Slot] = r.Policy
 	}
 	// What has not ended may still use its slot's addresses and ids.
-	stuck := map[string]record{}
+	stuck := map[string]runState{}
 	for _, id := range l.unrecovered() {
-		if r, err := l.readRecord(id); err == nil && r.Boot == l.boot && validSlot(r.Slot) {
+		if r, err := l.readState(id); err == nil && r.Boot == l.boot && validSlot(r.Slot) {
 			if _, taken := keep[r.Slot]; !taken {
 				stuck[id], keep[r.Slot] = r, slot.Policy{BlockAll: true}
 			}
@@ -76,9 +76,12 @@ func (l *Local) recover(ctx context.Context) error {
 		return err
 	}
 	l.mu.Lock()
+	var ended []*slot.Slot
 	for id, r := range stuck {
 		if p := l.problems[id]; p != nil {
 			p.slot = l.slots.Adopt(r.Slot, r.IPv6)
+		} else { // in this moment
+			ended = append(ended, l.slots.Adopt(r.Slot, r.IPv6))
 		}
 	}
 	for id, r := range alive {
@@ -87,6 +90,11 @@ func (l *Local) recover(ctx context.Context) error {
 		}
 	}
 	l.mu.Unlock()
+	for _, s := range ended {
+		if err := l.slots.Release(s); err != nil {
+			l.Log.Error("free a network slot", "slot", s.Index, "err", err)
+		}
+	}
 	limited, cancel = context.WithTimeout(ctx, recoverAll)
 	defer cancel()
 	l.recoverEach(limited, slices.Collect(maps.Keys(alive)))
@@ -107,14 +115,14 @@ func (l *Local) recover(ctx context.Context) error {
 	return nil
 }
 
-// found returns the records of the sandboxes that run, and the ids of all else
+// found returns the state of the sandboxes that run, and the ids of all else
 // that an earlier server has left.
-func (l *Local) found() (alive map[string]record, dead []string, err error) {
+func (l *Local) found() (alive map[string]runState, dead []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(l.dir, sandboxesDir))
 	if err != nil {
 		return nil, nil, err
 	}
-	alive = map[string]record{}
+	alive = map[string]runState{}
 	var left []string
 	for _, e := range entries {
 		left = append(left, e.Name())
@@ -125,13 +133,13 @@ func (l *Local) found() (alive map[string]record, dead []string, err error) {
 		}
 	}
 	for _, id := range left {
-		r, err := l.readRecord(id)
+		r, err := l.readState(id)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 		case err != nil:
-			l.log(id).Error("the record of a sandbox cannot be read: ending what runs of it", "err", err)
+			l.log(id).Error("the state file of a sandbox cannot be read: ending what runs of it", "err", err)
 		case l.alive(r) && !l.hasSlot(r):
-			l.log(id).Error("the record of a sandbox has a network slot that its processes do not run in: ending them", "slot", r.Slot)
+			l.log(id).Error("the state file of a sandbox has a network slot that its processes do not run in: ending them", "slot", r.Slot)
 		case l.alive(r):
 			alive[id] = r
 			continue
@@ -143,15 +151,15 @@ func (l *Local) found() (alive map[string]record, dead []string, err error) {
 
 func validSlot(index int) bool { return index >= 0 && index < slot.Slots }
 
-// hasSlot reports whether a record's first process runs with the ids of the
-// record's network slot, which are no other slot's.
-func (l *Local) hasSlot(r record) bool {
+// hasSlot reports whether the first process of a state file runs with the ids of its
+// network slot, which are no other slot's.
+func (l *Local) hasSlot(r runState) bool {
 	owns, err := ownIDs(r.PID)
 	return validSlot(r.Slot) && err == nil && len(owns) > 0 && owns[0].first == uint32(slot.HostID(l.instance.Index, r.Slot))
 }
 
-// alive reports whether a record's first process runs.
-func (l *Local) alive(r record) bool {
+// alive reports whether the first process of a state file runs.
+func (l *Local) alive(r runState) bool {
 	if r.Boot != l.boot || r.PID == 0 {
 		return false
 	}
@@ -293,7 +301,7 @@ func (l *Local) recoverOne(ctx context.Context, id string) error {
 		return err
 	}
 	defer unlock()
-	r, err := l.readRecord(id)
+	r, err := l.readState(id)
 	if err == nil && l.alive(r) && l.hasSlot(r) {
 		return l.takeOver(ctx, id, r)
 	}
@@ -307,14 +315,14 @@ func (l *Local) recoverOne(ctx context.Context, id string) error {
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		// It says nothing, and would say so at each start.
-		if err := os.Remove(l.recordFile(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(l.stateFile(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
 	return l.sweep(ctx, id)
 }
 
-// sweep removes every trace of a sandbox that does not run, and the record too
+// sweep removes every trace of a sandbox that does not run, and its state file too
 // where it has no disk.
 func (l *Local) sweep(ctx context.Context, id string) error {
 	l.Log.Debug("clean up after a sandbox that does not run", "sandbox", id)
@@ -326,7 +334,7 @@ func (l *Local) sweep(ctx context.Context, id string) error {
 
 // takeOver goes on with a sandbox that an earlier server started. The caller holds
 // the sandbox's lock.
-func (l *Local) takeOver(ctx context.Context, id string, r record) error {
+func (l *Local) takeOver(ctx context.Context, id string, r runState) error {
 	l.mu.Lock()
 	c, p := l.running[id], l.problems[id]
 	l.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,33 +123,33 @@ func TestEachSandboxIsRecoveredByItself(t *testing.T) {
 	if err := unix.Kill(first, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(f.recordFile(corrupt.ID), []byte(`{"Boot":"`), 0o600); err != nil {
+	if err := os.WriteFile(f.stateFile(corrupt.ID), []byte(`{"Boot":"`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	change := func(id string, change func(*record)) {
+	change := func(id string, change func(*runState)) {
 		t.Helper()
-		r, err := f.readRecord(id)
+		r, err := f.readState(id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		change(&r)
-		if err := f.writeRecord(id, r); err != nil {
+		if err := f.writeState(id, r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	change(refused.ID, func(r *record) {
+	change(refused.ID, func(r *runState) {
 		for i := range 1 << 16 { // more than the kernel takes in one transaction
 			r.Policy.Allow = append(r.Policy.Allow, netip.PrefixFrom(netip.AddrFrom4([4]byte{1, 2, byte(i >> 8), byte(i)}), 32))
 		}
 	})
-	change(twice.ID, func(r *record) {
-		other, err := f.readRecord(fine[0])
+	change(twice.ID, func(r *runState) {
+		other, err := f.readState(fine[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Slot = other.Slot
 	})
-	change(invalid.ID, func(r *record) { r.Slot = -3 })
+	change(invalid.ID, func(r *runState) { r.Slot = -3 })
 
 	began := time.Now()
 	f.reopen()
@@ -190,7 +191,7 @@ func TestEachSandboxIsRecoveredByItself(t *testing.T) {
 
 	// Each is well as soon as it can be.
 	thaw()
-	change(refused.ID, func(r *record) { r.Policy.Allow = r.Policy.Allow[:1] })
+	change(refused.ID, func(r *runState) { r.Policy.Allow = r.Policy.Allow[:1] })
 	f.phase(refused.ID, engine.PhaseRunning, 20*time.Second)
 	f.has(refused.ID, "test -s /tmp/mark && echo kept", "kept")
 	if st := f.phase(stuck.ID, engine.PhaseStopped, 20*time.Second); !st.Booted || st.Exit == nil || st.Problem != "" {
@@ -254,6 +255,48 @@ func TestASandboxThatIsNotRecoveredIsStartedStoppedAndDeletedAsSoonAsItCanBe(t *
 	if left := f.unrecovered(); len(left) != 0 {
 		t.Errorf("%v are not recovered", left)
 	}
+}
+
+func TestARecoveryThatTheKernelHoldsUpGoesOnBesideTheOthers(t *testing.T) {
+	quickRecovery(t)
+	f := open(t, nil)
+	held, other := f.create(nil), f.create(nil)
+	if err := f.Stop(t.Context(), held.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	// Who opens a pipe waits for its other end, whatever becomes of his context.
+	file := f.stateFile(held.ID)
+	if err := errors.Join(os.Remove(file), unix.Mkfifo(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	f.recoverEach(t.Context(), []string{held.ID, other.ID})
+	if took := time.Since(began); took > 2*recoverTimeout {
+		t.Errorf("it took %s", took)
+	}
+	if left := f.unrecovered(); !slices.Equal(left, []string{held.ID}) {
+		t.Fatalf("%v are not recovered, want %s", left, held.ID)
+	}
+	f.has(other.ID, "echo fine", "fine")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := f.Start(ctx, held); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a start meanwhile: %v", err)
+	}
+	pipe, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe.Close()
+	for end := time.Now().Add(10 * time.Second); len(f.unrecovered()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is never recovered")
+		}
+	}
+	if err := f.Start(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	f.has(held.ID, "echo again", "again")
 }
 
 func TestEndsThatNobodyReadsHoldUpNoSandbox(t *testing.T) {

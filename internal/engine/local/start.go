@@ -77,7 +77,7 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	c := l.running[spec.ID]
 	l.mu.Unlock()
 	if c != nil && l.hasProblem(spec.ID) {
-		if err := l.takeOver(ctx, spec.ID, c.record); err != nil {
+		if err := l.takeOver(ctx, spec.ID, c.runState); err != nil {
 			return err
 		}
 		l.recovered(spec.ID)
@@ -119,7 +119,7 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 		err = errors.Join(err, l.clear(cleanup, spec.ID), l.slots.Release(s))
 	}()
 	b := bundle{spec: spec, image: img, slot: s, dir: l.sandboxDir(spec.ID)}
-	r := record{Boot: l.boot, Slot: s.Index, IPv6: s.Guest6.IsValid(), StartedAt: time.Now()}
+	r := runState{Boot: l.boot, Slot: s.Index, IPv6: s.Guest6.IsValid(), StartedAt: time.Now()}
 	if err := l.setUp(&b, &r); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (l *Local) start(ctx context.Context, spec engine.Spec) (err error) {
 	if r.Ticks, err = startTicks(r.PID); err != nil {
 		return err
 	}
-	if err := l.writeRecord(spec.ID, r); err != nil {
+	if err := l.writeState(spec.ID, r); err != nil {
 		return err
 	}
 	if err := l.attach(spec.ID, r); err != nil {
@@ -158,7 +158,7 @@ func (l *Local) syncDisk(id string) (wait func() error) {
 // takeSlot takes a slot, for a sandbox that is started again the one it had:
 // clusters and databases inside write down the address of their machine.
 func (l *Local) takeSlot(id string) (*slot.Slot, error) {
-	if r, err := l.readRecord(id); err == nil {
+	if r, err := l.readState(id); err == nil {
 		return l.slots.TakeAgain(r.Slot)
 	}
 	return l.slots.Take()
@@ -185,9 +185,9 @@ type bundle struct {
 	volumes []string // paths inside that are bound from the disk
 }
 
-// setUp makes all that can be freed by name alone, the record first: a server
+// setUp makes all that can be freed by name alone, the state file first: a server
 // that starts after a crash finds it and clears what it names.
-func (l *Local) setUp(b *bundle, r *record) (err error) {
+func (l *Local) setUp(b *bundle, r *runState) (err error) {
 	if err := l.clearStale(l.done, b.spec.ID); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (l *Local) setUp(b *bundle, r *record) (err error) {
 			return err
 		}
 	}
-	if err := l.writeRecord(b.spec.ID, *r); err != nil {
+	if err := l.writeState(b.spec.ID, *r); err != nil {
 		return err
 	}
 	if err := os.Link(filepath.Join(l.dir, agentFile), filepath.Join(b.dir, guestDir, filepath.Base(boot.Path))); err != nil {
@@ -212,7 +212,7 @@ func (l *Local) setUp(b *bundle, r *record) (err error) {
 // clearStale removes what an earlier start or stop could not.
 func (l *Local) clearStale(ctx context.Context, id string) error {
 	entries, err := os.ReadDir(l.sandboxDir(id))
-	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != filepath.Base(l.recordFile(id)) }) {
+	if errors.Is(err, os.ErrNotExist) || err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != filepath.Base(l.stateFile(id)) }) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, grace)

@@ -80,7 +80,7 @@ func (l *Local) setUpStep(b *bundle, st engine.Step) error {
 		return err
 	}
 	// What a killed server leaves is found by this.
-	if err := l.writeRecord(st.ID, record{Boot: l.boot, Slot: b.slot.Index}); err != nil {
+	if err := l.writeState(st.ID, runState{Boot: l.boot, Slot: b.slot.Index}); err != nil {
 		return err
 	}
 	for name, text := range map[string]string{"resolv.conf": l.resolver().text, "hosts": st.Hosts} {
