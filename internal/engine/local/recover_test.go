@@ -138,7 +138,7 @@ func TestEachSandboxIsRecoveredByItself(t *testing.T) {
 		}
 	}
 	change(refused.ID, func(r *runState) {
-		for i := range 1 << 16 { // more than the kernel takes in one transaction
+		for i := range 1 << 13 { // more than the kernel takes in one transaction
 			r.Policy.Allow = append(r.Policy.Allow, netip.PrefixFrom(netip.AddrFrom4([4]byte{1, 2, byte(i >> 8), byte(i)}), 32))
 		}
 	})
