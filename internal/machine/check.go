@@ -1,5 +1,5 @@
-// Package machine looks whether this machine can run sandboxes, by its list of
-// requirements and by starting one, and says what the engine on it is opened with.
+// Package machine checks whether this machine can run sandboxes, from a list of
+// requirements and by starting one, and defines the options of its engine.
 package machine
 
 import (
@@ -16,11 +16,11 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
 
-// ErrUnfit ends `daytona server check` when a requirement fails; the list has
-// said the rest.
-var ErrUnfit = errors.New("this machine cannot run sandboxes yet: see what is marked MISSING")
+// ErrUnfit is the error of `daytona server check` if a requirement fails. The list
+// that was printed before has the details.
+var ErrUnfit = errors.New("this machine cannot run sandboxes yet: see the lines marked MISSING")
 
-// Check prints whether the machine has what a server needs, and then whether a
+// Check prints whether the machine meets the requirements, and then whether a
 // sandbox starts on it. Errors: ErrUnfit, or why ctx ended.
 func Check(ctx context.Context, c config.Config, version string, w io.Writer) error {
 	options := Options(c, version)
@@ -29,7 +29,7 @@ func Check(ctx context.Context, c config.Config, version string, w io.Writer) er
 	}
 	tried := local.Try(ctx, options)
 	if ctx.Err() != nil {
-		// Only what was not freed is worth telling.
+		// Report only what could not be cleaned up.
 		if last := tried[len(tried)-1]; !last.OK {
 			return fmt.Errorf("%w: %s: %s", context.Cause(ctx), last.Name, last.Detail)
 		}
@@ -38,7 +38,7 @@ func Check(ctx context.Context, c config.Config, version string, w io.Writer) er
 	return report(tried, w)
 }
 
-// checkQuarantine tells of what the database does not know.
+// checkQuarantine reports whether anything is in quarantine.
 func checkQuarantine(c config.Config) local.Requirement {
 	r := local.Requirement{Name: "quarantine", Optional: true, Urgent: true, Detail: "is empty"}
 	all, err := quarantine.Index{Dir: c.Below(config.QuarantineName)}.List()
@@ -50,14 +50,14 @@ func checkQuarantine(c config.Config) local.Requirement {
 		for _, e := range all {
 			ids = append(ids, string(e.Kind)+" "+e.ID)
 		}
-		r.Detail = fmt.Sprintf("the database does not know %s: see `daytona server quarantine list`", strings.Join(ids, ", "))
+		r.Detail = fmt.Sprintf("the database does not contain %s: run daytona server quarantine list", strings.Join(ids, ", "))
 	default:
 		r.OK = true
 	}
 	return r
 }
 
-// Options are the options of the engine that need nothing open.
+// Options returns the options of the engine that the configuration defines.
 func Options(c config.Config, version string) local.Options {
 	return local.Options{
 		DataDir: c.DataDir, RuntimeDir: c.RuntimeDir, Runtime: c.Runtime, DiskSize: c.DiskSize, Oversubscribe: c.DiskOversubscription,
@@ -66,7 +66,7 @@ func Options(c config.Config, version string) local.Options {
 	}
 }
 
-// nameWidth lets the lists of a check stand in one column.
+// nameWidth aligns the lists of a check in one column.
 const nameWidth = 17
 
 func report(requirements []local.Requirement, w io.Writer) error {
@@ -96,16 +96,16 @@ func report(requirements []local.Requirement, w io.Writer) error {
 	return nil
 }
 
-// Warn tells of what is missing and urgent.
+// Warn logs a warning for each urgent requirement that fails.
 func Warn(requirements []local.Requirement, log *slog.Logger) {
 	for _, r := range requirements {
 		if !r.OK && r.Urgent {
-			log.Warn("the machine is short of something", "what", r.Name, "detail", r.Detail)
+			log.Warn("a requirement is not met", "what", r.Name, "detail", r.Detail)
 		}
 	}
 }
 
-// Fit says which requirements fail, in one error; nil for none.
+// Fit returns an error that lists the failed requirements, or nil.
 func Fit(requirements []local.Requirement) error {
 	var lines []string
 	for _, r := range requirements {
@@ -116,5 +116,5 @@ func Fit(requirements []local.Requirement) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return fmt.Errorf("this machine cannot run sandboxes yet; it lacks:\n%s\n`daytona server check` prints the whole list", strings.Join(lines, "\n"))
+	return fmt.Errorf("this machine cannot run sandboxes yet; it lacks:\n%s\nrun daytona server check for the whole list", strings.Join(lines, "\n"))
 }

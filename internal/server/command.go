@@ -13,24 +13,25 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local"
 )
 
-// Command is `daytona server` with its subcommands.
+// Command returns `daytona server` with its subcommands.
 func Command(version string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "server",
 		Short: "Run a Daytona server on this machine",
 		Long: `Run a Daytona server on this machine, as root.
 
-Everything it keeps is in one data directory. The first start makes an
-administrator with an API key, which it keeps for root in credentials.json there
-(daytona env prints it), and the snapshots daytona-small, daytona-medium and
-daytona-large. Sandboxes run on when the server ends; the next start finds them.
+The server stores everything in one data directory. The first start creates an
+administrator with an API key, stored in credentials.json there and readable only by
+root (daytona env prints it), and the snapshots daytona-small, daytona-medium and
+daytona-large. Sandboxes keep running when the server stops; the next start takes them
+over.
 
-Every setting is a flag here, a variable (--data-dir is DAYTONA_DATA_DIR; lists
-are separated by commas), and a key of the YAML file (data-dir: /srv/daytona).
-Flags win over variables, which win over the file. An API key of your own choice
-for the administrator is DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
-		Example: `  daytona server check                      # what this machine lacks, if anything
-  daytona server                            # for clients on this machine
+Every setting is a flag, an environment variable (--data-dir is DAYTONA_DATA_DIR;
+separate lists with commas) and a key in the YAML file (data-dir: /srv/daytona). Flags
+take precedence over variables, and variables over the file. To choose the
+administrator's API key, set DAYTONA_ADMIN_API_KEY, or admin-api-key in the file.`,
+		Example: `  daytona server check                      # check this machine
+  daytona server                            # serve clients on this machine
   daytona server --listen :3986 --public-url https://daytona.example.com`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -56,7 +56,7 @@ func TestOrganizationsAreMadeByTheCommandOnTheMachine(t *testing.T) {
 		t.Errorf("without a data directory: %v", err)
 	}
 	ts.stop()
-	if _, err := run(c.DataDir, "list"); err == nil || !strings.Contains(err.Error(), "start it first") {
+	if _, err := run(c.DataDir, "list"); err == nil || !strings.Contains(err.Error(), "is it running?") {
 		t.Errorf("without a server: %v", err)
 	}
 }
@@ -84,7 +84,7 @@ func TestOrganizationsAreDeletedByTheCommandOnTheMachine(t *testing.T) {
 
 	for name, says := range map[string]string{
 		"Blue team": "snapshots: delete them first, or say that they go with it (--with-contents)",
-		"Personal":  "administrator's own", "Green team": "does not exist",
+		"Personal":  "belongs to the administrator", "Green team": "does not exist",
 	} {
 		if text, err := run("delete", name); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("delete %q: %s, %v", name, text, err)
@@ -109,7 +109,7 @@ func TestOrganizationsAreDeletedByTheCommandOnTheMachine(t *testing.T) {
 		ended <- res.StatusCode
 	}()
 	ts.eventually("the request goes on", func() bool { return ts.going() == 1 })
-	if text, err := run("delete", "--with-contents", "Blue team"); err != nil || !strings.Contains(text, "is deleted") {
+	if text, err := run("delete", "--with-contents", "Blue team"); err != nil || !strings.Contains(text, "Deleted organization") {
 		t.Fatalf("delete with contents: %s, %v", text, err)
 	}
 	if status := <-ended; status != 401 {

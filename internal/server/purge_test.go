@@ -32,7 +32,7 @@ func TestPurgeTakesOnlyADataDirectoryThatNoServerRunsOn(t *testing.T) {
 	if err := os.WriteFile(photo, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := servercmd.Purge(t.Context(), c, "test", true, log); err == nil || !strings.Contains(err.Error(), "no data directory") {
+	if err := servercmd.Purge(t.Context(), c, "test", true, log); err == nil || !strings.Contains(err.Error(), "is not a server's data directory") {
 		t.Errorf("of somebody's home: %v", err)
 	}
 	if _, err := os.Stat(photo); err != nil {

@@ -21,22 +21,23 @@ import (
 
 func imagesCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "images", Short: "The image of the default snapshots",
+		Use: "images", Short: "Manage the image of the default snapshots",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var variant string
 	b := &cobra.Command{
-		Use: "build", Short: "Build a variant of the default image and make the default snapshots of it",
-		Long: `Build a variant of the default image on the running server, and make
-daytona-small, daytona-medium and daytona-large of it. They keep their old image
-until the new one is built; sandboxes made before go on as they are. Those that
-were deleted are made again.
+		Use: "build", Short: "Build a variant of the default image and update the default snapshots",
+		Long: `Build a variant of the default image on the running server, and update
+daytona-small, daytona-medium and daytona-large to it. The snapshots keep their old
+image until the new one is built. Existing sandboxes do not change. Default snapshots
+that were deleted are created again.
 
-slim has Python, Node.js, git and language servers; full adds the libraries and
-tools that agents ask for, several GiB of them. A server whose default-image is
-auto goes on from slim to full by itself, unless --variant slim was asked for.`,
-		Args: cobra.NoArgs, SilenceUsage: true,
+slim contains Python, Node.js, git and language servers. full adds several GiB of
+libraries and tools that agents use. A server with default-image auto upgrades from
+slim to full automatically, unless you choose --variant slim.`,
+		Example: "  daytona server images build --variant full",
+		Args:    cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if variants := []string{"", recipes.Slim, recipes.Full}; !slices.Contains(variants, variant) {
 				return fmt.Errorf("--variant %s is not valid: use slim or full", variant)
@@ -47,7 +48,7 @@ auto goes on from slim to full by itself, unless --variant slim was asked for.`,
 			}
 			if variant != "" {
 				if err := defaultimage.ChooseVariant(conf.DataDir, variant); err != nil {
-					return fmt.Errorf("remember the variant: %w", err)
+					return fmt.Errorf("save the variant: %w", err)
 				}
 			}
 			ctx, stop := UntilSignal(cmd.Context())
@@ -55,13 +56,13 @@ auto goes on from slim to full by itself, unless --variant slim was asked for.`,
 			return BuildImages(ctx, conf, defaultimage.Standard(), variant, cmd.OutOrStdout())
 		},
 	}
-	b.Flags().StringVar(&variant, "variant", "", "what to build: slim or full (default: what there is of them, else slim)")
+	b.Flags().StringVar(&variant, "variant", "", "variant to build: slim or full (default: the current variant, otherwise slim)")
 	c.AddCommand(b)
 	return c
 }
 
-// BuildImages asks the running server to build the variant and to make the
-// default snapshots of it.
+// BuildImages makes the running server build the variant and update the default
+// snapshots to it.
 func BuildImages(ctx context.Context, c config.Config, of defaultimage.Source, variant string, out io.Writer) error {
 	creds, err := asAdministratorOf(c)
 	if err != nil {
@@ -78,8 +79,8 @@ func BuildImages(ctx context.Context, c config.Config, of defaultimage.Source, v
 		}
 	}
 	image := names.Reference(variant)
-	// It is built under a name of its own, so that the others wait for nothing
-	// afterwards.
+	// Build it as a separate snapshot first, so that updating the default snapshots
+	// takes no time.
 	trial := "daytona-" + variant + "-" + of.Recipe.Version
 	if err := replaceSnapshot(ctx, client, daytona.CreateSnapshotParams{Name: trial, Image: image}, out); err != nil {
 		return err
@@ -92,13 +93,12 @@ func BuildImages(ctx context.Context, c config.Config, of defaultimage.Source, v
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s is made of %s now\n", d.Name, image)
+		fmt.Fprintf(out, "%s now uses %s\n", d.Name, image)
 	}
 	return client.Snapshot.Delete(ctx, trial)
 }
 
-// present is the variant that the default snapshots are of, as far as they are
-// there.
+// present returns the variant of the existing default snapshots.
 func present(ctx context.Context, client *daytona.Client, names defaultimage.Names) (string, error) {
 	for _, d := range defaultimage.Defaults {
 		snap, err := client.Snapshot.Get(ctx, d.Name)
@@ -115,11 +115,11 @@ func present(ctx context.Context, client *daytona.Client, names defaultimage.Nam
 	return recipes.Slim, nil
 }
 
-// replaceSnapshot makes a snapshot in place of the one that has its name.
+// replaceSnapshot creates a snapshot, or updates the one with its name.
 func replaceSnapshot(ctx context.Context, client *daytona.Client, p daytona.CreateSnapshotParams, out io.Writer) error {
 	p.Replace = true
 	if _, err := client.Snapshot.Create(ctx, p, func(line string) { fmt.Fprintln(out, line) }); err != nil {
-		return fmt.Errorf("make snapshot %s: %w", p.Name, err)
+		return fmt.Errorf("create snapshot %s: %w", p.Name, err)
 	}
 	return nil
 }

@@ -21,18 +21,18 @@ import (
 
 func organizationCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "organization", Short: "The organizations of the running server",
+		Use: "organization", Short: "Manage the organizations of the running server",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	withContents := false
 	remove := &cobra.Command{
-		Use: "delete NAME", Short: "Delete an organization, its API keys and its owner",
-		Long: `Delete an organization of the running server, named by name or id: its API keys, whose
-requests end, its registries, and the users who are in no other organization. One that
-has sandboxes or snapshots is deleted with --with-contents only.
+		Use: "delete NAME", Short: "Delete an organization",
+		Long: `Delete an organization by name or id, with its API keys, its registry credentials, and
+its users who belong to no other organization. Running requests of the keys are ended.
+An organization that has sandboxes or snapshots is deleted only with --with-contents.
 
-What it had pushed and uploaded goes when it expires.`,
+Pushed images and uploads are deleted when they expire.`,
 		Args: cobra.ExactArgs(1), SilenceUsage: true,
 		RunE: asAdministrator(func(ctx context.Context, creds administrator, args []string, out io.Writer) error {
 			o, err := creds.organization(ctx, args[0])
@@ -46,34 +46,35 @@ What it had pushed and uploaded goes when it expires.`,
 			if err := creds.askWithin(ctx, deletionPatience, http.MethodDelete, path, nil, nil); err != nil {
 				return fmt.Errorf("delete organization %q: %w", o.Name, err)
 			}
-			_, err = fmt.Fprintf(out, "Organization %s (%s) is deleted.\n", o.Name, o.ID)
+			_, err = fmt.Fprintf(out, "Deleted organization %s (%s).\n", o.Name, o.ID)
 			return err
 		}),
 	}
-	remove.Flags().BoolVar(&withContents, "with-contents", false, "delete its sandboxes, snapshots and warm pools too")
+	remove.Flags().BoolVar(&withContents, "with-contents", false, "also delete its sandboxes, snapshots and warm pools")
 	c.AddCommand(
 		remove,
 		&cobra.Command{
 			Use: "create NAME", Short: "Create an organization with an owner and an API key",
-			Long: `Create an organization on the running server, with a user who owns it and an API
-key of theirs, which is shown only now. The organization has sandboxes, snapshots,
-registries and quotas of its own, and sees nothing of the others'.
+			Long: `Create an organization on the running server, with a user who owns it, and print the
+owner's API key, which is not shown again. The organization has its own sandboxes,
+snapshots, registry credentials and quotas, and cannot see those of others.
 
-It asks the server as its administrator, by the key in credentials.json of the
-data directory, which root reads.`,
-			Args: cobra.ExactArgs(1), SilenceUsage: true,
+The command uses the administrator's key in credentials.json of the data directory,
+which only root can read.`,
+			Example: "  daytona server organization create team-blue",
+			Args:    cobra.ExactArgs(1), SilenceUsage: true,
 			RunE: asAdministrator(func(ctx context.Context, creds administrator, args []string, out io.Writer) error {
 				var made api.AdminOrganizationCreated
 				if err := creds.ask(ctx, http.MethodPost, "/admin/organizations", api.AdminCreateOrganization{Name: args[0]}, &made); err != nil {
 					return fmt.Errorf("create organization %q: %w", args[0], err)
 				}
-				_, err := fmt.Fprintf(out, "Organization %s (%s)\n\nThe API key of its owner, shown only now:\n\n  export DAYTONA_API_URL=%s\n  export DAYTONA_API_KEY=%s\n",
+				_, err := fmt.Fprintf(out, "Created organization %s (%s).\n\nThe owner's API key, which is not shown again:\n\n  export DAYTONA_API_URL=%s\n  export DAYTONA_API_KEY=%s\n",
 					made.Organization.Name, made.Organization.ID, creds.APIURL, made.APIKey)
 				return err
 			}),
 		},
 		&cobra.Command{
-			Use: "list", Short: "List the organizations",
+			Use: "list", Short: "List organizations",
 			Args: cobra.NoArgs, SilenceUsage: true,
 			RunE: asAdministrator(func(ctx context.Context, creds administrator, _ []string, out io.Writer) error {
 				var all []api.Organization
@@ -92,7 +93,7 @@ data directory, which root reads.`,
 	return c
 }
 
-// organization finds one by its name or id.
+// organization returns the organization with the given name or id.
 func (c administrator) organization(ctx context.Context, nameOrID string) (found api.Organization, err error) {
 	var all []api.Organization
 	if err := c.ask(ctx, http.MethodGet, "/admin/organizations", nil, &all); err != nil {
@@ -103,7 +104,7 @@ func (c administrator) organization(ctx context.Context, nameOrID string) (found
 			return o, nil
 		}
 	}
-	return found, fmt.Errorf("organization %q does not exist: daytona server organization list names them", nameOrID)
+	return found, fmt.Errorf("organization %q does not exist: run daytona server organization list", nameOrID)
 }
 
 // asAdministrator runs do with the credentials of the data directory.
@@ -123,10 +124,10 @@ func asAdministrator(do func(ctx context.Context, creds administrator, args []st
 	}
 }
 
-// administrator asks the running server for root on its machine.
+// administrator sends requests to the running server with the administrator's key.
 type administrator struct{ config.Credentials }
 
-// asAdministratorOf reads the credentials that the server keeps for root.
+// asAdministratorOf reads the credentials that the server stores for root.
 func asAdministratorOf(c config.Config) (administrator, error) {
 	path := c.Below(config.CredentialsName)
 	creds, err := config.ReadCredentials(path)
@@ -134,7 +135,7 @@ func asAdministratorOf(c config.Config) (administrator, error) {
 		return administrator{}, err
 	}
 	if creds.APIKey == "" {
-		return administrator{}, fmt.Errorf("%s is not there: start the server, and name its directory by --data-dir", path)
+		return administrator{}, fmt.Errorf("%s does not exist: start the server, and set --data-dir to its data directory", path)
 	}
 	return administrator{creds}, nil
 }
@@ -145,14 +146,13 @@ const (
 	deletionPatience = time.Hour // of all that an organization has
 )
 
-// ask makes a request to the server in the administrator's name and decodes the
-// answer. The server does the work, and not the command on its database: a
-// database has one writer, of one version.
+// ask sends a request to the server and decodes the response. The commands do not
+// open the database themselves, because it has one writer, of one version.
 func (c administrator) ask(ctx context.Context, method, path string, body, answer any) error {
 	return c.askWithin(ctx, adminPatience, method, path, body, answer)
 }
 
-// askWithin is ask with another patience; answer is nil where there is none.
+// askWithin is ask with a timeout; answer is nil if the response has no body.
 func (c administrator) askWithin(ctx context.Context, patience time.Duration, method, path string, body, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -171,7 +171,7 @@ func (c administrator) askWithin(ctx context.Context, patience time.Duration, me
 	r.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return fmt.Errorf("the server does not answer, start it first: %w", err)
+		return fmt.Errorf("cannot reach the server, is it running? %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= http.StatusBadRequest {

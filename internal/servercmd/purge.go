@@ -19,8 +19,8 @@ import (
 )
 
 // Purge stops the sandboxes of a data directory that no server runs on, and
-// frees what they hold of the machine; with data it deletes the directory too.
-// A directory that is not there is purged already.
+// releases what they use on the machine. With data it also deletes the directory.
+// Purging a missing directory is a no-op.
 func Purge(ctx context.Context, c config.Config, version string, data bool, log *slog.Logger) (err error) {
 	isNone, err := config.Missing(c.DataDir)
 	if err != nil || isNone {
@@ -33,10 +33,10 @@ func Purge(ctx context.Context, c config.Config, version string, data bool, log 
 			isNone, err = config.Missing(c.Below(config.LineageName))
 		}
 		if err == nil && isNone {
-			err = fmt.Errorf("it has neither %s nor %s", config.DatabaseName, config.LineageName)
+			err = fmt.Errorf("it contains neither %s nor %s", config.DatabaseName, config.LineageName)
 		}
 		if err != nil {
-			return fmt.Errorf("%s is no data directory of a server, not deleting it: %w", c.DataDir, err)
+			return fmt.Errorf("%s is not a server's data directory and will not be deleted: %w", c.DataDir, err)
 		}
 	}
 	dir, err := config.ClaimDataDir(c.DataDir)
@@ -56,13 +56,12 @@ func Purge(ctx context.Context, c config.Config, version string, data bool, log 
 	return deleteData(dir.Path, log)
 }
 
-// deleteData deletes the directory; of one that is a mount point all that is in
-// it.
+// deleteData deletes the directory, or its content if it is a mount point.
 func deleteData(path string, log *slog.Logger) error {
 	err := os.RemoveAll(path)
 	if errors.Is(err, unix.EBUSY) {
 		if left, readErr := os.ReadDir(path); readErr == nil && len(left) == 0 {
-			log.Warn("the data directory is a mount point: it is empty now, and stays until you unmount it", "path", path)
+			log.Warn("the data directory is a mount point: it was emptied, and stays until you unmount it", "path", path)
 			return nil
 		}
 	}
@@ -95,7 +94,8 @@ func (noImages) Image(_ context.Context, digest string) (*image.Image, error) {
 	return nil, fmt.Errorf("image %s: %w", digest, image.ErrNotFound)
 }
 
-// unmounted makes sure that deleting path reaches into no mounted filesystem.
+// unmounted returns an error if a filesystem is mounted below path, so that deleting
+// path does not delete from it.
 func unmounted(path string) error {
 	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
 		return !strings.HasPrefix(m.Mountpoint, path+"/"), false

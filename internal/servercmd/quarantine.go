@@ -22,11 +22,11 @@ import (
 
 func quarantineCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "quarantine", Short: "What is on this machine and not in the database",
-		Long: `What is on this machine and not in the database: disks of sandboxes, copies of
-disks, images. The database was lost, or is an older copy. Nothing of it is
-deleted before quarantine-keep is over. With the right database restored, all of it
-is as it was at the next start.`,
+		Use: "quarantine", Short: "Manage disks and images that the database does not contain",
+		Long: `Manage disks of sandboxes, copies of disks, and images on this machine that the
+database does not contain, because it was lost or is an older copy. The server keeps
+them for quarantine-keep. If you restore the right database, the next start puts
+everything back in place.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -47,7 +47,7 @@ func withIndex(cmd *cobra.Command, f func(ctx context.Context, c config.Config, 
 
 func quarantineList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List what is in quarantine",
+		Use: "list", Short: "List the contents of the quarantine",
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withIndex(cmd, func(_ context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
@@ -80,7 +80,9 @@ func printQuarantine(out io.Writer, all []quarantine.Entry, keep time.Duration) 
 func quarantineAdopt() *cobra.Command {
 	var snapshotName string
 	c := &cobra.Command{
-		Use: "adopt ID...", Short: "Make sandboxes of disks: stopped, in their organization or else the administrator's",
+		Use: "adopt ID...", Short: "Create stopped sandboxes from disks in quarantine",
+		Long: `Create stopped sandboxes from disks in quarantine, in their organization or, if it does
+not exist, in the administrator's.`,
 		Args: cobra.MinimumNArgs(1), SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return withIndex(cmd, func(ctx context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
@@ -88,18 +90,18 @@ func quarantineAdopt() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&snapshotName, "snapshot", "", "the `name` of the snapshot that they were made from, where that is not known (see IMAGE of the list)")
+	c.Flags().StringVar(&snapshotName, "snapshot", "", "`name` of the snapshot that the sandboxes were created from, if the list shows no IMAGE")
 	return c
 }
 
 func quarantinePurge() *cobra.Command {
 	var everything bool
 	c := &cobra.Command{
-		Use: "purge ID...", Short: "Delete what is in quarantine for good",
+		Use: "purge ID...", Short: "Permanently delete entries of the quarantine",
 		SilenceUsage: true,
 		Args: func(_ *cobra.Command, ids []string) error {
 			if everything != (len(ids) == 0) {
-				return errors.New("name ids, or give --all")
+				return errors.New("requires either ids or --all")
 			}
 			return nil
 		},
@@ -109,16 +111,16 @@ func quarantinePurge() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&everything, "all", false, "all that there is")
+	c.Flags().BoolVar(&everything, "all", false, "delete all entries")
 	return c
 }
 
 func quarantineAll() *cobra.Command {
 	return &cobra.Command{
-		Use: "all", Short: "Let the next start go on without the old database",
-		Long: `Let the next start go on without the old database: it makes a new one, with a
-new administrator and a new API key, and puts everything into quarantine that the
-old one knew. Sandboxes that run are stopped. No server may be running.`,
+		Use: "all", Short: "Let the next start create a new database",
+		Long: `Let the next start continue without the old database. It creates a new one, with a
+new administrator and a new API key, stops running sandboxes, and puts everything that
+the old database contained into quarantine. No server may be running.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withIndex(cmd, func(_ context.Context, c config.Config, x quarantine.Index, out io.Writer) error {
@@ -130,18 +132,18 @@ old one knew. Sandboxes that run are stopped. No server may be running.`,
 				if err := x.Accept(time.Now()); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintln(out, "The next start of the server goes on with the database that it finds, or a new one.")
+				_, err = fmt.Fprintln(out, "The next start of the server uses the database that it finds, or creates a new one.")
 				return err
 			})
 		},
 	}
 }
 
-// answerPatience is how long a running server gets for what is asked.
+// answerPatience is how long a running server may take for the requests.
 const answerPatience = 2 * time.Minute
 
-// askAll asks for the entries of these ids, of all without any, and waits for
-// what a running server says.
+// askAll writes a request for each of the entries, or for all without ids, and waits
+// for the results of a running server.
 func askAll(ctx context.Context, c config.Config, x quarantine.Index, ids []string, r quarantine.Request, done string, out io.Writer) error {
 	entries, err := chosen(x, ids)
 	if err != nil {
@@ -153,7 +155,7 @@ func askAll(ctx context.Context, c config.Config, x quarantine.Index, ids []stri
 		}
 	}
 	if !served(c.DataDir) {
-		_, err := fmt.Fprintf(out, "No server is running: what was asked for is %s when it starts.\n", done)
+		_, err := fmt.Fprintf(out, "No server is running: the entries will be %s when it starts.\n", done)
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
@@ -168,7 +170,7 @@ func askAll(ctx context.Context, c config.Config, x quarantine.Index, ids []stri
 			failed = append(failed, fmt.Sprintf("%s %s: %s", e.Kind, e.ID, reason))
 			continue
 		}
-		if _, err := fmt.Fprintf(out, "%s %s is %s.\n", e.Kind, e.ID, done); err != nil {
+		if _, err := fmt.Fprintf(out, "%s %s was %s.\n", e.Kind, e.ID, done); err != nil {
 			return err
 		}
 	}
@@ -178,7 +180,7 @@ func askAll(ctx context.Context, c config.Config, x quarantine.Index, ids []stri
 	return nil
 }
 
-// chosen finds the entries by their ids or the beginnings of them.
+// chosen finds the entries by their ids or unique prefixes of them.
 func chosen(x quarantine.Index, ids []string) ([]quarantine.Entry, error) {
 	all, err := x.List()
 	if err != nil || len(ids) == 0 {
@@ -193,14 +195,14 @@ func chosen(x quarantine.Index, ids []string) ([]quarantine.Entry, error) {
 			}
 		}
 		if len(found) != 1 {
-			return nil, fmt.Errorf("%d entries of the quarantine begin with %q: see `daytona server quarantine list`", len(found), id)
+			return nil, fmt.Errorf("%d entries of the quarantine begin with %q: run daytona server quarantine list", len(found), id)
 		}
 		out = append(out, found[0])
 	}
 	return out, nil
 }
 
-// answer waits until a request is met, and returns why it was not.
+// answer waits until a request has been processed, and returns why it failed.
 func answer(ctx context.Context, x quarantine.Index, e quarantine.Entry) (reason string, err error) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -223,7 +225,7 @@ func answer(ctx context.Context, x quarantine.Index, e quarantine.Entry) (reason
 	return "", nil
 }
 
-// served reports whether a server has the data directory.
+// served reports whether a server is running on the data directory.
 func served(dir string) bool {
 	f, err := os.Open(config.Config{DataDir: dir}.Below(config.LockName))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package servercmd has the commands below `daytona server`, which look at a machine
-// or a data directory, or ask a running server as its administrator.
+// Package servercmd implements the subcommands of `daytona server`, which check a
+// machine, act on a data directory, or talk to a running server as its administrator.
 package servercmd
 
 import (
@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Commands are all of them.
+// Commands returns all subcommands.
 func Commands(version string) []*cobra.Command {
 	return []*cobra.Command{checkCommand(version), purgeCommand(version), trustCommand(), imagesCommand(), organizationCommand(), quarantineCommand()}
 }
@@ -51,12 +51,13 @@ func UntilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 func checkCommand(version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Tell what a server needs of this machine, and start a sandbox to prove it",
-		Long: `Tell what a server needs of this machine and what is missing, and then start a
-sandbox and a build step as a server does, in a data directory of their own
-beside the configured one. It takes a few seconds, a minute at most, disturbs no
-server that runs, and removes all of it; what a killed check leaves, the next one
-removes. No setting of the machine is changed.`,
+		Short: "Check whether this machine can run sandboxes",
+		Long: `List the server's requirements and whether this machine meets them, and then start a
+test sandbox and a build step in a separate data directory.
+
+The check takes a few seconds, or a minute at most. It does not affect running servers
+and changes no settings of the machine. It removes everything at the end; the next
+check removes what a killed one left.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conf, err := config.Load(cmd.Flags(), os.Environ())
@@ -74,10 +75,10 @@ func purgeCommand(version string) *cobra.Command {
 	var data bool
 	c := &cobra.Command{
 		Use:   "purge",
-		Short: "Stop all sandboxes of a data directory and free what they hold of this machine",
-		Long: `Stop all sandboxes of a data directory, and free what they hold of this machine:
-processes, mounts, namespaces, control groups, packet filters, loop devices.
-No server may be running on the directory. Disks stay, unless --data is given.`,
+		Short: "Stop all sandboxes and release the machine's resources",
+		Long: `Stop all sandboxes of a data directory, and release what they use on this machine:
+processes, mounts, namespaces, control groups, packet filters, loop devices. No server
+may be running on the directory. Disks are kept, unless --data is set.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conf, err := config.Load(cmd.Flags(), os.Environ())
@@ -89,6 +90,6 @@ No server may be running on the directory. Disks stay, unless --data is given.`,
 			return Purge(ctx, conf, version, data, logging.New(cmd.ErrOrStderr(), conf.LogLevel, conf.JSONLog()))
 		},
 	}
-	c.Flags().BoolVar(&data, "data", false, "delete the data directory too, with all sandboxes, snapshots and keys")
+	c.Flags().BoolVar(&data, "data", false, "also delete the data directory with all sandboxes, snapshots and keys")
 	return c
 }

@@ -14,14 +14,14 @@ func trustCommand() *cobra.Command {
 	var remove bool
 	c := &cobra.Command{
 		Use:   "trust",
-		Short: "Let programs on this machine trust the server's certificate",
-		Long: `Let programs on this machine trust the server's certificate.
+		Short: "Make this machine trust the server's certificate",
+		Long: `Add the server's certificate authority to those that this machine trusts.
 
-The server answers with TLS at the same address as without, with certificates
-for this machine's names and private addresses that it signs itself. The official
-Python SDK uploads the files of an Image by TLS only, and trusts what the
-machine does: this adds the server's certificate to that. Behind a proxy with a
-certificate of its own (--public-url https://…) it is not needed.`,
+The server accepts TLS on the same port as plain HTTP, with certificates for this
+machine's names and private addresses that its own authority signs. The official
+Python SDK uploads the files of an Image only over TLS, and trusts the authorities that
+the machine trusts. This command is not needed behind a proxy with its own certificate
+(--public-url https://…).`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conf, err := config.Load(cmd.Flags(), os.Environ())
@@ -35,6 +35,6 @@ certificate of its own (--public-url https://…) it is not needed.`,
 			return a.Trust(remove)
 		},
 	}
-	c.Flags().BoolVar(&remove, "remove", false, "take it away again")
+	c.Flags().BoolVar(&remove, "remove", false, "remove the certificate authority again")
 	return c
 }
