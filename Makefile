@@ -6,6 +6,8 @@ export PATH := $(DAYTONA_TOOLCHAIN)/bin:$(PATH)
 
 GO      ?= go
 AGENT   := internal/engine/local/agent/bin/toolbox
+# The packages of all modules (go.work).
+PACKAGES_GO := ./... ./api/... ./sdk/... ./sdk/test/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Distribution packages that the server needs, and those that the tests need in addition.
@@ -67,7 +69,7 @@ build: bin/daytona
 
 SOURCES := $(shell find api cli cmd images internal sdk -type f ! -name '*_test.go')
 
-bin/daytona: $(AGENT) $(SOURCES) go.mod | toolchain
+bin/daytona: $(AGENT) $(SOURCES) go.mod go.work sdk/go.mod | toolchain
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/daytona
 
 bin/registry: $(shell find test/fixtures internal/baseimage -name '*.go') go.mod | toolchain
@@ -79,14 +81,14 @@ $(AGENT): $(shell find cmd/toolbox internal/toolbox -name '*.go' -o -name '*.py'
 ## lint: check formatting, run vet and staticcheck, vet the client for macOS and Windows
 lint: toolchain
 	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$(find . -name '.?*' -prune -o -name node_modules -prune -o -name '*.go' -print)); if [ -n "$$unformatted" ]; then echo "gofmt -w these:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) vet $(PACKAGES_GO)
+	$(GO) run $(STATICCHECK) $(PACKAGES_GO)
 	GOOS=darwin $(GO) vet ./cmd/daytona ./cli ./sdk ./sdk/internal/...
 	GOOS=windows $(GO) vet ./cmd/daytona ./cli ./sdk ./sdk/internal/...
 
 ## unit: run the Go tests without the race detector, which is faster
 unit: $(AGENT)
-	$(GO) test ./...
+	$(GO) test $(PACKAGES_GO)
 
 ## fuzz: run every fuzz target for FUZZTIME (default 5s)
 FUZZTIME ?= 5s
@@ -131,7 +133,7 @@ vm-packages:
 
 ## race: run the Go tests with the race detector
 race: $(AGENT)
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /test/e2e -e /test/isolation -e /internal/build$$)
+	$(GO) test -race -timeout 20m $$($(GO) list $(PACKAGES_GO) | grep -v -e /test/e2e -e /test/isolation -e /internal/build$$)
 	$(GO) test -timeout 10m ./internal/build # BuildKit 0.34 sets a field twice at once, to the same value (frontend/dockerfile/builder/resolvecache.go)
 	$(GO) test -race -timeout 20m ./test/e2e # alone, as the next: they look for what is left on the machine
 	$(GO) test -race -timeout 20m ./test/isolation

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/sdk/testserver"
+	"github.com/opendaytona/daytona/internal/testserver"
 )
 
 // result is how one run of the command ended.

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/opendaytona/daytona/sdk/testserver"
+	"github.com/opendaytona/daytona/internal/testserver"
 )
 
 // echoing is a server that remembers the key it was last called with.

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/testserver"
 	daytona "github.com/opendaytona/daytona/sdk"
-	"github.com/opendaytona/daytona/sdk/testserver"
 )
 
 func connect(t *testing.T) (*daytona.Client, *testserver.Server) {

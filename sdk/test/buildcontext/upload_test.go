@@ -1,6 +1,6 @@
 //go:build linux && root
 
-package buildcontext
+package buildcontext_test
 
 import (
 	"context"
@@ -9,13 +9,23 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/sdk/internal/buildcontext"
 )
+
+// largePart is what a single request of an upload holds at most.
+const largePart = 8 << 20
+
+func TestMain(m *testing.M) {
+	objectstore.RunEndpoint()
+	os.Exit(m.Run())
+}
 
 func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	t.Chdir(t.TempDir()) // and back, which the store does not
@@ -32,14 +42,14 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	access := api.StorageAccess{AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: server.URL, OrganizationID: "org", Bucket: objectstore.Bucket, Region: objectstore.Region}
-	dir := tree(t, map[string]string{"src/a": "small", "src/run": "#!", "src/link": "->a", "empty/": "", "big": strings.Repeat("0123456789abcdef", 2*partSize/16+1)})
+	dir := tree(t, map[string]string{"src/a": "small", "src/run": "#!", "src/link": "->a", "empty/": "", "big": strings.Repeat("0123456789abcdef", 2*largePart/16+1)})
 	if err := os.Chmod(filepath.Join(dir, "src/run"), 0o751); err != nil {
 		t.Fatal(err)
 	}
 	all := archives(t, dir)
 	var lines []string
-	sent, err := Upload(t.Context(), access, nil, all, func(line string) { lines = append(lines, line) })
-	if err != nil || sent < 2*partSize || len(lines) != 1 {
+	sent, err := buildcontext.Upload(t.Context(), access, nil, all, func(line string) { lines = append(lines, line) })
+	if err != nil || sent < 2*largePart || len(lines) != 1 {
 		t.Fatalf("sent %d, %v, %q", sent, err, lines)
 	}
 	back := t.TempDir()
@@ -63,23 +73,24 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	if second, err := os.Stat(filepath.Join(back, "src/a")); err != nil || !second.ModTime().Equal(first.ModTime()) {
 		t.Errorf("the time is not kept: %v, %v, %v", first, second, err)
 	}
-	if sent, err = Upload(t.Context(), access, nil, all, nil); err != nil || sent != 0 {
+	if sent, err = buildcontext.Upload(t.Context(), access, nil, all, nil); err != nil || sent != 0 {
 		t.Errorf("again: sent %d, %v", sent, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "src/a"), []byte("other"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	changed := archives(t, dir)
-	if sent, err = Upload(t.Context(), access, nil, changed, nil); err != nil || sent != 7 {
+	if sent, err = buildcontext.Upload(t.Context(), access, nil, changed, nil); err != nil || sent != 7 {
 		t.Errorf("after a change: sent %d, %v", sent, err)
 	}
 
 	// What changes between the reading and the sending is not sent at all.
-	late := archives(t, tree(t, map[string]string{"f": "then"}))
-	if err := os.WriteFile(late[0].entries[0].path, []byte("now!"), 0o644); err != nil {
+	dir = tree(t, map[string]string{"f": "then"})
+	late := archives(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("now!"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Upload(t.Context(), access, nil, late, nil); !errors.Is(err, errChanged) {
+	if _, err := buildcontext.Upload(t.Context(), access, nil, late, nil); err == nil || !strings.Contains(err.Error(), "changed while it was read") {
 		t.Errorf("a file that changed: %v", err)
 	}
 	if _, err := store.Context(t.Context(), "org", late[0].Hash); !errors.Is(err, objectstore.ErrNotFound) {
@@ -87,11 +98,59 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Upload(ended, access, nil, late, nil); !errors.Is(err, context.Canceled) {
+	if _, err := buildcontext.Upload(ended, access, nil, late, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	access.OrganizationID = "other"
-	if _, err := Upload(t.Context(), access, nil, changed, nil); err == nil || !strings.Contains(err.Error(), "Access Denied") {
+	if _, err := buildcontext.Upload(t.Context(), access, nil, changed, nil); err == nil || !strings.Contains(err.Error(), "Access Denied") {
 		t.Errorf("below another's prefix: %v", err)
 	}
+}
+
+func tree(t *testing.T, contents map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range contents {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		target, link := strings.CutPrefix(text, "->")
+		switch {
+		case strings.HasSuffix(name, "/"):
+			err = os.MkdirAll(p, 0o755)
+		case link:
+			err = os.Symlink(target, p)
+		default:
+			err = os.WriteFile(p, []byte(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func archives(t *testing.T, dir string) []buildcontext.Archive {
+	t.Helper()
+	var s buildcontext.Set
+	if err := s.AddCopied(t.Context(), []string{"."}, buildcontext.Source{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Archives(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// missing counts those of after that are not in before.
+func missing(before, after []buildcontext.Archive) (n int) {
+	for _, a := range after {
+		if !slices.ContainsFunc(before, func(b buildcontext.Archive) bool { return b.Hash == a.Hash }) {
+			n++
+		}
+	}
+	return n
 }
