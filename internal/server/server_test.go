@@ -92,7 +92,7 @@ func (ts *testServer) recovered() {
 			ts.Fatalf("the start ended with: %v", err)
 		default:
 		}
-		_, text := ts.raw("GET", ts.origin()+"/api/regions", "", "")
+		_, text := ts.raw("GET", "http://"+ts.http.Address().String()+"/api/regions", "", "")
 		return !strings.Contains(text, "RECOVERING")
 	})
 }
