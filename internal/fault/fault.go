@@ -6,6 +6,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Kind says whose move it is after a failure.
@@ -32,7 +33,9 @@ type Error struct {
 	Code    string // SCREAMING_SNAKE, for programs
 	Message string // one sentence that says what to do
 	Field   string // the request field to blame, "" for none
-	Err     error  // the cause, for the log only; may be nil
+	// RetryAfter is when to try again, of KindUnavailable; 0 where nobody knows.
+	RetryAfter time.Duration
+	Err        error // the cause, for the log only; may be nil
 }
 
 func (e *Error) Error() string {

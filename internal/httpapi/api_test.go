@@ -21,6 +21,7 @@ import (
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/engine/enginetest"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/preview"
@@ -63,17 +64,23 @@ func newServer(t *testing.T) *testServer {
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion}
 	s := &testServer{T: t, key: key, images: &memoryImages{owners: map[string]string{}}, engine: enginetest.NewMachine()}
 	machine := s.engine.Open()
+	jobs := controller.New(controller.Options{Log: log})
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: builder{s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2,
+		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: builder{s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Controller: jobs,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Secrets: seal.NewKey(),
 		Store:   db, Engine: machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
-		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
+		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Controller: jobs,
 		LimitedEgress: sandbox.Network{Domains: []string{"allowed.test"}},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := jobs.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 	wg.Go(func() {
 		if err := snapshots.Run(ctx); err != nil && ctx.Err() == nil {
 			t.Error(err)

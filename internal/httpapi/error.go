@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -51,18 +52,31 @@ func (a *API) envelope(ctx context.Context, err error) *api.Error {
 }
 
 func (a *API) toError(ctx context.Context, op operation, err error) error {
-	e := a.envelope(ctx, fmt.Errorf("%s: %w", op.id, err))
-	httperror.Complete(e, from(ctx).path)
-	return &statusError{e}
+	e := &statusError{envelope: a.envelope(ctx, fmt.Errorf("%s: %w", op.id, err))}
+	httperror.Complete(e.envelope, from(ctx).path)
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		e.retryAfter = f.RetryAfter
+	}
+	return e
 }
 
 // statusError lets huma write the envelope.
-type statusError struct{ envelope *api.Error }
+type statusError struct {
+	envelope   *api.Error
+	retryAfter time.Duration // 0 where nobody knows
+}
 
 func (e *statusError) Error() string { return e.envelope.Message }
 
 // GetStatus implements huma.StatusError.
 func (e *statusError) GetStatus() int { return e.envelope.StatusCode }
+
+// GetHeaders implements huma.HeadersError.
+func (e *statusError) GetHeaders() http.Header {
+	h := make(http.Header)
+	httperror.SetRetryAfter(h, e.retryAfter)
+	return h
+}
 
 // ContentType implements huma.ContentTypeFilter: ours is plain JSON.
 func (e *statusError) ContentType(string) string { return "application/json" }
@@ -80,10 +94,10 @@ func init() {
 				return complete(ours, hc)
 			}
 		}
-		return complete(&statusError{validation(status, message, errs)}, hc)
+		return complete(&statusError{envelope: validation(status, message, errs)}, hc)
 	}
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
-		return &statusError{validation(status, message, errs)}
+		return &statusError{envelope: validation(status, message, errs)}
 	}
 }
 

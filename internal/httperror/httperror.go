@@ -6,6 +6,7 @@ package httperror
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,8 +61,16 @@ func Write(w http.ResponseWriter, e *api.Error, path string) {
 	_ = json.NewEncoder(w).Encode(e) // to a client that may have gone
 }
 
+// SetRetryAfter tells clients when to try again, in whole seconds; with 0 nothing.
+func SetRetryAfter(h http.Header, after time.Duration) {
+	if after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
+}
+
 // Refuse answers a request with a failure.
 func Refuse(w http.ResponseWriter, r *http.Request, f *fault.Error) {
+	SetRetryAfter(w.Header(), f.RetryAfter)
 	Write(w, Of(f), r.URL.Path)
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -29,6 +30,18 @@ func TestARefusalIsTheWholeEnvelope(t *testing.T) {
 	}
 	if w.Code != 409 || e.StatusCode != 409 || e.Err != "Conflict" || e.Code != "BUSY" || e.Message != "Wait." || e.Path != "/api/x" || e.Source != api.SourceAPI || e.Timestamp == "" {
 		t.Errorf("status %d, envelope %+v", w.Code, e)
+	}
+}
+
+func TestARefusalTellsWhenToTryAgain(t *testing.T) {
+	for after, want := range map[time.Duration]string{0: "", time.Millisecond: "1", 2 * time.Second: "2", 2*time.Second + 1: "3"} {
+		w := httptest.NewRecorder()
+		f := fault.Unavailable("BUSY", "Wait.")
+		f.RetryAfter = after
+		Refuse(w, httptest.NewRequest("GET", "/api/x", nil), f)
+		if got := w.Header().Get("Retry-After"); got != want || w.Code != 503 {
+			t.Errorf("after %v: Retry-After %q, want %q, status %d", after, got, want, w.Code)
+		}
 	}
 }
 

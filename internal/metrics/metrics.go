@@ -26,6 +26,7 @@ type Metrics struct {
 	creates  *prometheus.HistogramVec
 	pulls    *prometheus.HistogramVec
 	oomKills prometheus.Counter
+	jobs     jobs
 
 	mu    sync.Mutex
 	begun map[string]time.Time // pulls, by snapshot id
@@ -61,6 +62,7 @@ func New(version string, c clock.PassiveClock) *Metrics {
 	info.Set(1)
 	m.Registry.MustRegister(m.requests, m.creates, m.pulls, m.oomKills, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.jobs = newJobs(m.Registry)
 	return m
 }
 

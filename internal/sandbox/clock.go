@@ -112,6 +112,9 @@ func (s *Service) Expire(ctx context.Context) error {
 	}
 	var failed []error
 	for _, sb := range due {
+		if s.recovery.pending(sb.ID) {
+			continue
+		}
 		err := s.apply(ctx, sb.ID, func(sb *Sandbox) error {
 			switch sb.Due(now) {
 			case DesiredStopped:

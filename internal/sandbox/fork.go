@@ -40,6 +40,7 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 		fork.RootID = parent.ID
 	}
 	fork.WarmPoolID, fork.Claimed = "", false
+	fork.NetworkGeneration, fork.SizeGeneration = Generation{}, Generation{}
 	fork.State, fork.Desired, fork.ErrorReason, fork.Recoverable = StateCreating, DesiredStarted, "", false
 	fork.Entrypoint, fork.Network.Allow = slices.Clone(parent.Entrypoint), slices.Clone(parent.Network.Allow)
 	fork.Env, fork.Labels = maps.Clone(parent.Env), maps.Clone(parent.Labels)
@@ -56,7 +57,7 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 		return nil, fmt.Errorf("fork sandbox %s: %w", parent.ID, err)
 	}
 	s.Events.SandboxCreated(&fork)
-	s.queue.Add(fork.ID)
+	s.jobs.rows.Add(job(&fork))
 	return &fork, nil
 }
 
@@ -64,6 +65,12 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 func (s *Service) whole(ctx context.Context, organizationID, idOrName, what string) (*Sandbox, error) {
 	sb, err := s.Get(ctx, organizationID, idOrName)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.recovered(ctx, sb.ID); err != nil {
+		return nil, err
+	}
+	if sb, err = s.Get(ctx, organizationID, sb.ID); err != nil {
 		return nil, err
 	}
 	if sb.Desired == DesiredDestroyed || sb.State != StateStarted && sb.State != StateStopped {
@@ -145,7 +152,7 @@ func (s *Service) Snapshot(ctx context.Context, organizationID, idOrName, name s
 }
 
 // stepSnapshotting goes back to what the sandbox is, once no snapshot is being
-// made of it; snapshotMoved queues it again.
+// made of it; snapshotMoved adds the job again.
 func (s *Service) stepSnapshotting(ctx context.Context, sb *Sandbox) error {
 	taking, err := s.Snapshots.Taking(ctx, sb.ID)
 	if err != nil || taking {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
 )
@@ -76,48 +75,23 @@ func (s *Service) SetNetwork(ctx context.Context, organizationID, idOrName strin
 		} else if asked.limits() {
 			n.BlockAll = false
 		}
+		sb.NetworkGeneration.Wanted++
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	// A client that gives up meanwhile must not leave a hostile sandbox connected.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), syncPatience)
+	// The job goes on when the client gives up: that must not leave a hostile
+	// sandbox connected.
+	limited, cancel := context.WithTimeout(ctx, syncPatience)
 	defer cancel()
-	if err := s.syncNetwork(ctx, sb.ID); err != nil {
-		s.stale.add(sb.ID)
-		s.queue.Add(sb.ID)
+	if err := s.jobs.networks.Do(limited, job(sb)); err != nil {
 		return nil, &fault.Error{
 			Kind: fault.KindUnavailable, Code: "NETWORK_PENDING", Err: err,
 			Message: fmt.Sprintf("The network of sandbox %s could not be changed yet: the server keeps trying. Stop the sandbox if it must not be connected in the meantime.", sb.Name),
 		}
 	}
 	return sb, nil
-}
-
-// syncPatience is how long a change of a running sandbox may take; a stop of it
-// that goes on comes first.
-const syncPatience = 30 * time.Second
-
-// syncNetwork lets the engine have what the row says. Of several at once each
-// reads the row after it has the turn, so the last one leaves the latest.
-func (s *Service) syncNetwork(ctx context.Context, id string) error {
-	unlock, err := s.networks.Lock(ctx, id)
-	if err != nil {
-		return fmt.Errorf("set network of sandbox %s: %w", id, err)
-	}
-	defer unlock()
-	sb, err := s.Store.Sandbox(ctx, id)
-	if fault.Is(err, fault.KindNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := s.Engine.SetNetwork(ctx, id, sb.Network.spec()); err != nil {
-		return fmt.Errorf("set network of sandbox %s: %w", id, err)
-	}
-	return nil
 }
 
 func value(s *string) string {

@@ -64,13 +64,10 @@ func TestASandboxThatTheEngineCannotRecoverIsInErrorUntilItCan(t *testing.T) {
 		Sandbox{ID: "stopped", State: StateStopped, Desired: DesiredStopped}, Sandbox{ID: "other", State: StateStarted, Desired: DesiredStarted},
 	)
 	m.Break("broken", "a process does not end")
-	if err := s.Resume(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.run(t, s)
 	if got := w.row("broken"); got.State != StateError || !strings.Contains(got.ErrorReason, "a process does not end") {
 		t.Errorf("it is %s: %q", got.State, got.ErrorReason)
 	}
-	w.run(t, s)
 	m.Break("later", "its firewall rules were refused")
 	m.Break("stopped", "its record is corrupt")
 	eventually(t, "one that breaks later is in error", func() bool { return w.row("later").State == StateError })

@@ -71,6 +71,12 @@ type Store interface {
 	DeleteSandbox(ctx context.Context, id string) error
 	// AllSandboxes lists those of all organizations.
 	AllSandboxes(ctx context.Context) ([]*Sandbox, error)
+	// UnsettledSandboxes lists those whose state does not stay, StartedSandboxes
+	// those that should run, and UnappliedSandboxes those of which a generation is
+	// wanted that was not applied.
+	UnsettledSandboxes(ctx context.Context) ([]Work, error)
+	StartedSandboxes(ctx context.Context) ([]Work, error)
+	UnappliedSandboxes(ctx context.Context) ([]Work, error)
 	// DueSandboxes lists those that a clock wants to stop or delete at now.
 	DueSandboxes(ctx context.Context, now time.Time) ([]*Sandbox, error)
 	// SandboxesOfSnapshot lists those in the states that were made from it.
@@ -82,6 +88,12 @@ type Engine interface {
 	engine.Lifecycle
 	engine.Networks
 	engine.Observer
+}
+
+// Work names a sandbox for which there may be something to do.
+type Work struct {
+	ID, OrganizationID string
+	Network, Size      bool // a generation of it is wanted that was not applied
 }
 
 // Usage is what an organization's sandboxes take.
@@ -145,7 +157,7 @@ type Snapshots interface {
 	// CheckUser fails with fault.KindInvalid when the image of an active one has
 	// no such user[:group].
 	CheckUser(ctx context.Context, snap *snapshot.Snapshot, user string) error
-	FreeImage(ctx context.Context, digest string) error
+	FreeImage(digest string)
 	ForBuild(ctx context.Context, organizationID, regionID string, b snapshot.BuildParams) (*snapshot.Snapshot, error)
 	Take(ctx context.Context, organizationID string, p snapshot.TakeParams) (*snapshot.Snapshot, error)
 	Taking(ctx context.Context, sandboxID string) (bool, error)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -59,14 +60,22 @@ func (s *Service) note(ctx context.Context, sb *Sandbox) {
 	}
 }
 
-// noteAll does it for the sandboxes whose last record may be of before the
-// restart, or of a server that kept none.
-func (s *Service) noteAll(ctx context.Context, all []*Sandbox) {
+// noteAll is the job that does it for the sandboxes whose last record may be of
+// before the restart, or of a server that kept none.
+func (s *Service) noteAll(ctx context.Context, _ *controller.Task) error {
+	all, err := s.Store.AllSandboxes(ctx)
+	if err != nil {
+		return fmt.Errorf("keep records of sandboxes: %w", err)
+	}
 	for _, sb := range all {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if sb.State.Settled() && sb.ImageDigest != "" {
 			s.note(ctx, sb)
 		}
 	}
+	return nil
 }
 
 // AdoptParams say what becomes of a disk that no row knows.
@@ -129,6 +138,7 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 	sb.State, sb.Desired, sb.ErrorReason, sb.Recoverable = StateStopped, DesiredStopped, "", false
 	sb.AutoDelete, sb.DestroyAt, sb.UpdatedAt, sb.StoppedAt = NeverDelete, nil, now, &now
 	sb.ParentID, sb.RootID, sb.CopyOf, sb.WarmPoolID, sb.Claimed = "", "", "", "", false
+	sb.NetworkGeneration, sb.SizeGeneration = Generation{}, Generation{}
 	err := s.Store.AdoptSandbox(ctx, sb)
 	if fault.Is(err, fault.KindConflict) && sb.Name != sb.ID { // somebody has the name now
 		sb.Name = sb.ID

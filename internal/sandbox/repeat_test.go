@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/watch"
 	"github.com/opendaytona/daytona/internal/fault"
@@ -30,8 +32,11 @@ type world struct {
 	fails   map[string]int // how many more times, by step
 	done    []string       // steps that did not fail
 	touched map[string]time.Time
-	block   chan struct{} // holds SetNetwork
-	phase   map[string]engine.Status
+	block   chan struct{}   // holds SetNetwork
+	bad     map[string]bool // rows that cannot be read by id
+
+	claims func(change func(*Sandbox) error) // what a claim finds
+	phase  map[string]engine.Status
 }
 
 var errBusy = errors.New("the database is busy")
@@ -78,6 +83,9 @@ func (w *world) Sandbox(_ context.Context, id string) (*Sandbox, error) {
 	if !ok {
 		return nil, fault.NotFound("SANDBOX_NOT_FOUND", id)
 	}
+	if w.bad[id] {
+		return nil, errBusy
+	}
 	return &sb, nil
 }
 
@@ -100,6 +108,18 @@ func (w *world) UpdateSandbox(ctx context.Context, id string, change func(*Sandb
 	defer w.mu.Unlock()
 	w.rows[id] = *sb
 	return sb, nil
+}
+
+func (w *world) ClaimSandbox(_ context.Context, _ *Sandbox, change func(*Sandbox) error) (*Sandbox, error) {
+	w.claims(change)
+	return nil, nil
+}
+
+// all are the rows.
+func (w *world) all() map[string]Sandbox {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.rows)
 }
 
 func (w *world) DeleteSandbox(_ context.Context, id string) error {
@@ -143,6 +163,29 @@ func (w *world) TouchSandboxes(_ context.Context, at map[string]time.Time) error
 	return nil
 }
 
+func (w *world) works(is func(Sandbox) bool) (work []Work, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, sb := range w.rows {
+		if is(sb) {
+			work = append(work, Work{sb.ID, sb.OrganizationID, sb.NetworkGeneration.pending(), sb.SizeGeneration.pending()})
+		}
+	}
+	return work, nil
+}
+
+func (w *world) UnsettledSandboxes(context.Context) ([]Work, error) {
+	return w.works(func(sb Sandbox) bool { return !sb.State.Settled() })
+}
+
+func (w *world) StartedSandboxes(context.Context) ([]Work, error) {
+	return w.works(func(sb Sandbox) bool { return sb.State == StateStarted })
+}
+
+func (w *world) UnappliedSandboxes(context.Context) ([]Work, error) {
+	return w.works(func(sb Sandbox) bool { return sb.NetworkGeneration.pending() || sb.SizeGeneration.pending() })
+}
+
 func (w *world) WarmPools(context.Context, string) ([]*WarmPool, error) { return nil, nil }
 
 type theEngine struct {
@@ -155,6 +198,14 @@ func (w theEngine) List(context.Context) (all []engine.Status, _ error) {
 		all = append(all, st)
 	}
 	return all, nil
+}
+
+func (w theEngine) Inspect(_ context.Context, id string) (engine.Status, error) {
+	st, ok := w.phase[id]
+	if !ok {
+		return st, engine.ErrNotFound
+	}
+	return st, nil
 }
 
 func (w theEngine) Start(_ context.Context, s engine.Spec) error    { return w.step("start %s", s.ID) }
@@ -190,30 +241,51 @@ type theSnapshots struct {
 	*world
 }
 
-func (s theSnapshots) OnMoved(func(*snapshot.Snapshot))            {}
-func (s theSnapshots) FreeImage(_ context.Context, d string) error { return s.step("free %s", d) }
+func (s theSnapshots) OnMoved(func(*snapshot.Snapshot)) {}
+func (s theSnapshots) FreeImage(d string)               { _ = s.step("free %s", d) }
 func (s theSnapshots) Get(context.Context, string, string) (*snapshot.Snapshot, error) {
 	return &snapshot.Snapshot{ID: "snap", Name: "snap", Content: snapshot.Content{State: snapshot.StateActive}}, nil
 }
 
 func (w *world) service(t *testing.T) *Service {
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	return NewService(Config{
-		Secrets: seal.NewKey(),
-		Store:   w, Engine: theEngine{world: w}, Snapshots: theSnapshots{world: w}, Limits: w, Events: w,
-		Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), StopGrace: time.Second, Workers: 4,
+		Controller: controller.New(controller.Options{Log: log}), Secrets: seal.NewKey(),
+		Store: w, Engine: theEngine{world: w}, Snapshots: theSnapshots{world: w}, Limits: w, Events: w,
+		Clock: clock.RealClock{}, Log: log, StopGrace: time.Second,
 	})
 }
 
-// run runs the service until the end of the test.
+// recovered is a service that does not run, and has nothing to recover.
+func (w *world) recovered(t *testing.T) *Service {
+	s := w.service(t)
+	s.recovery.begin(nil)
+	return s
+}
+
+// run runs the service until the end of the test, and returns when it has
+// recovered.
 func (w *world) run(t *testing.T, s *Service) {
 	t.Helper()
+	w.start(t, s)
+	if err := s.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) start(t *testing.T, s *Service) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	ended := make(chan error, 2)
+	for _, run := range []func(context.Context) error{s.Controller.Run, s.Run} {
+		go func() { ended <- run(ctx) }()
+	}
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
+		for range cap(ended) {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
@@ -228,31 +300,38 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 func TestASandboxThatCannotBeSquaredHoldsUpNoOther(t *testing.T) {
-	w := newWorld(Sandbox{ID: "a", State: StateStarted, Network: Network{BlockAll: true}}, Sandbox{ID: "b", State: StateStarted}, Sandbox{ID: "c", State: StateStopped})
+	once := Generation{Wanted: 1}
+	w := newWorld(
+		Sandbox{ID: "a", State: StateStarted, Network: Network{BlockAll: true}, NetworkGeneration: once, SizeGeneration: once},
+		Sandbox{ID: "b", State: StateStarted, NetworkGeneration: once, SizeGeneration: once}, Sandbox{ID: "c", State: StateStopped, AutoDelete: NeverDelete},
+	)
 	w.fails = map[string]int{"network a true": 2, "stop c": 2}
 	s := w.service(t)
-	if err := s.Resume(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	w.run(t, s)
 	for _, step := range []string{"network b false", "resize b", "network a true", "resize a", "stop c"} {
 		eventually(t, step, func() bool { return w.did(step) })
+	}
+	for _, id := range []string{"a", "b"} {
+		eventually(t, id+" is as wanted", func() bool {
+			sb := w.row(id)
+			return sb.NetworkGeneration == Generation{1, 1} && sb.SizeGeneration == Generation{1, 1}
+		})
 	}
 }
 
 func TestResumeLeavesNoRowThatSaysStartedWithoutAProcess(t *testing.T) {
 	w := newWorld(
-		Sandbox{ID: "rebooted", State: StateStarted}, Sandbox{ID: "ended", State: StateStarted}, Sandbox{ID: "lost", State: StateStarted},
+		Sandbox{ID: "rebooted", State: StateStarted}, Sandbox{ID: "ended", State: StateStarted, AutoDelete: NeverDelete}, Sandbox{ID: "lost", State: StateStarted},
 		Sandbox{ID: "warm", State: StateStarted, WarmPoolID: "pool"}, Sandbox{ID: "deleted", State: StateDestroying, Desired: DesiredDestroyed},
 	)
 	w.phase = map[string]engine.Status{
 		"rebooted": {ID: "rebooted", Phase: engine.PhaseStopped}, "ended": {ID: "ended", Phase: engine.PhaseStopped, Booted: true},
 		"warm": {ID: "warm", Phase: engine.PhaseStopped}, "deleted": {ID: "deleted", Phase: engine.PhaseStopped},
 	}
-	if err := w.service(t).Resume(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for id, want := range map[string]State{"rebooted": StateStarting, "ended": StateStopped, "lost": StateError, "warm": StateDestroying, "deleted": StateDestroying} {
+	w.fails = map[string]int{"create rebooted": 1, "delete warm": 100, "delete deleted": 100}
+	w.run(t, w.service(t))
+	eventually(t, "rebooted was started again", func() bool { return w.row("rebooted").State == StateError }) // which failed
+	for id, want := range map[string]State{"ended": StateStopped, "lost": StateError, "warm": StateDestroying, "deleted": StateDestroying} {
 		if got := w.row(id).State; got != want {
 			t.Errorf("%s is %s, want %s", id, got, want)
 		}
@@ -282,17 +361,19 @@ func TestANetworkPolicyIsInForceBeforeTheAnswerOrFailsAndIsTriedAgain(t *testing
 	}()
 	eventually(t, "it is written", func() bool { return !w.row("a").Network.BlockAll })
 	cancel()
-	close(w.block)
-	if err := <-answered; err != nil || !w.did("network a false") {
+	if err := <-answered; !errors.Is(err, context.Canceled) {
 		t.Errorf("with a client that gave up: %v", err)
 	}
+	close(w.block)
+	eventually(t, "it is in force", func() bool { return w.did("network a false") && w.row("a").NetworkGeneration == Generation{2, 2} })
 }
 
 func TestOneSandboxsSlowNetworkChangeHoldsUpNoOther(t *testing.T) {
 	block := true
 	w := newWorld(Sandbox{ID: "a", State: StateStarted}, Sandbox{ID: "b", State: StateStarted})
 	s := w.service(t)
-	unlock, err := s.networks.Lock(t.Context(), "a")
+	w.run(t, s)
+	unlock, err := s.settings.Lock(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +386,7 @@ func TestOneSandboxsSlowNetworkChangeHoldsUpNoOther(t *testing.T) {
 func TestActivityThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	w := newWorld(Sandbox{ID: "a", State: StateStarted, AutoStop: time.Minute, AutoDelete: NeverDelete}, Sandbox{ID: "b", State: StateStarted, AutoStop: time.Minute, AutoDelete: NeverDelete, LastActivityAt: time.Now()})
 	w.fails["touch"] = 1
-	s := w.service(t)
+	s := w.recovered(t)
 	s.Touch("a")
 	s.Touch("b")
 	if err := s.Expire(t.Context()); !errors.Is(err, errBusy) {
@@ -330,23 +411,12 @@ func TestOneSandboxThatCannotExpireKeepsNoOtherFromIt(t *testing.T) {
 		Sandbox{ID: "c", State: StateStarted, AutoStop: time.Minute, AutoDelete: NeverDelete},
 	)
 	w.fails["update a"], w.fails["update b"] = 1, 1
-	if err := w.service(t).Expire(t.Context()); !errors.Is(err, errBusy) {
+	if err := w.recovered(t).Expire(t.Context()); !errors.Is(err, errBusy) {
 		t.Errorf("got %v", err)
 	}
 	if got := w.row("c").State; got != StateStopping {
 		t.Errorf("c is %s", got)
 	}
-}
-
-func TestTheImageOfARemovedSandboxIsFreedAfterAFailure(t *testing.T) {
-	w := newWorld(Sandbox{ID: "a", State: StateStarted, ImageDigest: "sha256:1"})
-	w.fails["free sha256:1"] = 2
-	s := w.service(t)
-	w.run(t, s)
-	if _, err := s.Delete(t.Context(), "org", "a"); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "its image is free", func() bool { return w.did("free sha256:1") })
 }
 
 func TestSandboxesThatWaitForASnapshotAreFoundAfterAFailure(t *testing.T) {

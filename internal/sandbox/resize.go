@@ -45,6 +45,9 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 	if err != nil {
 		return nil, err
 	}
+	if err := s.recovered(ctx, found.ID); err != nil {
+		return nil, err
+	}
 	// One at a time, so that a refused one can go back to what was before.
 	unlock, err := s.sizes.Lock(ctx, found.ID)
 	if err != nil {
@@ -69,13 +72,16 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 			}
 		}
 		sb.Resources, sb.UpdatedAt = want, s.Clock.Now()
+		sb.SizeGeneration.Wanted++
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Engine.Resize(ctx, sb.ID, want.spec()); err != nil {
-		return nil, errors.Join(refused(err, want), s.restore(context.WithoutCancel(ctx), sb.ID, was))
+	limited, cancel := context.WithTimeout(ctx, syncPatience)
+	defer cancel()
+	if err := s.jobs.sizes.Do(limited, job(sb)); err != nil {
+		return nil, errors.Join(refused(err, want), s.restore(context.WithoutCancel(ctx), sb, was))
 	}
 	s.note(ctx, sb)
 	s.activity.refresh(sb)
@@ -83,18 +89,14 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 }
 
 // restore goes back to the sizes that were before a resize that failed.
-func (s *Service) restore(ctx context.Context, id string, was Resources) error {
-	_, err := s.Store.ResizeSandbox(ctx, id, func(sb *Sandbox, _ Usage) error {
+func (s *Service) restore(ctx context.Context, sb *Sandbox, was Resources) error {
+	_, err := s.Store.ResizeSandbox(ctx, sb.ID, func(sb *Sandbox, _ Usage) error {
 		sb.Resources = was
+		sb.SizeGeneration.Wanted++
 		return nil
 	})
-	if err == nil {
-		err = s.Engine.Resize(ctx, id, was.spec())
-	}
-	if fault.Is(err, fault.KindNotFound) || errors.Is(err, engine.ErrNotFound) {
-		return nil
-	}
-	return err
+	s.jobs.sizes.Add(job(sb))
+	return ignoreOvertaken(err)
 }
 
 // refused tells people why a sandbox cannot have the sizes.
@@ -112,28 +114,4 @@ func refused(err error, want Resources) error {
 	}
 	return fault.Invalid(small.Resource, fmt.Sprintf("%s cannot be %d GiB: the sandbox uses %.2f GiB of it now; %s.",
 		small.Resource, asked, float64(small.Used)/gib, remedy))
-}
-
-// syncSize lets the engine have the sizes that the row has: a change may have
-// been written and not been made. What a running sandbox has outgrown
-// meanwhile is made at its next start.
-func (s *Service) syncSize(ctx context.Context, id string) error {
-	unlock, err := s.sizes.Lock(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	sb, err := s.Store.Sandbox(ctx, id)
-	if fault.Is(err, fault.KindNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	err = s.Engine.Resize(ctx, id, sb.Resources.spec())
-	if small := (*engine.TooSmall)(nil); errors.As(err, &small) {
-		s.Log.Warn("the sandbox keeps its sizes until it is started again", "sandbox", id, "err", err)
-		return nil
-	}
-	return err
 }

@@ -37,6 +37,10 @@ type Sandbox struct {
 	ErrorReason string
 	Recoverable bool // Start may mend what ErrorReason tells
 
+	// Damaged is one whose row cannot be read in full: all that can be done with it
+	// is to delete it.
+	Damaged bool `json:"-"`
+
 	User       string
 	Entrypoint []string
 	Env        map[string]string
@@ -45,6 +49,9 @@ type Sandbox struct {
 	Public     bool
 	Resources  Resources
 	Network    Network
+
+	NetworkGeneration Generation
+	SizeGeneration    Generation
 
 	AutoStop    time.Duration // without activity; 0 is never
 	AutoArchive time.Duration // after stop
@@ -155,11 +162,11 @@ var transitions = map[State][]State{
 	StateCreating:     {StateStarted, StateError},
 	StateStarting:     {StateStarted, StateError},
 	// Starting also when it was claimed from a pool.
-	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting, StateError}, // starting: the machine was rebooted; error: the engine could not recover it
+	StateStarted:      {StateStopping, StateStopped, StateSnapshotting, StateStarting, StateError}, // starting: the machine was rebooted; error: it could not be recovered
 	StateStopping:     {StateStopped, StateError},
 	StateStopped:      {StateStarting, StateSnapshotting, StateError}, // error: its disk is lost
 	StateSnapshotting: {StateStarted, StateStopped, StateStarting, StateError},
-	StateError:        {StateStarting, StatePulling, StateStopping},
+	StateError:        {StateStarting, StatePulling, StateStopping, StateError}, // error: for another reason
 	StateDestroying:   {StateDestroyed},
 }
 

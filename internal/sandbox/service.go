@@ -6,16 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/change"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/keylock"
-	"github.com/opendaytona/daytona/internal/reconcile"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -24,29 +23,22 @@ import (
 var ErrSnapshotMoved = errors.New("the snapshot has just changed its state")
 
 // Service takes the commands on sandboxes. A command writes what is wanted; the
-// reconciler (Run) makes it true.
+// controller's jobs make it true.
 type Service struct {
 	Config
-	queue    *reconcile.Queue
-	pools    *reconcile.Queue // of warm sandboxes, by id
-	moved    *reconcile.Queue // snapshots that have changed, by moved's key
-	images   *reconcile.Queue // digests that a removed sandbox stood on
-	seen     *reconcile.Queue // ids whose status on the engine may have changed
+	jobs     jobs
+	recovery *recovery
 	changes  change.Board
 	activity activity
-	stale    stale
 
-	networks keylock.Locks // one change of a sandbox's network at a time
+	settings keylock.Locks // what gives the engine a sandbox's settings, one at a time
 	sizes    keylock.Locks // one resize of it at a time
-
-	mu    sync.Mutex
-	steps map[string]context.CancelFunc // by id: how a removal ends a start
-	kills sync.WaitGroup
 }
 
 // Config is what a Service stands on.
 type Config struct {
 	Store           Store
+	Controller      *controller.Controller
 	Engine          Engine
 	Agents          Agents
 	Snapshots       Snapshots
@@ -59,22 +51,15 @@ type Config struct {
 	DefaultSnapshot string        // used when a create names none
 	LimitedEgress   Network       // of the sandboxes that say nothing of the network, where their organization's are limited
 	StopGrace       time.Duration // how long a sandbox may take to end by itself
-	Workers         int           // sandboxes worked on at once
 	// HostPaths are kept out of the reasons that users are told.
 	HostPaths fault.HostPaths
 }
 
-// NewService makes a service; nothing happens to sandboxes until Run.
+// NewService makes a service; nothing happens to sandboxes until the controller
+// runs, and nothing may be asked of them until Resume.
 func NewService(c Config) *Service {
-	s := &Service{
-		Config: c,
-		queue:  reconcile.New("sandbox", 500*time.Millisecond, c.Log),
-		pools:  reconcile.New("warm pool", time.Second, c.Log),
-		moved:  reconcile.New("changed snapshot", time.Second, c.Log),
-		seen:   reconcile.New("status of a sandbox", 500*time.Millisecond, c.Log),
-		images: reconcile.New("image of a removed sandbox", time.Second, c.Log),
-		steps:  make(map[string]context.CancelFunc),
-	}
+	s := &Service{Config: c, recovery: newRecovery()}
+	s.jobs = s.newJobs()
 	c.Snapshots.OnMoved(s.snapshotMoved)
 	return s
 }
@@ -118,7 +103,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 	}
 	s.Events.SandboxCreated(sb)
 	if !sb.State.Settled() { // as one claimed from a pool may be
-		s.queue.Add(sb.ID)
+		s.jobs.rows.Add(job(sb))
 	}
 	return sb, nil
 }
@@ -327,9 +312,7 @@ func (s *Service) Stop(ctx context.Context, organizationID, idOrName string, for
 	}
 	sb, err = s.ask(ctx, organizationID, sb.ID, DesiredStopped, stopping)
 	if err == nil && force && sb.State == StateStopping {
-		// The reconciler's orderly stop is the same call with a longer grace;
-		// the engine serializes the two, so kill beside it.
-		s.kill(sb.ID)
+		s.jobs.kills.Add(job(sb))
 	}
 	return sb, err
 }
@@ -347,21 +330,32 @@ func stopping(sb *Sandbox) (State, error) {
 // Delete asks for a sandbox to go, whatever its state. Errors: fault of kind
 // NotFound.
 func (s *Service) Delete(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
-	sb, err := s.ask(ctx, organizationID, idOrName, DesiredDestroyed, func(*Sandbox) (State, error) {
+	starting := false
+	sb, err := s.ask(ctx, organizationID, idOrName, DesiredDestroyed, func(sb *Sandbox) (State, error) {
+		starting = sb.starts()
 		return StateDestroying, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.cancelStep(sb.ID)
+	if starting {
+		s.jobs.rows.Restart(job(sb))
+	}
 	return sb, nil
 }
+
+// starts reports whether the sandbox is being started, which is not waited for
+// when it is to go.
+func (s *Sandbox) starts() bool { return s.State == StateCreating || s.State == StateStarting }
 
 // ask writes what is desired, and the state that leads there, in one
 // transaction.
 func (s *Service) ask(ctx context.Context, organizationID, idOrName string, want Desired, via func(*Sandbox) (State, error)) (*Sandbox, error) {
 	found, err := s.Get(ctx, organizationID, idOrName)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.recovered(ctx, found.ID); err != nil {
 		return nil, err
 	}
 	return s.update(ctx, found.ID, func(sb *Sandbox) error {
@@ -474,6 +468,9 @@ func (s *Service) edit(ctx context.Context, organizationID, idOrName string, cha
 	if err != nil {
 		return nil, err
 	}
+	if err := s.recovered(ctx, found.ID); err != nil {
+		return nil, err
+	}
 	sb, err := s.update(ctx, found.ID, func(sb *Sandbox) error {
 		sb.UpdatedAt = s.Clock.Now()
 		return change(sb)
@@ -485,7 +482,7 @@ func (s *Service) edit(ctx context.Context, organizationID, idOrName string, cha
 }
 
 // update changes a sandbox in one transaction, tells everyone what that moved,
-// and queues it when its state or desired state did.
+// and adds the jobs of what is to be done for it.
 func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error) {
 	var old Sandbox
 	sb, err := s.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error {
@@ -497,25 +494,27 @@ func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) e
 	if err != nil {
 		return nil, err
 	}
-	if sb.WarmPoolID != "" {
-		if sb.State != old.State {
-			s.Log.Debug("warm sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
-			s.changes.Signal(id)
-			s.pools.Add(sb.WarmPoolID)
-			s.queue.Add(id)
-		}
+	moved := sb.State != old.State
+	switch {
+	case sb.WarmPoolID != "" && moved:
+		s.Log.Debug("warm sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
+		s.changes.Signal(id)
+		s.jobs.pools.Add(pool(sb.WarmPoolID, sb.OrganizationID))
+	case sb.WarmPoolID != "":
 		return sb, nil
-	}
-	if sb.State != old.State {
+	case moved:
 		s.Log.Info("sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
 		s.Events.SandboxStateChanged(sb, old.State)
 		s.changes.Signal(id)
 	}
-	if sb.Desired != old.Desired { // whose event has the state too
+	if sb.Desired != old.Desired && sb.WarmPoolID == "" { // whose event has the state too
 		s.Events.SandboxDesiredStateChanged(sb, old.Desired)
 	}
-	if sb.State != old.State || sb.Desired != old.Desired {
-		s.queue.Add(id)
+	if moved || sb.Desired != old.Desired {
+		s.jobs.rows.Add(job(sb))
+	}
+	if moved && sb.State == StateStarted {
+		s.addChanges(sb)
 	}
 	return sb, nil
 }

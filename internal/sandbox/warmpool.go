@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -64,7 +65,7 @@ func (s *Service) CreatePool(ctx context.Context, organizationID, snapshotIDOrNa
 	if err := s.Store.InsertWarmPool(ctx, p); err != nil {
 		return nil, fmt.Errorf("create warm pool: %w", err)
 	}
-	s.pools.Add(p.ID)
+	s.jobs.pools.Add(pool(p.ID, p.OrganizationID))
 	return s.poolStatus(ctx, p)
 }
 
@@ -126,7 +127,7 @@ func (s *Service) ResizePool(ctx context.Context, organizationID, id string, siz
 	if err != nil {
 		return nil, err
 	}
-	s.pools.Add(id)
+	s.jobs.pools.Add(pool(id, organizationID))
 	return s.poolStatus(ctx, p)
 }
 
@@ -138,7 +139,7 @@ func (s *Service) DeletePool(ctx context.Context, organizationID, id string) err
 	if err := s.Store.DeleteWarmPool(ctx, id); err != nil {
 		return err
 	}
-	s.pools.Add(id)
+	s.jobs.pools.Add(pool(id, organizationID))
 	return nil
 }
 
@@ -158,12 +159,12 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 	if len(want.Env) > 0 && !slices.Equal(want.Entrypoint, snapshot.DefaultEntrypoint) {
 		return nil, nil
 	}
-	var pool string
+	var from string
 	sb, err := s.Store.ClaimSandbox(ctx, want, func(sb *Sandbox) error {
-		if !sb.Network.equal(want.Network) {
+		if sb.Damaged || !sb.Network.equal(want.Network) || sb.NetworkGeneration.pending() || s.recovery.pending(sb.ID) {
 			return ErrUnlike
 		}
-		pool, sb.WarmPoolID = sb.WarmPoolID, ""
+		from, sb.WarmPoolID = sb.WarmPoolID, ""
 		if want.Name != want.ID { // as asked for
 			sb.Name = want.Name
 		}
@@ -175,24 +176,25 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 		}
 		return nil
 	})
-	if pool != "" {
-		s.pools.AddAfter(pool, refillPause)
+	if from != "" {
+		s.jobs.pools.AddAfter(pool(from, want.OrganizationID), refillPause)
 	}
 	return sb, err
 }
 
 // ErrUnlike is the way to tell Store.ClaimSandbox that another waiting sandbox
 // may do.
-var ErrUnlike = errors.New("the waiting sandbox has another network policy")
+var ErrUnlike = errors.New("the waiting sandbox cannot be the one that is asked for")
 
 // equal reports whether both let the same pass, however it was written.
 func (n Network) equal(o Network) bool {
 	return n.BlockAll == o.BlockAll && slices.Equal(n.Allow, o.Allow) && slices.Equal(n.Domains, o.Domains)
 }
 
-// reconcilePool makes one pool as large as its row says, of what its snapshot
-// is now. A claim, a move of a waiting sandbox or of the snapshot queues it.
-func (s *Service) reconcilePool(ctx context.Context, id string) error {
+// reconcilePool is the job that makes one pool as large as its row says, of what its
+// snapshot is now. A claim, a move of a waiting sandbox or of the snapshot adds it.
+func (s *Service) reconcilePool(ctx context.Context, t *controller.Task) error {
+	id := t.Key
 	p, err := s.Store.WarmPool(ctx, id)
 	if fault.Is(err, fault.KindNotFound) {
 		p, err = &WarmPool{ID: id}, nil
@@ -220,6 +222,11 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	for _, sb := range warm {
+		if s.recovery.pending(sb.ID) {
+			return nil // observe adds the pool again
+		}
+	}
 	now := &Sandbox{OrganizationID: p.OrganizationID} // one without a policy of its own gets this one
 	if snap != nil {                                  // nothing fits otherwise, as in a pool that is gone
 		if err := s.limitEgress(ctx, now); err != nil {
@@ -239,7 +246,7 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 		case sb.State == StateError:
 			failed = errors.New(sb.ErrorReason)
 		}
-		if err := s.drop(ctx, sb.ID); err != nil {
+		if err := s.drop(ctx, sb); err != nil {
 			return err
 		}
 	}
@@ -266,15 +273,19 @@ func (s *Service) reconcilePool(ctx context.Context, id string) error {
 }
 
 // drop removes a sandbox that still waits.
-func (s *Service) drop(ctx context.Context, id string) error {
-	err := s.apply(ctx, id, func(sb *Sandbox) error {
+func (s *Service) drop(ctx context.Context, sb *Sandbox) error {
+	starting := false
+	err := s.apply(ctx, sb.ID, func(sb *Sandbox) error {
 		if sb.WarmPoolID == "" || sb.Desired == DesiredDestroyed {
 			return nil // somebody's meanwhile
 		}
+		starting = sb.starts()
 		sb.Desired = DesiredDestroyed
 		return sb.enter(StateDestroying, "", s.Clock.Now())
 	})
-	s.cancelStep(id)
+	if starting {
+		s.jobs.rows.Restart(job(sb))
+	}
 	return err
 }
 
@@ -297,18 +308,6 @@ func (s *Service) warm(ctx context.Context, p *WarmPool, snap *snapshot.Snapshot
 	if err := s.Store.InsertSandbox(ctx, sb, allow); err != nil {
 		return err
 	}
-	s.queue.Add(sb.ID)
-	return nil
-}
-
-// queueAllPools after a restart.
-func (s *Service) queueAllPools(ctx context.Context) error {
-	pools, err := s.Store.WarmPools(ctx, "")
-	if err != nil {
-		return fmt.Errorf("resume warm pools: %w", err)
-	}
-	for _, p := range pools {
-		s.pools.Add(p.ID)
-	}
+	s.jobs.rows.Add(job(sb))
 	return nil
 }

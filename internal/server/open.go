@@ -15,6 +15,7 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/dbidentity"
 	"github.com/opendaytona/daytona/internal/defaultimage"
 	"github.com/opendaytona/daytona/internal/engine"
@@ -45,11 +46,9 @@ import (
 
 // How much is done at once, and how long things may take.
 const (
-	snapshotsAtOnce = 8
-	sandboxesAtOnce = 64
-	stopGrace       = 10 * time.Second
-	ballastSize     = 64 << 20
-	maxStepPIDs     = 16384 // processes and threads of a build step
+	stopGrace   = 10 * time.Second
+	ballastSize = 64 << 20
+	maxStepPIDs = 16384 // processes and threads of a build step
 )
 
 // open opens everything in the order in which one stands on the other, and recovers.
@@ -231,12 +230,14 @@ func (s *server) makeServices(ctx context.Context) error {
 		OrganizationDefault: s.accounts.OrganizationRegion,
 		Regions:             []region.Region{{ID: s.Region, Name: s.Region, CreatedAt: s.accounts.Since(ctx)}},
 	}
+	s.jobs = controller.New(controller.Options{Log: s.log, Observe: s.metrics.JobRan})
+	s.metrics.WatchJobs(s.jobs.Stats)
 	s.snapshots = snapshot.NewService(snapshot.Config{
 		Store: s.db, Regions: s.regions, Limits: s.accounts, Events: domain, Logs: s.logs, HostPaths: s.hostPaths(),
 		Images:   adapter.Images{Store: s.images, Default: s.defaultImage, Pushed: s.pushed, Registries: s.registries},
 		Captures: adapter.Captures{Capturer: s.engine, Images: s.images},
 		Builder:  adapter.Builds{Builder: s.builder, Registries: s.registries, Pushed: s.pushed, Contexts: adapter.Contexts{Contexts: s.contexts}},
-		Builds:   s.Builds, Workers: snapshotsAtOnce, Clock: s.clock, Log: s.log,
+		Builds:   s.Builds, Controller: s.jobs, Clock: s.clock, Log: s.log,
 	})
 	limited, err := sandbox.ParseEgress(s.LimitedEgress)
 	if err != nil {
@@ -244,7 +245,7 @@ func (s *server) makeServices(ctx context.Context) error {
 	}
 	s.sandboxes = sandbox.NewService(sandbox.Config{
 		Store: s.db, Secrets: s.secrets, Engine: s.engine, Agents: gateway.NewAgents(s.engine), Snapshots: s.snapshots, Regions: s.regions, Limits: s.accounts, Events: domain,
-		HostPaths: s.hostPaths(), LimitedEgress: limited, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Workers: sandboxesAtOnce, Clock: s.clock, Log: s.log,
+		HostPaths: s.hostPaths(), LimitedEgress: limited, DefaultSnapshot: s.DefaultSnapshot, StopGrace: stopGrace, Controller: s.jobs, Clock: s.clock, Log: s.log,
 	})
 	s.defaults = defaultimage.NewSnapshots(defaultimage.SnapshotsOptions{
 		Image: s.defaultImage, Snapshots: s.snapshots, Moved: defaultMoved, Region: s.Region, DataDir: s.DataDir, Clock: s.clock, Log: s.log,
@@ -287,7 +288,7 @@ func (s *server) recover(ctx context.Context) error {
 	if err := s.defaults.Record(ctx); err != nil {
 		s.log.Error("record the default snapshots; it is tried again", "err", err)
 	}
-	return s.sandboxes.Resume(ctx)
+	return nil
 }
 
 // bootstrap makes the administrator and a key where they are missing, and keeps

@@ -20,6 +20,7 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/config"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/dbidentity"
 	"github.com/opendaytona/daytona/internal/defaultimage"
 	"github.com/opendaytona/daytona/internal/durable"
@@ -78,6 +79,7 @@ type server struct {
 	hub           *events.Hub
 	names         *access.Cache
 	regions       *region.Service
+	jobs          *controller.Controller
 	snapshots     *snapshot.Service
 	sandboxes     *sandbox.Service
 	defaults      *defaultimage.Snapshots
@@ -155,11 +157,11 @@ func (s *server) run(asked context.Context) error {
 	}()
 	recovered := notifyRecovering(s.log)
 	err := s.open(ctx)
-	recovered()
 	if err == nil {
-		s.serve(ctx, fail)
+		s.serve(ctx, fail, recovered)
 		err = context.Cause(ctx)
 	}
+	recovered()
 	if asked.Err() != nil {
 		err = nil
 	}
@@ -168,8 +170,8 @@ func (s *server) run(asked context.Context) error {
 	return errors.Join(err, s.close())
 }
 
-// serve lets requests in and works until ctx ends.
-func (s *server) serve(ctx context.Context, fail context.CancelCauseFunc) {
+// serve recovers the rows, lets requests in then, and works until ctx ends.
+func (s *server) serve(ctx context.Context, fail context.CancelCauseFunc, recovered func()) {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer s.background.wait()
 	defer stop()
@@ -178,6 +180,7 @@ func (s *server) serve(ctx context.Context, fail context.CancelCauseFunc) {
 			fail(fmt.Errorf("claim of the database: %w", err))
 		}
 	})
+	s.background.run(work, "controller", s.jobs.Run)
 	s.background.run(work, "snapshots", s.snapshots.Run)
 	s.background.run(work, "sandboxes", s.sandboxes.Run)
 	s.background.run(work, "default snapshots", s.defaults.Run)
@@ -187,6 +190,11 @@ func (s *server) serve(ctx context.Context, fail context.CancelCauseFunc) {
 	s.background.run(work, "quarantine", s.quarantine.Run)
 	s.background.run(work, "database", endless(s.identity.CountOn))
 	s.background.run(work, "ballast", endless(func(ctx context.Context) { s.ballast.Tend(ctx, s.clock, s.log) }))
+	if err := errors.Join(s.snapshots.Resume(ctx), s.sandboxes.Resume(ctx)); err != nil {
+		s.log.Info("ending before all was recovered; sandboxes run on", "cause", err)
+		return
+	}
+	recovered()
 	s.gate.Open(s.web)
 	s.log.Info("serving", "address", s.http.Address().String(), "url", s.origin(), "version", s.version, "data", s.DataDir)
 	notify(s.log, "READY=1\nSTATUS=serving")

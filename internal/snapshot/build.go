@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 )
 
@@ -49,34 +50,11 @@ func (s *Service) newBuild(ctx context.Context, organizationID string, p BuildPa
 	return newBuild(organizationID, p, versions), nil
 }
 
-// beside makes the snapshot's image beside the queue, whose workers are for short
-// steps; work that goes on already is let be.
-func (s *Service) beside(ctx context.Context, snap *Snapshot, work func(context.Context, *Snapshot) error) {
-	ctx, end, ok := s.works.begin(ctx, snap.Revision, snap.ID)
-	if !ok {
-		return
-	}
-	s.builds.Go(func() {
-		err := work(ctx, snap)
-		ended := ctx.Err() != nil
-		end(s.queue.Add)
-		// A removal that came meanwhile is the queue's, and so is another
-		// attempt.
-		if err != nil && !ended {
-			s.Log.Error("make snapshot", "snapshot", snap.Name, "err", err)
-			time.AfterFunc(retryBuild, func() { s.queue.Add(snap.ID) })
-			return
-		}
-		s.queue.Add(snap.ID)
-	})
-}
-
-const retryBuild = 5 * time.Second
-
-// build waits its turn, builds the image and settles the snapshot. An error is
-// the server's; a build that fails is the snapshot's state.
-func (s *Service) build(ctx context.Context, snap *Snapshot) error {
-	if current, err := s.current(ctx, snap); !current || err != nil {
+// build is the job that waits its turn, builds the image and settles the snapshot.
+// An error is the server's; a build that fails is the snapshot's state.
+func (s *Service) build(ctx context.Context, t *controller.Task) error {
+	snap, err := s.wanted(ctx, t, func(state State) bool { return state == StatePending || state == StateBuilding })
+	if snap == nil || err != nil {
 		return err
 	}
 	log, err := s.startLog(snap)
@@ -84,20 +62,19 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 		return err
 	}
 	defer log.Close()
-	// The same is built once. Before the line: who waits for another build takes
+	// The same is built once. Before the queue: who waits for another build takes
 	// no builder.
-	unlock, err := s.alike.Lock(ctx, snap.Build.Ref)
+	unlock, err := s.equal.Lock(ctx, snap.Build.Ref)
 	if err != nil {
 		return nil // removed, or the server ends
 	}
 	defer unlock()
-	place := newPlace(&s.line, func(place int) {
+	t.Moved = func(place int) {
 		log.Line(fmt.Sprintf("Waiting for a free builder: place %d in the queue", place))
-	}, bound{most: max(s.Builds, 1)})
-	if err := place.Enter(ctx); err != nil {
+	}
+	if err := t.Enter(ctx); err != nil {
 		return nil // removed, or the server ends
 	}
-	defer place.Leave()
 	if snap.State == StatePending {
 		if _, err := s.move(ctx, snap.ID, StateBuilding, "", func(now *Snapshot) error { return now.still(snap) }); err != nil {
 			return ignoreOvertaken(err)
@@ -108,7 +85,7 @@ func (s *Service) build(ctx context.Context, snap *Snapshot) error {
 	}
 	began := s.Clock.Now()
 	img, err := s.Builder.Build(ctx, BuildRequest{
-		ID: snap.Revision, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.Revision), Build: *snap.Build, Log: log, Place: place,
+		ID: snap.Revision, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.Revision), Build: *snap.Build, Log: log, Place: t,
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:

@@ -173,8 +173,8 @@ func TestBuildsWaitTheirTurnAndADeletionEndsThem(t *testing.T) {
 }
 
 func TestEqualBuildsTakeOneBuilderAndADeletionEndsTheWaitForAnother(t *testing.T) {
-	s, _, _, organization := service(t)
-	s.Builds = 2
+	made := &images{held: map[string]string{}}
+	s, _, organization := serviceWith(t, made, made, 5, 2)
 	for _, name := range []string{"one", "two", "three"} {
 		build(t, s, organization, name, "FROM a:1\nwait")
 	}

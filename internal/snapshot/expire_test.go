@@ -12,6 +12,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/seal"
@@ -89,12 +90,12 @@ const fortnight = 14 * 24 * time.Hour
 func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images, string) {
 	t.Helper()
 	store := &images{held: map[string]string{}}
-	s, clock, organization := serviceWith(t, store, store, 5)
+	s, clock, organization := serviceWith(t, store, store, 5, 1)
 	return s, clock, store, organization
 }
 
-// serviceWith pulls to one place, and makes images in another.
-func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota int) (*snapshot.Service, *clocktesting.FakeClock, string) {
+// serviceWith pulls to one place, and makes images in another, so many at once.
+func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota, builds int) (*snapshot.Service, *clocktesting.FakeClock, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
@@ -118,18 +119,21 @@ func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota int) (
 	if err != nil {
 		t.Fatal(err)
 	}
+	jobs := controller.New(controller.Options{Log: log})
 	s := snapshot.NewService(snapshot.Config{
-		Builder: &builder{images: made}, Builds: 1, Captures: &disks{images: made, kept: map[string]bool{}, gone: map[string]bool{}},
-		Store: db, Images: pulls, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock, Log: log, Workers: 1,
+		Controller: jobs, Builder: &builder{images: made}, Builds: builds, Captures: &disks{images: made, kept: map[string]bool{}, gone: map[string]bool{}},
+		Store: db, Images: pulls, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock, Log: log,
 		Regions: &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() {
-		if err := s.Run(ctx); err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
-	})
+	for _, run := range []func(context.Context) error{jobs.Run, s.Run} {
+		running.Go(func() {
+			if err := run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()

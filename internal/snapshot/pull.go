@@ -3,31 +3,18 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
+
+	"github.com/opendaytona/daytona/internal/controller"
 )
 
-// How many pulls go on at once. A pull lasts as long as its registry likes, so a
-// slow one, or somebody who pulls a lot, takes places of their own only.
-const (
-	pullsAtOnce             = 64
-	pullsOfOrganization     = 16
-	pullsOfRegistry         = 16
-	pullsOfRegistryForOwner = 8 // half, so that no registry keeps an organization from the others
-)
-
-func pullBounds(organizationID, registry string) []bound {
-	return []bound{
-		{"", pullsAtOnce},
-		{"organization " + organizationID, pullsOfOrganization},
-		{"registry " + registry, pullsOfRegistry},
-		{"organization " + organizationID + " registry " + registry, pullsOfRegistryForOwner},
-	}
-}
-
-// pull waits its turn, brings the image and settles the snapshot. A snapshot that
-// was here before is brought back by digest, so that it is the same again.
-func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
-	if current, err := s.current(ctx, snap); !current || err != nil {
+// pull is the job that waits its turn, brings the image and settles the snapshot.
+// A snapshot that was here before is brought back by digest, so that it is the
+// same again.
+func (s *Service) pull(ctx context.Context, t *controller.Task) error {
+	snap, err := s.wanted(ctx, t, func(state State) bool { return state == StatePulling })
+	if snap == nil || err != nil {
 		return err
 	}
 	ref := snap.ImageName
@@ -43,17 +30,12 @@ func (s *Service) pull(ctx context.Context, snap *Snapshot) error {
 	}
 	defer log.Close()
 	registry := s.Images.Registry(ref)
-	told := false
-	leave, err := s.pulls.enter(ctx, func(int) {
-		if !told { // no place: others with more room come past
-			log.Line(fmt.Sprintf("Waiting for other pulls of this organization or from %s", registry))
-		}
-		told = true
-	}, pullBounds(snap.OrganizationID, registry)...)
-	if err != nil {
+	t.Bounds = pullBounds(snap.OrganizationID, registry)
+	waiting := sync.OnceFunc(func() { log.Line(fmt.Sprintf("Waiting for other pulls of this organization or from %s", registry)) })
+	t.Moved = func(int) { waiting() } // no place: others with more room come past
+	if err := t.Enter(ctx); err != nil {
 		return nil // removed, or the server ends
 	}
-	defer leave()
 	log.Line("Pulling image " + ref)
 	began := s.Clock.Now()
 	img, err := s.Images.Pull(ctx, snap.OrganizationID, ref, snapshotOwner(snap.Revision), log.Line)

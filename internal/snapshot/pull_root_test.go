@@ -85,7 +85,7 @@ func TestASilentRegistryDelaysNoOtherPull(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s, _, organization := serviceWith(t, pulled{store}, &images{held: map[string]string{}}, 20)
+	s, _, organization := serviceWith(t, pulled{store}, &images{held: map[string]string{}}, 20, 1)
 	pull := func(name, ref string) *snapshot.Snapshot {
 		snap, err := s.Create(t.Context(), organization, false, snapshot.CreateParams{Name: name, ImageName: ref})
 		if err != nil {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -15,74 +15,53 @@ import (
 // counted in days.
 const expiryPeriod = time.Minute
 
-// Run makes the snapshots what their rows say until ctx ends: it resumes what a
-// crash left unfinished, works the queue, and deactivates what is not used.
-// It returns when all its work has stopped.
+// Run resumes the snapshots, and then deactivates what is not used until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.resume(ctx); err != nil {
-		return err
+	if err := s.Resume(ctx); err != nil {
+		return nil // ctx has ended
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() { s.queue.Run(ctx, s.Workers, s.reconcile) })
-	wg.Go(func() { s.expireLoop(ctx) })
-	wg.Wait()
-	s.builds.Wait()
-	return nil
-}
-
-// resume queues everything that is not settled and squares the image store's
-// owners with the rows.
-func (s *Service) resume(ctx context.Context) error {
-	all, err := s.Store.SnapshotsIn(ctx)
-	if err != nil {
-		return fmt.Errorf("resume snapshots: %w", err)
-	}
-	lost, err := s.custody.recover(ctx, all)
-	if err != nil {
-		return fmt.Errorf("resume snapshots: %w", err)
-	}
-	if err := s.discardCaptures(ctx, all); err != nil {
-		return fmt.Errorf("resume snapshots: %w", err)
-	}
-	for _, snap := range lost {
-		s.Log.Warn("image of an active snapshot is not here, bringing it again", "snapshot", snap.Name)
-		if _, err := s.move(ctx, snap.ID, StatePending, "", nil); err != nil {
-			return fmt.Errorf("resume snapshots: %w", err)
+	tick := s.Clock.NewTicker(expiryPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C():
+			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Error("deactivate unused snapshots", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
 		}
 	}
-	for _, snap := range all {
-		if !snap.State.Settled() {
-			s.queue.Add(snap.ID)
-		}
-	}
-	return nil
 }
 
-// reconcile makes one snapshot what its row says. It may be repeated after any
-// crash.
-func (s *Service) reconcile(ctx context.Context, id string) error {
-	snap, err := s.Store.Snapshot(ctx, id)
+// reconcile is the job that takes one snapshot a step towards what its row says,
+// or adds the job that makes its image.
+func (s *Service) reconcile(ctx context.Context, t *controller.Task) error {
+	snap, err := s.Store.Snapshot(ctx, t.Key)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	if snap.Damaged && snap.State != StateRemoving {
+		return nil
+	}
 	switch snap.State {
 	case StatePending, StateBuilding:
 		if snap.Build != nil {
-			s.beside(ctx, snap, s.build)
+			s.jobs.builds.Add(making(snap))
 			return nil
 		}
-		_, err := s.move(ctx, id, StatePulling, "", nil) // which queues it again
+		_, err := s.move(ctx, snap.ID, StatePulling, "", nil) // which adds it again
 		return ignoreOvertaken(err)
 	case StatePulling:
 		if snap.SourceSandboxID != "" {
-			return s.bringBack(ctx, snap)
+			return s.restore(ctx, snap)
 		}
-		s.beside(ctx, snap, s.pull)
+		s.jobs.pulls.Add(making(snap))
 	case StateSnapshotting:
-		s.beside(ctx, snap, s.take)
+		s.jobs.captures.Add(making(snap))
 	case StateActive:
 		if snap.SourceSandboxID != "" {
 			return s.Captures.Discard(ctx, snap.Revision)
@@ -128,16 +107,6 @@ func (s *Snapshot) still(before *Snapshot) error {
 	return nil
 }
 
-// current reports whether snap's content is still wanted. Asked after the work
-// on it has begun, the answer holds until that is stopped.
-func (s *Service) current(ctx context.Context, snap *Snapshot) (bool, error) {
-	now, err := s.Store.Snapshot(ctx, snap.ID)
-	if fault.Is(err, fault.KindNotFound) {
-		return false, nil
-	}
-	return err == nil && now.State == snap.State && now.Revision == snap.Revision, err
-}
-
 // adopt fills in what only the image could tell.
 func (s *Snapshot) adopt(img *image.Image) {
 	s.ImageDigest, s.Size, s.User = img.Digest, img.Size, img.DefaultUser
@@ -151,8 +120,8 @@ func (s *Snapshot) adopt(img *image.Image) {
 
 // remove frees what the snapshot holds and forgets it. Its update goes first.
 func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
-	if s.works.stop(snap.Revision, snap.ID) {
-		return nil // the end of the work queues it again
+	if err := s.stopMaking(ctx, snap.Revision); err != nil {
+		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
 	if snap.Next != nil {
 		if err := s.dropUpdate(ctx, snap.Next); err != nil {
@@ -178,21 +147,6 @@ func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
 		s.changes.Signal(snap.ID)
 	}
 	return nil
-}
-
-func (s *Service) expireLoop(ctx context.Context) {
-	tick := s.Clock.NewTicker(expiryPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C():
-			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error("deactivate unused snapshots", "err", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // Expire deactivates the snapshots that were not used for as long as the limits
@@ -221,7 +175,7 @@ func (s *Service) Expire(ctx context.Context) error {
 }
 
 // ignoreOvertaken drops the error of a transition that somebody else's was
-// quicker than: the snapshot is queued again for that one.
+// quicker than: the snapshot's job is added again for that one.
 func ignoreOvertaken(err error) error {
 	if fault.Is(err, fault.KindConflict) || fault.Is(err, fault.KindNotFound) {
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,53 +12,48 @@ import (
 
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/change"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/keylock"
-	"github.com/opendaytona/daytona/internal/reconcile"
 )
 
-// Service takes the commands on snapshots. A command writes what is wanted;
-// the reconciler (Run) makes it true.
+// Service takes the commands on snapshots. A command writes what is wanted; the
+// controller's jobs make it true.
 type Service struct {
 	Config
-	queue   *reconcile.Queue
-	changes change.Board
-	custody custody
-	line    line // of builds
-	takes   line // of sandboxes' disks that become layers
-	pulls   line
-	builds  sync.WaitGroup
-	works   works         // how a removal ends a pull or a build
-	alike   keylock.Locks // by build ref
-	onMoved []func(s *Snapshot)
+	jobs      jobs
+	changes   change.Board
+	custody   custody
+	equal     keylock.Locks // of equal builds, by their ref
+	recovered chan struct{} // closed when the rows are resumed
+	onMoved   []func(s *Snapshot)
 }
 
 // Config is what a Service stands on.
 type Config struct {
-	Store    Store
-	Images   Images
-	Builder  Builder
-	Captures Captures
-	Regions  Regions
-	Limits   Limits
-	Events   Events
-	Logs     *buildlog.Logs
-	Clock    clock.WithTicker
-	Log      *slog.Logger
-	Workers  int // short steps at once
-	Builds   int // builds at once
+	Store      Store
+	Controller *controller.Controller
+	Images     Images
+	Builder    Builder
+	Captures   Captures
+	Regions    Regions
+	Limits     Limits
+	Events     Events
+	Logs       *buildlog.Logs
+	Clock      clock.WithTicker
+	Log        *slog.Logger
+	Builds     int // builds at once
 	// HostPaths are kept out of the reasons that users are told.
 	HostPaths fault.HostPaths
 }
 
-// NewService makes a service; nothing happens to snapshots until Run.
+// NewService makes a service; nothing happens to snapshots until the controller
+// runs.
 func NewService(c Config) *Service {
-	s := &Service{
-		Config: c,
-		queue:  reconcile.New("snapshot", time.Second, c.Log),
-	}
+	s := &Service{Config: c, recovered: make(chan struct{})}
 	s.custody = custody{store: c.Store, images: c.Images}
+	s.jobs = s.newJobs()
 	return s
 }
 
@@ -122,7 +116,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 		return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
 	}
 	s.Events.SnapshotCreated(snap)
-	s.queue.Add(snap.ID)
+	s.jobs.rows.Add(step(snap))
 	return snap, nil
 }
 
@@ -215,7 +209,7 @@ func (s *Service) Delete(ctx context.Context, organizationID, idOrName string, a
 	if _, err = s.move(ctx, snap.ID, StateRemoving, "", nil); err != nil {
 		return err
 	}
-	s.works.stop(snap.Revision, snap.ID)
+	s.cancelMaking(snap.Revision)
 	return nil
 }
 
@@ -263,11 +257,9 @@ func (s *Service) Used(ctx context.Context, snap *Snapshot) error {
 	return s.Store.TouchSnapshot(ctx, snap.ID, now)
 }
 
-// FreeImage lets go of an image that was kept for sandboxes only, once none
-// stands on it any more. The sandbox reconciler calls it after a removal.
-func (s *Service) FreeImage(ctx context.Context, digest string) error {
-	return s.custody.sandboxGone(ctx, digest)
-}
+// FreeImage has an image let go that was kept for sandboxes only, once none stands
+// on it any more. It is to be called after a removal.
+func (s *Service) FreeImage(digest string) { s.jobs.releases.Add(controller.Job{Key: digest}) }
 
 // KeepImage holds an image for the sandboxes that stand on it, one of which has
 // just got its row back.
@@ -293,7 +285,7 @@ func (s *Service) move(ctx context.Context, id string, next State, reason string
 		return nil, fmt.Errorf("move snapshot %s to %s: %w", id, next, err)
 	}
 	s.Log.Info("snapshot state", "snapshot", snap.Name, "id", id, "from", old, "to", next, "reason", reason)
-	s.queue.Add(id)
+	s.jobs.rows.Add(step(snap))
 	if snap.Replaces == "" {
 		s.tell(snap, old)
 		return snap, nil

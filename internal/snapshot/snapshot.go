@@ -34,6 +34,10 @@ type Snapshot struct {
 	// when it is made the two exchange their contents, and it is removed.
 	Replaces string
 
+	// Damaged is one whose row cannot be read in full: all that can be done with it
+	// is to delete it.
+	Damaged bool
+
 	// Next is the update of this snapshot that goes on or has failed; nil for
 	// none. The store reads it along, and writes it by UpdateReplacement only.
 	Next *Snapshot

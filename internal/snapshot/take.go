@@ -3,10 +3,11 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/opendaytona/daytona/internal/controller"
 )
 
 // TakeParams ask for a snapshot of a sandbox as it is now.
@@ -44,7 +45,7 @@ func (s *Service) Take(ctx context.Context, organizationID string, p TakeParams)
 		return nil, fmt.Errorf("snapshot sandbox %s: %w", p.SandboxID, err)
 	}
 	s.Events.SnapshotCreated(snap)
-	s.queue.Add(snap.ID)
+	s.jobs.rows.Add(step(snap))
 	return snap, nil
 }
 
@@ -59,11 +60,12 @@ func (s *Service) Taking(ctx context.Context, sandboxID string) (bool, error) {
 	return false, err
 }
 
-// take makes the image of a sandbox: its disk is copied at one moment, and the
-// copy becomes a layer above the sandbox's image while the sandbox goes on.
-// After a crash it goes on from the copy. An error is the server's.
-func (s *Service) take(ctx context.Context, snap *Snapshot) error {
-	if current, err := s.current(ctx, snap); !current || err != nil {
+// capture is the job that makes the image of a sandbox: its disk is copied at one
+// moment, and the copy becomes a layer above the sandbox's image while the sandbox
+// goes on. After a crash it goes on from the copy. An error is the server's.
+func (s *Service) capture(ctx context.Context, t *controller.Task) error {
+	snap, err := s.wanted(ctx, t, func(state State) bool { return state == StateSnapshotting })
+	if snap == nil || err != nil {
 		return err
 	}
 	log, err := s.startLog(snap)
@@ -79,21 +81,20 @@ func (s *Service) take(ctx context.Context, snap *Snapshot) error {
 		err = s.Captures.Capture(ctx, snap.SourceSandboxID, snap.Revision)
 	}
 	if err != nil {
-		return s.taken(ctx, snap, err, log.Line)
+		return s.captureFailed(ctx, snap, err, log.Line)
 	}
 	// Packing takes a processor and the disk, as builds do, but nobody who
 	// waits for a sandbox's snapshot should wait for somebody's long build.
-	leave, err := s.takes.enter(ctx, func(place int) {
+	t.Moved = func(place int) {
 		log.Line(fmt.Sprintf("Waiting for snapshots of other sandboxes: place %d in the queue", place))
-	}, bound{most: max(s.Builds, 1)})
-	if err != nil {
+	}
+	if err := t.Enter(ctx); err != nil {
 		return nil // removed, or the server ends
 	}
-	defer leave()
 	log.Line("Making a layer of what the sandbox changed")
 	img, err := s.Captures.Commit(ctx, snap.Revision, snap.ImageDigest, snapshotOwner(snap.Revision))
 	if err != nil {
-		return s.taken(ctx, snap, err, log.Line)
+		return s.captureFailed(ctx, snap, err, log.Line)
 	}
 	log.Line(fmt.Sprintf("Made image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
 	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
@@ -110,8 +111,8 @@ func (s *Service) take(ctx context.Context, snap *Snapshot) error {
 	return ignoreOvertaken(err)
 }
 
-// taken settles a snapshot that could not be made.
-func (s *Service) taken(ctx context.Context, snap *Snapshot, err error, line func(string)) error {
+// captureFailed settles a snapshot that could not be made.
+func (s *Service) captureFailed(ctx context.Context, snap *Snapshot, err error, line func(string)) error {
 	if ctx.Err() != nil {
 		return nil // removed, or the server ends and the next one goes on
 	}
@@ -125,8 +126,8 @@ func (s *Service) taken(ctx context.Context, snap *Snapshot, err error, line fun
 // when the snapshot is not active.
 func (s *Snapshot) keepsImage() bool { return s.SourceSandboxID != "" && s.State != StateRemoving }
 
-// bringBack makes a snapshot of a sandbox active again: its image never left.
-func (s *Service) bringBack(ctx context.Context, snap *Snapshot) error {
+// restore makes a snapshot of a sandbox active again: its image never left.
+func (s *Service) restore(ctx context.Context, snap *Snapshot) error {
 	img, err := s.Images.Image(ctx, snap.ImageDigest)
 	if err == nil {
 		err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), img.Digest)
@@ -141,23 +142,4 @@ func (s *Service) bringBack(ctx context.Context, snap *Snapshot) error {
 	}
 	_, err = s.move(ctx, snap.ID, next, reason, func(now *Snapshot) error { return now.still(snap) })
 	return ignoreOvertaken(err)
-}
-
-// discardCaptures frees the copies of snapshots that are not being made any
-// more. One that no row knows is not ours to delete: package quarantine has it.
-func (s *Service) discardCaptures(ctx context.Context, all []*Snapshot) error {
-	names, err := s.Captures.Captures(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(snap *Snapshot) bool { return snap.Revision == name })
-		if i < 0 || all[i].State == StateSnapshotting {
-			continue
-		}
-		if err := s.Captures.Discard(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
 }

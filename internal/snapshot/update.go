@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image"
 )
@@ -79,7 +80,7 @@ func (s *Service) CancelUpdate(ctx context.Context, organizationID, idOrName str
 
 func (s *Service) dropUpdate(ctx context.Context, next *Snapshot) error {
 	_, err := s.move(ctx, next.ID, StateRemoving, "", func(now *Snapshot) error { return now.still(next) })
-	s.works.stop(next.Revision, next.ID)
+	s.cancelMaking(next.Revision)
 	return ignoreOvertaken(err)
 }
 
@@ -167,10 +168,10 @@ func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParam
 	}
 	s.Log.Info("snapshot update", "snapshot", updated.Name, "id", updated.ID, "update", id)
 	if former != nil {
-		s.works.stop(former.Revision, former.ID)
-		s.queue.Add(former.ID)
+		s.cancelMaking(former.Revision)
+		s.jobs.rows.Add(step(former))
 	}
-	s.queue.Add(id)
+	s.jobs.rows.Add(controller.Job{Key: id, Tenant: updated.OrganizationID})
 	s.tell(updated, updated.State)
 	return updated, nil
 }
@@ -199,8 +200,8 @@ func (s *Service) replace(ctx context.Context, update *Snapshot, img *image.Imag
 		return fmt.Errorf("replace snapshot %q: %w", update.Name, err)
 	}
 	s.Log.Info("snapshot replaced", "snapshot", snap.Name, "id", snap.ID, "from", old.ImageDigest, "to", snap.ImageDigest)
-	s.works.stop(old.Revision, update.ID)
-	s.queue.Add(update.ID)
+	s.cancelMaking(old.Revision)
+	s.jobs.rows.Add(step(update))
 	s.tell(snap, old.State)
 	return nil
 }

@@ -32,14 +32,14 @@ type sandboxRow struct {
 	ErrorReason    string
 	Recoverable    bool
 	UserName       string
-	Entrypoint     []string          `bun:"type:text"`
-	Env            string            // sealed
-	Labels         map[string]string `bun:"type:text"`
+	Entrypoint     jsonColumn[[]string]
+	Env            string // sealed
+	Labels         jsonColumn[map[string]string]
 	Public         bool
 	CPU            int `bun:"cpu"`
 	Memory         int
 	Disk           int
-	Network        sandbox.Network `bun:"type:text"`
+	Network        jsonColumn[sandbox.Network]
 	AutoStop       time.Duration
 	AutoArchive    time.Duration
 	AutoDelete     time.Duration
@@ -56,6 +56,8 @@ type sandboxRow struct {
 	Stops          int
 	DueAt          *time.Time
 	Version        int64
+
+	NetworkWanted, NetworkApplied, SizeWanted, SizeApplied int64 // generations
 }
 
 func (r *sandboxRow) version() *int64 { return &r.Version }
@@ -71,11 +73,12 @@ func plainSandboxRow(s *sandbox.Sandbox) *sandboxRow {
 	return &sandboxRow{
 		ID: s.ID, OrganizationID: s.OrganizationID, Name: s.Name, SnapshotID: s.SnapshotID, Snapshot: s.Snapshot,
 		ImageDigest: s.ImageDigest, Region: s.Region, State: s.State, Desired: s.Desired, ErrorReason: s.ErrorReason,
-		Recoverable: s.Recoverable, UserName: s.User, Entrypoint: notNil(s.Entrypoint), Labels: notNilMap(s.Labels),
-		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: s.Network,
+		Recoverable: s.Recoverable, UserName: s.User, Entrypoint: column(notNil(s.Entrypoint)), Labels: column(notNilMap(s.Labels)),
+		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: column(s.Network),
 		AutoStop: s.AutoStop, AutoArchive: s.AutoArchive, AutoDelete: s.AutoDelete, DestroyAt: utc(s.DestroyAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastActivityAt: s.LastActivityAt.UTC(), StoppedAt: utc(s.StoppedAt),
 		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf, WarmPoolID: s.WarmPoolID, Claimed: s.Claimed, Stops: s.Stops, DueAt: utc(s.DueAt()),
+		NetworkWanted: s.NetworkGeneration.Wanted, NetworkApplied: s.NetworkGeneration.Applied, SizeWanted: s.SizeGeneration.Wanted, SizeApplied: s.SizeGeneration.Applied,
 	}
 }
 
@@ -83,6 +86,7 @@ func plainSandboxRow(s *sandbox.Sandbox) *sandboxRow {
 func (s *Store) ofSandbox(r *sandboxRow) *sandbox.Sandbox {
 	sb := r.plain()
 	sb.Env, sb.EnvLost = s.openEnv(r)
+	markSandbox(sb, damage(map[string]error{"entrypoint": r.Entrypoint.err, "labels": r.Labels.err, "network": r.Network.err}))
 	return sb
 }
 
@@ -90,11 +94,13 @@ func (r *sandboxRow) plain() *sandbox.Sandbox {
 	return &sandbox.Sandbox{
 		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, SnapshotID: r.SnapshotID, Snapshot: r.Snapshot,
 		ImageDigest: r.ImageDigest, Region: r.Region, State: r.State, Desired: r.Desired, ErrorReason: r.ErrorReason,
-		Recoverable: r.Recoverable, User: r.UserName, Entrypoint: r.Entrypoint, Labels: r.Labels,
-		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network,
+		Recoverable: r.Recoverable, User: r.UserName, Entrypoint: r.Entrypoint.v, Labels: r.Labels.v,
+		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network.v,
 		AutoStop: r.AutoStop, AutoArchive: r.AutoArchive, AutoDelete: r.AutoDelete, DestroyAt: r.DestroyAt,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastActivityAt: r.LastActivityAt, StoppedAt: r.StoppedAt,
 		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf, WarmPoolID: r.WarmPoolID, Claimed: r.Claimed, Stops: r.Stops,
+		NetworkGeneration: sandbox.Generation{Wanted: r.NetworkWanted, Applied: r.NetworkApplied},
+		SizeGeneration:    sandbox.Generation{Wanted: r.SizeWanted, Applied: r.SizeApplied},
 	}
 }
 
@@ -223,6 +229,9 @@ func (s *Store) changeSandbox(ctx context.Context, id string, change func(contex
 		}
 		sb = s.ofSandbox(&r)
 		if err := change(ctx, tx, sb); err != nil {
+			return err
+		}
+		if err := keepDamagedSandbox(sb); err != nil {
 			return err
 		}
 		err := update(ctx, tx, &r, s.rowOfSandbox(sb, &r))

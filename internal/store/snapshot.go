@@ -21,11 +21,11 @@ type snapshotRow struct {
 	ImageName       string
 	State           snapshot.State
 	ErrorReason     string
-	RegionIDs       []string `bun:"region_ids,type:text"`
-	CPU             int      `bun:"cpu"`
+	RegionIDs       jsonColumn[[]string] `bun:"region_ids"`
+	CPU             int                  `bun:"cpu"`
 	Memory          int
 	Disk            int
-	Entrypoint      []string `bun:"type:text"`
+	Entrypoint      jsonColumn[[]string]
 	ImageDigest     string
 	Size            int64
 	UserName        string
@@ -58,8 +58,8 @@ func (s *Store) rowOfSnapshot(snap *snapshot.Snapshot, was *snapshotRow) *snapsh
 func plainSnapshotRow(s *snapshot.Snapshot) *snapshotRow {
 	return &snapshotRow{
 		ID: s.ID, OrganizationID: s.OrganizationID, General: s.General, Name: s.Name, ImageName: s.ImageName, State: s.State,
-		ErrorReason: s.ErrorReason, RegionIDs: notNil(s.RegionIDs), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
-		Entrypoint: notNil(s.Entrypoint), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
+		ErrorReason: s.ErrorReason, RegionIDs: column(notNil(s.RegionIDs)), CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk,
+		Entrypoint: column(notNil(s.Entrypoint)), ImageDigest: s.ImageDigest, Size: s.Size, UserName: s.User,
 		EntrypointGiven: s.EntrypointGiven, Transient: s.Transient, Revision: s.Revision, Replaces: s.Replaces, SourceSandboxID: s.SourceSandboxID,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastUsedAt: utc(s.LastUsedAt), UsedAt: utc(later(s.UpdatedAt, s.LastUsedAt)),
 	}
@@ -69,6 +69,7 @@ func plainSnapshotRow(s *snapshot.Snapshot) *snapshotRow {
 func (s *Store) ofSnapshot(r *snapshotRow) *snapshot.Snapshot {
 	snap := r.plain()
 	snap.Build = s.openBuild(r)
+	markSnapshot(snap, damage(map[string]error{"regions": r.RegionIDs.err, "entrypoint": r.Entrypoint.err}))
 	return snap
 }
 
@@ -77,9 +78,9 @@ func (r *snapshotRow) plain() *snapshot.Snapshot {
 		ID: r.ID, OrganizationID: r.OrganizationID, General: r.General, Name: r.Name, Transient: r.Transient, Replaces: r.Replaces,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastUsedAt: r.LastUsedAt,
 		Content: snapshot.Content{
-			Revision: r.Revision, ImageName: r.ImageName, State: r.State, ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs,
+			Revision: r.Revision, ImageName: r.ImageName, State: r.State, ErrorReason: r.ErrorReason, RegionIDs: r.RegionIDs.v,
 			Resources:  snapshot.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk},
-			Entrypoint: r.Entrypoint, EntrypointGiven: r.EntrypointGiven, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
+			Entrypoint: r.Entrypoint.v, EntrypointGiven: r.EntrypointGiven, ImageDigest: r.ImageDigest, Size: r.Size, User: r.UserName,
 			SourceSandboxID: r.SourceSandboxID,
 		},
 	}
@@ -204,6 +205,9 @@ func (s *Store) UpdateSnapshot(ctx context.Context, id string, change func(*snap
 		if err := change(snap); err != nil {
 			return err
 		}
+		if err := keepDamagedSnapshot(snap); err != nil {
+			return err
+		}
 		return update(ctx, tx, &r, s.rowOfSnapshot(snap, &r))
 	})
 	if err != nil {
@@ -232,6 +236,9 @@ func (s *Store) UpdateReplacement(ctx context.Context, id string, change func(no
 		}
 		newer, err := change(now, now.Next)
 		if err != nil {
+			return err
+		}
+		if err := keepDamagedSnapshot(now); err != nil {
 			return err
 		}
 		if err := update(ctx, tx, &r, s.rowOfSnapshot(now, &r)); err != nil {

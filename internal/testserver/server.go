@@ -21,6 +21,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/grant"
 	"github.com/opendaytona/daytona/internal/httpapi"
@@ -59,13 +60,14 @@ func Start(t testing.TB) *Server {
 	must(t, err)
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: accounts.OrganizationRegion}
 	s := &Server{Key: key, Images: &Images{held: map[string]string{}}, Machine: newMachine(t)}
+	jobs := controller.New(controller.Options{Log: log})
 	snapshots := snapshot.NewService(snapshot.Config{
-		Store: db, Images: s.Images, Captures: captures{s.Machine, s.Images}, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 2, Builder: s.Images, Builds: 2,
+		Store: db, Images: s.Images, Captures: captures{s.Machine, s.Images}, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Controller: jobs, Builder: s.Images, Builds: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Secrets: seal.NewKey(),
 		Store:   db, Engine: s.Machine, Agents: gateway.NewAgents(s.Machine), Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
-		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Workers: 4,
+		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Controller: jobs,
 	})
 	encryption, err := seal.ParseKey(seal.NewKeyText())
 	must(t, err)
@@ -96,7 +98,7 @@ func Start(t testing.TB) *Server {
 
 	ctx, stop := context.WithCancel(context.Background())
 	var workers sync.WaitGroup
-	for _, run := range []func(context.Context) error{snapshots.Run, sandboxes.Run} {
+	for _, run := range []func(context.Context) error{jobs.Run, snapshots.Run, sandboxes.Run} {
 		workers.Go(func() {
 			// A test may end before the workers have looked around.
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {

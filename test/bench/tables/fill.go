@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -81,18 +82,19 @@ func (f *filled) fill(ctx context.Context, database string) (err error) {
 	if err := f.multiply(ctx, database); err != nil {
 		return err
 	}
+	if f.web, err = f.serve(ctx, key, log); err != nil {
+		return err
+	}
 	for i := range warm {
 		sb := f.newSandbox(fmt.Sprintf("warm-%d", i))
 		sb.WarmPoolID, sb.State = "pool", sandbox.StateStarted
 		sb.Resources.CPU = 2 // no create of another measurement claims it
-		if err := f.db.InsertSandbox(ctx, sb, anyUsage); err != nil {
+		spec := engine.Spec{ID: sb.ID}
+		if err := errors.Join(f.web.engine.Create(ctx, spec), f.web.engine.Start(ctx, spec), f.db.InsertSandbox(ctx, sb, anyUsage)); err != nil {
 			return err
 		}
 	}
 	if err := f.db.Analyze(ctx); err != nil {
-		return err
-	}
-	if f.web, err = f.serve(ctx, key, log); err != nil {
 		return err
 	}
 	f.prepare()

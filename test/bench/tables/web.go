@@ -15,6 +15,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/controller"
+	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/enginetest"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/preview"
@@ -45,7 +47,7 @@ func (silent) SnapshotStateChanged(*snapshot.Snapshot, snapshot.State)      {}
 func (silent) SnapshotRemoved(*snapshot.Snapshot)                           {}
 
 func (f *filled) serve(ctx context.Context, key *seal.Key, log *slog.Logger) (*web, error) {
-	w := &web{engine: enginetest.NewMachine().Open(), key: f.key, ended: make(chan error, 1)}
+	w := &web{engine: enginetest.NewMachine().Open(), key: f.key, ended: make(chan error, 2)}
 	var err error
 	if w.logs, err = os.MkdirTemp("", "tables-logs-"); err != nil {
 		return nil, err
@@ -55,13 +57,29 @@ func (f *filled) serve(ctx context.Context, key *seal.Key, log *slog.Logger) (*w
 		return nil, err
 	}
 	regions := &region.Service{Regions: []region.Region{{ID: "us", Name: "us"}}, OrganizationDefault: f.accounts.OrganizationRegion}
-	snapshots := snapshot.NewService(snapshot.Config{Store: f.db, Regions: regions, Limits: f.accounts, Events: silent{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Workers: 1})
+	jobs := controller.New(controller.Options{Log: log})
+	snapshots := snapshot.NewService(snapshot.Config{Controller: jobs, Store: f.db, Regions: regions, Limits: f.accounts, Events: silent{}, Logs: logs, Clock: clock.RealClock{}, Log: log})
 	sandboxes := sandbox.NewService(sandbox.Config{
 		Store: f.db, Secrets: key, Engine: w.engine, Snapshots: snapshots, Regions: regions, Limits: f.accounts, Events: silent{},
-		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "template", Workers: 4,
+		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "template", Controller: jobs,
 	})
-	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go func() { w.ended <- sandboxes.Run(ctx) }()
+	rows, err := f.db.AllSandboxes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, sb := range rows {
+		if err := w.engine.Create(ctx, engine.Spec{ID: sb.ID}); err != nil {
+			return nil, err
+		}
+	}
+	var running context.Context
+	running, w.stop = context.WithCancel(context.WithoutCancel(ctx))
+	for _, run := range []func(context.Context) error{jobs.Run, sandboxes.Run} {
+		go func() { w.ended <- run(running) }()
+	}
+	if err := sandboxes.Resume(ctx); err != nil {
+		return nil, err
+	}
 	w.server = httptest.NewServer(httpapi.New(httpapi.Config{
 		Accounts: f.accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Usage: f.db, Previews: preview.NewService(preview.Config{Domain: "localhost"}), Logs: logs, Log: log, Version: "bench",
 		DefaultSnapshot: "template", Ready: map[string]func(context.Context) error{"database": f.db.Ping},
@@ -72,7 +90,7 @@ func (f *filled) serve(ctx context.Context, key *seal.Key, log *slog.Logger) (*w
 func (w *web) close() error {
 	w.server.Close()
 	w.stop()
-	return errors.Join(<-w.ended, w.engine.Close(), os.RemoveAll(w.logs))
+	return errors.Join(<-w.ended, <-w.ended, w.engine.Close(), os.RemoveAll(w.logs))
 }
 
 // call makes a request, which must be answered with 200, and returns the answer's id.
