@@ -65,6 +65,8 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
+require go.uber.org/goleak v1.3.0
+
 require (
 	github.com/moby/patternmatcher v0.6.1 // indirect
 	github.com/pelletier/go-toml/v2 v2.4.3 // indirect

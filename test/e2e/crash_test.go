@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
+	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,11 +24,13 @@ import (
 
 const box = "alpine:3.21"
 
-// seeded is a source of delays that can be had again.
+var replay = flag.Uint64("seed", 0, "the seed of a run to repeat, which its log tells")
+
+// seeded is a source of delays and choices, which -seed repeats.
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := cmp.Or(*replay, uint64(time.Now().UnixNano()))
+	t.Logf("repeat it by -seed=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
@@ -151,10 +157,9 @@ func TestKillsAtAnyTimeLoseNothingThatWasAnswered(t *testing.T) {
 	for round := range 15 {
 		client := s.Client
 		victim := "" // of a deletion that may or may not be done
-		for id := range kept {
-			victim = id
-			delete(kept, id)
-			break
+		if len(kept) > 0 {
+			victim = slices.Sorted(maps.Keys(kept))[random.IntN(len(kept))]
+			delete(kept, victim)
 		}
 		var mu sync.Mutex
 		var work sync.WaitGroup
