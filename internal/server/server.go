@@ -191,6 +191,7 @@ func (s *server) serve(ctx context.Context, fail context.CancelCauseFunc, recove
 	s.background.run(work, "database", endless(s.identity.CountOn))
 	s.background.run(work, "ballast", endless(func(ctx context.Context) { s.ballast.Tend(ctx, s.clock, s.log) }))
 	if err := errors.Join(s.snapshots.Resume(ctx), s.sandboxes.Resume(ctx)); err != nil {
+		notify(s.log, "STOPPING=1")
 		s.log.Info("ending before all was recovered; sandboxes run on", "cause", err)
 		return
 	}
