@@ -2,7 +2,6 @@ package git
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
@@ -20,9 +19,9 @@ type address struct {
 var schemes = map[string]bool{"http": true, "https": true, "ssh": true, "git+ssh": true, "ssh+git": true, "git": true, "file": true}
 
 var (
-	helperTransport = regexp.MustCompile(`^[A-Za-z0-9+.-]+::`)
-	portAndPath     = regexp.MustCompile(`^[0-9]+(/|$)`)
-	controls        = regexp.MustCompile(`[\x00-\x1f\x7f]`)
+	helperTransport = lazy(`^[A-Za-z0-9+.-]+::`)
+	portAndPath     = lazy(`^[0-9]+(/|$)`)
+	controls        = lazy(`[\x00-\x1f\x7f]`)
 )
 
 // parseAddress understands what clients give as a URL. One without a scheme is
@@ -32,11 +31,11 @@ func parseAddress(text string) (address, error) {
 	switch {
 	case text == "":
 		return address{}, wire.Bad("url is missing")
-	case controls.MatchString(text):
+	case controls().MatchString(text):
 		return address{}, wire.Bad("url contains a control character")
 	case strings.HasPrefix(text, "-"):
 		return address{}, wire.Bad("url must not begin with a dash")
-	case helperTransport.MatchString(text):
+	case helperTransport().MatchString(text):
 		return address{}, wire.Bad("url names a transport that runs programs: use an https://, http://, ssh://, git:// or file:// URL, user@host:path or a path")
 	}
 	if !strings.Contains(text, "://") {
@@ -106,7 +105,7 @@ func isSSH(text string) bool {
 		return false
 	}
 	first, _, _ := strings.Cut(after, "/")
-	return strings.Contains(before, "@") || !portAndPath.MatchString(after) && !strings.Contains(first, "@")
+	return strings.Contains(before, "@") || !portAndPath().MatchString(after) && !strings.Contains(first, "@")
 }
 
 func cutLast(text, sep string) (before, after string, found bool) {
@@ -117,7 +116,7 @@ func cutLast(text, sep string) (before, after string, found bool) {
 	return text[:i], text[i+len(sep):], true
 }
 
-var passwordInURL = regexp.MustCompile(`(://[^/?#\s:@]*):[^/?#\s]*@`)
+var passwordInURL = lazy(`(://[^/?#\s:@]*):[^/?#\s]*@`)
 
 // withoutPassword is a URL as it may be told.
-func withoutPassword(text string) string { return passwordInURL.ReplaceAllString(text, "$1@") }
+func withoutPassword(text string) string { return passwordInURL().ReplaceAllString(text, "$1@") }

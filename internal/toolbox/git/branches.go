@@ -130,7 +130,7 @@ func (s *Service) wayTo(ctx context.Context, repo *repository, branch string) ([
 	if slices.Contains(there, local) {
 		return []string{branch, "--"}, nil
 	}
-	if commitID.MatchString(branch) {
+	if commitID().MatchString(branch) {
 		if id, err := s.resolve(ctx, repo, branch, "commit"); err != nil || id != "" {
 			return []string{"--detach", id, "--"}, err
 		}

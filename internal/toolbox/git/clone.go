@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -91,7 +90,7 @@ func (s *Service) fetching(ctx context.Context, req cloneRequest, from address) 
 		args: []string{"clone", "--quiet", "--no-checkout", "--single-branch", "--no-recurse-submodules", "--origin", "origin"},
 		env:  map[string]string{},
 	}
-	if req.CommitID != "" && !commitID.MatchString(req.CommitID) {
+	if req.CommitID != "" && !commitID().MatchString(req.CommitID) {
 		return c, wire.Bad("commit_id %q is not a commit's: it has 4 to 64 hexadecimal digits", req.CommitID)
 	}
 	if req.Depth < 0 {
@@ -123,7 +122,7 @@ func (s *Service) fetching(ctx context.Context, req cloneRequest, from address) 
 }
 
 // commitID is what the id of a commit looks like, or its beginning.
-var commitID = regexp.MustCompile(`^[0-9A-Fa-f]{4,64}$`)
+var commitID = lazy(`^[0-9A-Fa-f]{4,64}$`)
 
 // commitOf finds the commit of the request, and brings it when it is in another
 // branch, or further back than the depth.

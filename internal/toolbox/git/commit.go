@@ -57,7 +57,7 @@ func (s *Service) commit(w http.ResponseWriter, r *http.Request) error {
 		if strings.TrimSpace(text) == "" {
 			return wire.Bad("%s is missing", what)
 		}
-		if strings.ContainsAny(text, "<>") || controls.MatchString(text) {
+		if strings.ContainsAny(text, "<>") || controls().MatchString(text) {
 			return wire.Bad("%s %q contains one of the characters < and >, or a control character", what, text)
 		}
 	}

@@ -3,14 +3,13 @@ package git
 import (
 	"context"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 // configKey is section.name or section.sub.section.name.
-var configKey = regexp.MustCompile(`^[A-Za-z0-9-]+\.([^\n\x00]*\.)?[A-Za-z][A-Za-z0-9-]*$`)
+var configKey = lazy(`^[A-Za-z0-9-]+\.([^\n\x00]*\.)?[A-Za-z][A-Za-z0-9-]*$`)
 
 // scope is one of git's files of settings.
 type scope struct {
@@ -47,7 +46,7 @@ func checkKey(key string) error {
 	if key == "" {
 		return wire.Bad("key is missing")
 	}
-	if !configKey.MatchString(key) {
+	if !configKey().MatchString(key) {
 		return wire.Bad("key %q is not valid: write it as section.name or section.subsection.name", key)
 	}
 	return nil

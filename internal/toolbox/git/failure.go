@@ -13,44 +13,44 @@ import (
 type rule struct {
 	status int
 	code   wire.Code
-	words  *regexp.Regexp
+	words  string // a regular expression
 }
 
-func rules(status int, code wire.Code, words string) rule {
-	return rule{status, code, regexp.MustCompile(words)}
-}
+// fits compiles the words each time: failures are rare, and what is compiled would
+// take memory in every sandbox.
+func (r rule) fits(text string) bool { return regexp.MustCompile(r.words).MatchString(text) }
 
 // pushed says what became of a push. "Failed to push some refs" comes with every
 // one that fails, whyever.
 var pushed = []rule{
-	rules(http.StatusConflict, wire.GitPushRejected, `non-fast-forward|\(fetch first\)|updates were rejected|stale info`),
-	rules(http.StatusUnprocessableEntity, wire.GitRemoteRejected, `\[remote rejected\]|remote unpack failed`),
+	{http.StatusConflict, wire.GitPushRejected, `non-fast-forward|\(fetch first\)|updates were rejected|stale info`},
+	{http.StatusUnprocessableEntity, wire.GitRemoteRejected, `\[remote rejected\]|remote unpack failed`},
 }
 
 // ownWords are those of git itself; the first that fits counts.
 var ownWords = []rule{
-	rules(http.StatusInsufficientStorage, wire.Internal, `no space left on device|disk quota exceeded`),
-	rules(http.StatusUnauthorized, wire.GitAuthFailed, `authentication failed|invalid user(name)? or password|could not read (username|password)|prompts disabled|permission denied \(|returned error: 401`),
-	rules(http.StatusForbidden, wire.Forbidden, `returned error: 403`),
-	rules(http.StatusNotFound, wire.GitBranchNotFound, `remote branch .* not found|couldn't find remote ref|branch '' not found`),
-	rules(http.StatusNotFound, wire.GitRepoNotFound, `repository ('' )?(not found|does not exist)|not a git repository|does not appear to be a git repository|returned error: 404`),
-	rules(http.StatusConflict, wire.GitBranchExists, `a branch named '' already exists`),
-	rules(http.StatusConflict, wire.Conflict, `cannot delete branch|already exists|unable to create '': file exists`),
-	rules(http.StatusConflict, wire.GitDirtyWorktree, `would be overwritten|commit your changes or stash|not uptodate|needs merge|resolve your current index first`),
-	rules(http.StatusConflict, wire.GitMergeConflict, `not possible to fast-forward|can't be fast-forwarded|cannot fast-forward|merge conflict|unmerged|in the middle of a merge|have not concluded your merge`),
-	rules(http.StatusNotFound, wire.NotFound, `unknown revision|ambiguous argument|bad revision|invalid reference|src refspec .* does not match any|not currently on a branch|no such remote|not our ref|unadvertised object|could not resolve head`),
-	rules(http.StatusBadRequest, wire.BadRequest, `did not match any|not a valid (branch|remote) name|invalid (branch|initial branch) name|pathspec|outside repository|ignored by one of|nothing to commit|nothing added to commit|no changes added|must be run in a work tree|unable to find remote helper|empty ident|name consists only of|transport '' not allowed|invalid path|bad config`),
-	rules(http.StatusForbidden, wire.FileAccessDenied, `permission denied|read-only file system|operation not permitted|insufficient permission`),
-	rules(http.StatusBadGateway, wire.GitTransportFailed, `could(n't| not) resolve|name or service not known|failed to connect|could(n't| not) connect|unable to connect|connection (refused|reset|timed out|was reset|closed)|timed out|network is unreachable|no route to host|`+
-		`\bssl|certificate|gnutls|\btls\b|early eof|hung up|rpc failed|empty reply|bad packet|protocol error|returned error: [0-9]+|unable to access|host key verification failed|could not read from remote repository|unable to update url base|is this a git repository|transfer closed`),
+	{http.StatusInsufficientStorage, wire.Internal, `no space left on device|disk quota exceeded`},
+	{http.StatusUnauthorized, wire.GitAuthFailed, `authentication failed|invalid user(name)? or password|could not read (username|password)|prompts disabled|permission denied \(|returned error: 401`},
+	{http.StatusForbidden, wire.Forbidden, `returned error: 403`},
+	{http.StatusNotFound, wire.GitBranchNotFound, `remote branch .* not found|couldn't find remote ref|branch '' not found`},
+	{http.StatusNotFound, wire.GitRepoNotFound, `repository ('' )?(not found|does not exist)|not a git repository|does not appear to be a git repository|returned error: 404`},
+	{http.StatusConflict, wire.GitBranchExists, `a branch named '' already exists`},
+	{http.StatusConflict, wire.Conflict, `cannot delete branch|already exists|unable to create '': file exists`},
+	{http.StatusConflict, wire.GitDirtyWorktree, `would be overwritten|commit your changes or stash|not uptodate|needs merge|resolve your current index first`},
+	{http.StatusConflict, wire.GitMergeConflict, `not possible to fast-forward|can't be fast-forwarded|cannot fast-forward|merge conflict|unmerged|in the middle of a merge|have not concluded your merge`},
+	{http.StatusNotFound, wire.NotFound, `unknown revision|ambiguous argument|bad revision|invalid reference|src refspec .* does not match any|not currently on a branch|no such remote|not our ref|unadvertised object|could not resolve head`},
+	{http.StatusBadRequest, wire.BadRequest, `did not match any|not a valid (branch|remote) name|invalid (branch|initial branch) name|pathspec|outside repository|ignored by one of|nothing to commit|nothing added to commit|no changes added|must be run in a work tree|unable to find remote helper|empty ident|name consists only of|transport '' not allowed|invalid path|bad config`},
+	{http.StatusForbidden, wire.FileAccessDenied, `permission denied|read-only file system|operation not permitted|insufficient permission`},
+	{http.StatusBadGateway, wire.GitTransportFailed, `could(n't| not) resolve|name or service not known|failed to connect|could(n't| not) connect|unable to connect|connection (refused|reset|timed out|was reset|closed)|timed out|network is unreachable|no route to host|` +
+		`\bssl|certificate|gnutls|\btls\b|early eof|hung up|rpc failed|empty reply|bad packet|protocol error|returned error: [0-9]+|unable to access|host key verification failed|could not read from remote repository|unable to update url base|is this a git repository|transfer closed`},
 }
 
 // remoteWords are what a server sends along. Only these of its words count: a
 // hook may print anything.
 var remoteWords = []rule{
-	rules(http.StatusForbidden, wire.Forbidden, `permission .*denied|write access to repository not granted`),
-	rules(http.StatusNotFound, wire.GitRepoNotFound, `repository not found|project you were looking for could not be found`),
-	rules(http.StatusUnauthorized, wire.GitAuthFailed, `invalid username or (password|token)|authentication failed|http basic: access denied`),
+	{http.StatusForbidden, wire.Forbidden, `permission .*denied|write access to repository not granted`},
+	{http.StatusNotFound, wire.GitRepoNotFound, `repository not found|project you were looking for could not be found`},
+	{http.StatusUnauthorized, wire.GitAuthFailed, `invalid username or (password|token)|authentication failed|http basic: access denied`},
 }
 
 // failure is the answer for a run that ended with another exit code than 0.
@@ -60,7 +60,7 @@ func failure(c command, r *result) error {
 		b, _ := io.ReadAll(io.LimitReader(r.stdout.Seal(), kept))
 		own, _, told = words(string(b))
 	}
-	told = passwordInURL.ReplaceAllString(told, "$1:***@")
+	told = passwordInURL().ReplaceAllString(told, "$1:***@")
 	if c.secret != nil {
 		told = c.secret.mask(told)
 	}
@@ -78,7 +78,7 @@ func failure(c command, r *result) error {
 		text  string
 	}{{pushed, own}, {remoteWords, remote}, {ownWords, own}} {
 		for _, rule := range said.rules {
-			if rule.words.MatchString(said.text) {
+			if rule.fits(said.text) {
 				return wire.Errorf(rule.status, rule.code, "%s", told)
 			}
 		}
@@ -87,7 +87,7 @@ func failure(c command, r *result) error {
 }
 
 // quoted are names in git's words: what they are called decides nothing.
-var quoted = regexp.MustCompile(`(^|[\s(:])'[^'\n]*'`)
+var quoted = lazy(`(^|[\s(:])'[^'\n]*'`)
 
 // words takes git's output apart: its own words, without names, and the server's,
 // in lower case, and both for people, without hints, which speak of git's command
@@ -109,6 +109,6 @@ func words(output string) (own, remote, told string) {
 		}
 		lines = append(lines, line)
 	}
-	own = quoted.ReplaceAllString(strings.ToLower(strings.Join(mine, "\n")), "$1''")
+	own = quoted().ReplaceAllString(strings.ToLower(strings.Join(mine, "\n")), "$1''")
 	return own, strings.ToLower(strings.Join(theirs, "\n")), strings.Join(lines, "\n")
 }

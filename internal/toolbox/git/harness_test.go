@@ -208,19 +208,34 @@ func (s *sandbox) repo(path string) string {
 	return path
 }
 
-// git runs git as this test, outside of any sandbox, and returns its output.
-func git(t *testing.T, dir string, args ...string) string {
+// testHome has the settings of git outside of sandboxes: by a file, which the
+// oldest git reads too.
+func testHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte("[safe]\ndirectory = *\n[user]\nname = T\nemail = t@example.com\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
+func gitOutside(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "git", args...)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
-		"GIT_AUTHOR_NAME=T", "GIT_AUTHOR_EMAIL=t@example.com", "GIT_COMMITTER_NAME=T", "GIT_COMMITTER_EMAIL=t@example.com",
-		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
+	c.Env = append(os.Environ(), "HOME="+testHome(t), "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C")
 	out, err := c.CombinedOutput()
+	return strings.TrimSuffix(string(out), "\n"), err
+}
+
+// git runs git as this test, outside of any sandbox, and returns its output.
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	out, err := gitOutside(t, dir, args...)
 	if err != nil {
 		t.Fatalf("git %q: %v: %s", args, err, out)
 	}
-	return strings.TrimSuffix(string(out), "\n")
+	return out
 }
 
 func equal[T comparable](t *testing.T, what string, got, want T) {

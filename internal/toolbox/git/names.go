@@ -1,7 +1,9 @@
 package git
 
 import (
+	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
@@ -16,7 +18,7 @@ func name(what, text string) (string, error) {
 		return "", wire.Bad("%s is missing", what)
 	case strings.HasPrefix(text, "-"):
 		return "", wire.Bad("%s %q must not begin with a dash", what, text)
-	case controls.MatchString(text):
+	case controls().MatchString(text):
 		return "", wire.Bad("%s %q contains a control character", what, text)
 	}
 	return text, nil
@@ -138,4 +140,10 @@ func unquote(text string) (string, bool) {
 		i += 2
 	}
 	return b.String(), true
+}
+
+// lazy compiles a regular expression when it is used first: most sandboxes never
+// use any.
+func lazy(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }

@@ -122,16 +122,16 @@ func (s *secret) mask(text string) string {
 // called "git" or "a".
 func wholeWord(text string) *regexp.Regexp {
 	pattern := regexp.QuoteMeta(text)
-	if wordStart.MatchString(text) {
+	if wordStart().MatchString(text) {
 		pattern = `\b` + pattern
 	}
-	if wordEnd.MatchString(text) {
+	if wordEnd().MatchString(text) {
 		pattern += `\b`
 	}
 	return regexp.MustCompile(pattern)
 }
 
-var wordStart, wordEnd = regexp.MustCompile(`^\w`), regexp.MustCompile(`\w$`)
+var wordStart, wordEnd = lazy(`^\w`), lazy(`\w$`)
 
 // origin is a server of HTTP, its port always told.
 type origin struct{ protocol, host string }

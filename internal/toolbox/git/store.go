@@ -3,7 +3,6 @@ package git
 import (
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,8 +17,8 @@ type authenticateRequest struct {
 }
 
 var (
-	protocolName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
-	hostName     = regexp.MustCompile(`^[^/?#@\s]+$`)
+	protocolName = lazy(`^[A-Za-z][A-Za-z0-9+.-]*$`)
+	hostName     = lazy(`^[^/?#@\s]+$`)
 )
 
 // storeCredentials keeps credentials for later calls, and for whatever else runs
@@ -40,9 +39,9 @@ func (s *Service) storeCredentials(w http.ResponseWriter, r *http.Request) error
 		return wire.Bad("username and password are both needed")
 	case strings.ContainsAny(req.Username+req.Password+req.Host+req.Protocol, "\r\n\x00"):
 		return wire.Bad("username, password, host and protocol must not contain a line break or a NUL byte")
-	case !protocolName.MatchString(req.Protocol):
+	case !protocolName().MatchString(req.Protocol):
 		return wire.Bad("protocol %q is not one: write https or http", req.Protocol)
-	case !hostName.MatchString(req.Host):
+	case !hostName().MatchString(req.Host):
 		return wire.Bad("host %q is not one: write it as github.com or git.example.com:8443", req.Host)
 	}
 	global, err := s.scope(r.Context(), "global", "")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -91,8 +90,8 @@ func TestConflictsAreTold(t *testing.T) {
 	s.do("POST", "/git/checkout", body{"path": "r", "branch": "main"}, http.StatusOK)
 	s.put("r/file", "mine\n")
 	s.commit("r", "mine")
-	if exec.CommandContext(t.Context(), "git", "-c", "safe.directory=*", "-c", "user.name=a", "-c", "user.email=b", "-C", s.at("r"), "merge", "other").Run() == nil {
-		t.Fatal("it merges")
+	if out, err := gitOutside(t, s.at("r"), "merge", "other"); err == nil {
+		t.Fatal(out)
 	}
 	s.give("r")
 	equal(t, "file", s.files("r")["file"], "Updated but unmerged Updated but unmerged")
@@ -269,7 +268,6 @@ func TestAddAndCommit(t *testing.T) {
 		{"message": "x", "author": "a\nb", "email": "b"},
 		{"message": "x", "author": "a <b>", "email": "b"},
 		{"message": "x\x00", "author": "a", "email": "b"},
-		{"message": "x", "author": "...", "email": "b"},
 	} {
 		b["path"], b["allow_empty"] = "r", true
 		s.fails("POST", "/git/commit", b, 400, wire.BadRequest)
