@@ -75,15 +75,15 @@ func (s *Service) newJobs() jobs {
 	soon := func(o *controller.ClassOptions) { o.Pause = 500 * time.Millisecond }
 	any := func(Work) bool { return true }
 	return jobs{
-		recovery:  class("sandbox recovery", 1, s.recoverAll),
-		observe:   class("sandbox observation", sandboxesAtOnce, s.observe, soon, resync(s.endedUnseen, any)),
+		recovery:  class("sandbox_recovery", 1, s.recoverAll),
+		observe:   class("sandbox_observation", sandboxesAtOnce, s.observe, soon, resync(s.endedUnseen, any)),
 		rows:      class("sandbox", sandboxesAtOnce, s.reconcile, soon, resync(s.Store.UnsettledSandboxes, any)),
-		kills:     class("sandbox kill", changesAtOnce, s.kill, within(s.StopGrace+endPatience)),
-		networks:  class("sandbox network", changesAtOnce, s.applyNetwork, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Network })),
-		sizes:     class("sandbox size", changesAtOnce, s.applySize, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Size })),
-		pools:     class("warm pool", poolsAtOnce, s.reconcilePool),
-		snapshots: class("snapshot change", poolsAtOnce, s.wake),
-		records:   class("sandbox records", 1, s.noteAll),
+		kills:     class("sandbox_kill", changesAtOnce, s.kill, within(s.StopGrace+endPatience)),
+		networks:  class("sandbox_network", changesAtOnce, s.applyNetwork, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Network })),
+		sizes:     class("sandbox_size", changesAtOnce, s.applySize, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Size })),
+		pools:     class("warm_pool", poolsAtOnce, s.reconcilePool),
+		snapshots: class("snapshot_change", poolsAtOnce, s.wake),
+		records:   class("sandbox_records", 1, s.noteAll),
 	}
 }
 

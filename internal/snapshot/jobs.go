@@ -44,14 +44,14 @@ const (
 func (s *Service) newJobs() jobs {
 	c := s.Controller
 	return jobs{
-		recovery: c.Class(controller.ClassOptions{Name: "snapshot recovery", Limit: 1, Timeout: stepPatience, Run: s.resume}),
+		recovery: c.Class(controller.ClassOptions{Name: "snapshot_recovery", Limit: 1, Timeout: stepPatience, Run: s.resume}),
 		rows: c.Class(controller.ClassOptions{
 			Name: "snapshot", Limit: stepsAtOnce, PerTenant: stepsOfOrganization, Timeout: stepPatience, Run: s.reconcile, Resync: s.unsettled,
 		}),
 		pulls:    c.Class(controller.ClassOptions{Name: "pull", Limit: pullsAtOnce, PerTenant: pullsOfOrganization, Pause: retryBuild, OwnTurn: true, Run: s.pull}),
 		builds:   c.Class(controller.ClassOptions{Name: "build", Limit: max(s.Builds, 1), Pause: retryBuild, OwnTurn: true, Run: s.build}),
 		captures: c.Class(controller.ClassOptions{Name: "capture", Limit: max(s.Builds, 1), Pause: retryBuild, OwnTurn: true, Run: s.capture}),
-		releases: c.Class(controller.ClassOptions{Name: "image release", Limit: releasesAtOnce, Timeout: stepPatience, Run: func(ctx context.Context, t *controller.Task) error {
+		releases: c.Class(controller.ClassOptions{Name: "image_release", Limit: releasesAtOnce, Timeout: stepPatience, Run: func(ctx context.Context, t *controller.Task) error {
 			return s.custody.sandboxGone(ctx, t.Key)
 		}}),
 	}
