@@ -73,10 +73,11 @@ func (s *Service) newJobs() jobs {
 		}
 	}
 	soon := func(o *controller.ClassOptions) { o.Pause = 500 * time.Millisecond }
+	unshared := func(o *controller.ClassOptions) { o.PerTenant = 0 } // each has a deadline
 	any := func(Work) bool { return true }
 	return jobs{
 		recovery:  class("sandbox_recovery", 1, s.recoverAll),
-		observe:   class("sandbox_observation", sandboxesAtOnce, s.observe, soon, resync(s.endedUnseen, any)),
+		observe:   class("sandbox_observation", sandboxesAtOnce, s.observe, unshared, soon, resync(s.endedUnseen, any)),
 		rows:      class("sandbox", sandboxesAtOnce, s.reconcile, soon, resync(s.Store.UnsettledSandboxes, any)),
 		kills:     class("sandbox_kill", changesAtOnce, s.kill, within(s.StopGrace+endPatience)),
 		networks:  class("sandbox_network", changesAtOnce, s.applyNetwork, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Network })),

@@ -106,13 +106,22 @@ func (r *recovery) status(id string) *engine.Status {
 // outdate says that the engine's list is not true of a row any more.
 func (r *recovery) outdate(id string) { _ = r.status(id) }
 
+// listed returns when it is known which rows there are. Errors: ctx's.
+func (r *recovery) listed(ctx context.Context) error {
+	return r.until(ctx, func() bool { return r.begun })
+}
+
 // wait returns when a row was looked at. Errors: ctx's.
 func (r *recovery) wait(ctx context.Context, id string) error {
+	return r.until(ctx, func() bool { return r.begun && r.rows[id] == nil })
+}
+
+func (r *recovery) until(ctx context.Context, is func() bool) error {
 	for {
 		r.mu.Lock()
-		pending, moved := !r.begun || r.rows[id] != nil, r.moved
+		done, moved := is(), r.moved
 		r.mu.Unlock()
-		if !pending {
+		if done {
 			return nil
 		}
 		select {
@@ -143,10 +152,14 @@ func (s *Service) recovered(ctx context.Context, id string) error {
 // restart, or could not be in its time.
 func (s *Service) Recovered() <-chan struct{} { return s.recovery.all }
 
+// resumePatience is how long Resume waits for rows that take long.
+const resumePatience = 2 * observePatience
+
 // Resume compares the rows with the engine, however the last server ended, several
-// at once, and returns when each was looked at. One that cannot be is in
-// StateError then, and tried again. What the engine has to do for a row is the
-// job of that row. The controller must run. Errors: ctx's.
+// at once, and returns when each was looked at, or after resumePatience since it is
+// known which there are: until theirs was, requests for those left are refused. One
+// that cannot be compared is in StateError then, and tried again. What the engine has
+// to do for a row is the job of that row. The controller must run. Errors: ctx's.
 func (s *Service) Resume(ctx context.Context) error {
 	select {
 	case <-s.recovery.all:
@@ -154,8 +167,15 @@ func (s *Service) Resume(ctx context.Context) error {
 	default:
 		s.jobs.recovery.Add(controller.Job{Key: "all"})
 	}
+	if err := s.recovery.listed(ctx); err != nil {
+		return fmt.Errorf("resume sandboxes: %w", err)
+	}
+	late := time.NewTimer(resumePatience)
+	defer late.Stop()
 	select {
 	case <-s.recovery.all:
+	case <-late.C:
+		s.Log.Warn("some sandboxes are not recovered yet; the others are")
 	case <-ctx.Done():
 		return fmt.Errorf("resume sandboxes: %w", ctx.Err())
 	}
