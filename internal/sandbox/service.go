@@ -286,20 +286,31 @@ func (s *Service) Page(ctx context.Context, f Filter, page int) ([]*Sandbox, int
 // Start asks for a stopped sandbox to run again; one that runs is fine. Errors:
 // fault of kind NotFound; Conflict while it is stopping or going away.
 func (s *Service) Start(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
-	return s.ask(ctx, organizationID, idOrName, DesiredStarted, func(sb *Sandbox) (State, error) {
+	return s.askBy(ctx, organizationID, idOrName, DesiredStarted, s.Store.ResizeSandbox, func(sb *Sandbox, others Usage) (State, error) {
 		switch sb.State {
 		case StateStarted, StateStarting, StateCreating, StatePulling, StatePendingBuild, StateBuilding:
 			return sb.State, nil
 		case StateError:
 			if sb.ImageDigest == "" {
-				return StatePulling, nil
+				return StatePulling, s.allowStart(sb, others)
 			}
-			return StateStarting, nil
+			return StateStarting, s.allowStart(sb, others)
 		case StateStopped:
-			return StateStarting, nil
+			return StateStarting, s.allowStart(sb, others)
 		}
 		return "", fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s: wait until it is stopped, then start it.", sb.Name, sb.State))
 	})
+}
+
+// allowStart fails with a quota fault when the cores and the memory of one that
+// does not run are not free any more. Its disk is counted already.
+func (s *Service) allowStart(sb *Sandbox, others Usage) error {
+	allow, err := s.Limits.CheckSandbox(Resources{CPU: sb.Resources.CPU, Memory: sb.Resources.Memory})
+	if err != nil {
+		return err
+	}
+	others.Disk = 0
+	return allow(others)
 }
 
 // Stop asks for a sandbox to end, at once with force; its disk stays, unless it
@@ -351,6 +362,11 @@ func (s *Sandbox) starts() bool { return s.State == StateCreating || s.State == 
 // ask writes what is desired, and the state that leads there, in one
 // transaction.
 func (s *Service) ask(ctx context.Context, organizationID, idOrName string, want Desired, via func(*Sandbox) (State, error)) (*Sandbox, error) {
+	return s.askBy(ctx, organizationID, idOrName, want, s.alone, func(sb *Sandbox, _ Usage) (State, error) { return via(sb) })
+}
+
+// askBy is ask with a choice of how the row is written.
+func (s *Service) askBy(ctx context.Context, organizationID, idOrName string, want Desired, write writer, via func(sb *Sandbox, others Usage) (State, error)) (*Sandbox, error) {
 	found, err := s.Get(ctx, organizationID, idOrName)
 	if err != nil {
 		return nil, err
@@ -358,11 +374,11 @@ func (s *Service) ask(ctx context.Context, organizationID, idOrName string, want
 	if err := s.recovered(ctx, found.ID); err != nil {
 		return nil, err
 	}
-	return s.update(ctx, found.ID, func(sb *Sandbox) error {
+	return s.updateBy(ctx, found.ID, write, func(sb *Sandbox, others Usage) error {
 		if sb.Desired == DesiredDestroyed && want != DesiredDestroyed {
 			return fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is being deleted.", sb.Name))
 		}
-		next, err := via(sb)
+		next, err := via(sb, others)
 		if err != nil {
 			return err
 		}
@@ -484,10 +500,23 @@ func (s *Service) edit(ctx context.Context, organizationID, idOrName string, cha
 // update changes a sandbox in one transaction, tells everyone what that moved,
 // and adds the jobs of what is to be done for it.
 func (s *Service) update(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error) {
+	return s.updateBy(ctx, id, s.alone, func(sb *Sandbox, _ Usage) error { return change(sb) })
+}
+
+// writer changes a row, knowing what the organization's other sandboxes take.
+type writer func(ctx context.Context, id string, change func(sb *Sandbox, others Usage) error) (*Sandbox, error)
+
+// alone is the writer for changes that depend on no other sandbox.
+func (s *Service) alone(ctx context.Context, id string, change func(sb *Sandbox, others Usage) error) (*Sandbox, error) {
+	return s.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error { return change(sb, Usage{}) })
+}
+
+// updateBy is update with a choice of how the row is written.
+func (s *Service) updateBy(ctx context.Context, id string, write writer, change func(sb *Sandbox, others Usage) error) (*Sandbox, error) {
 	var old Sandbox
-	sb, err := s.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error {
+	sb, err := write(ctx, id, func(sb *Sandbox, others Usage) error {
 		old = *sb
-		err := change(sb)
+		err := change(sb, others)
 		sb.ErrorReason = s.HostPaths.Hide(sb.ErrorReason)
 		return err
 	})
