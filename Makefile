@@ -91,8 +91,8 @@ lint: toolchain
 unit:
 	scripts/unit
 
-## fuzz: run every fuzz target for FUZZTIME (default 5s)
-FUZZTIME ?= 5s
+## fuzz: run every fuzz target for FUZZTIME (default 3s)
+FUZZTIME ?= 3s
 fuzz: $(AGENT)
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
 	  for target in $$($(GO) test -list '^Fuzz' "$$dir" | grep '^Fuzz' | sort -u); do \

@@ -168,6 +168,10 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 	}
 	if err != nil {
 		s.Log.Error("start sandbox", "sandbox", sb.ID, "err", err)
+		// It may run for all that, without its network policy or uncounted.
+		if stopErr := s.Engine.Stop(ctx, sb.ID, 0); stopErr != nil && !errors.Is(stopErr, engine.ErrNotFound) {
+			return errors.Join(err, fmt.Errorf("stop what did not start as it should: %w", stopErr))
+		}
 		return s.apply(ctx, sb.ID, func(now *Sandbox) error {
 			return now.enter(StateError, reasonOf(err), s.Clock.Now())
 		})
