@@ -202,15 +202,15 @@ func TestANewKeyHasTheAdditionalPermissionsThatGoWithItsOwn(t *testing.T) {
 type doorRow struct{ door, needs string }
 
 var doorTable = []doorRow{
-	{"`/toolbox/{sandbox}/…`, and the preview of port 2280: files, processes and all else inside a sandbox", string(api.UseToolbox)},
-	{"a private preview, by an API key", string(api.UsePreviews)},
+	{"`/toolbox/{sandbox}/…`, and the preview of port 2280: files, processes and everything else inside a sandbox", string(api.UseToolbox)},
+	{"a private preview, with an API key", string(api.UsePreviews)},
 	{"`/metrics`, with an API key; programs on the server's machine need none", string(api.ReadMetrics)},
-	{"`/api/socket.io/`: events of the organization; values of variables are hidden without `read:env`", ""},
-	{"`/daytona-contexts/…` (S3), by credentials that `GET /object-storage/push-access` gives", string(api.WriteSnapshots)},
-	{"`/v2/…` (registry), by credentials that `GET /docker-registry/registry-push-access` gives", string(api.WriteSnapshots)},
+	{"`/api/socket.io/`: events of the organization; without `read:env` the values of variables are hidden", ""},
+	{"`/daytona-contexts/…` (S3), with credentials from `GET /object-storage/push-access`", string(api.WriteSnapshots)},
+	{"`/v2/…` (registry), with credentials from `GET /docker-registry/registry-push-access`", string(api.WriteSnapshots)},
 }
 
-var update = flag.Bool("update", false, "write docs/permissions.md anew")
+var update = flag.Bool("update", false, "rewrite docs/permissions.md")
 
 const tablesBegin = "<!-- The tables are made by: go test ./internal/server -run TestThePermissionsAreDocumented -update -->\n"
 
@@ -243,7 +243,7 @@ func TestThePermissionsAreDocumented(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s %s` | %s |\n", r.Method, r.Path, text)
 	}
-	b.WriteString("\n## Beside the API\n\n| door | needs |\n| --- | --- |\n")
+	b.WriteString("\n## Outside the API\n\n| entry point | needs |\n| --- | --- |\n")
 	for _, d := range doorTable {
 		needs := "any key"
 		if d.needs != "" {
@@ -264,6 +264,6 @@ func TestThePermissionsAreDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if tables != b.String() {
-		t.Errorf("docs/permissions.md is not what the routes state: run the command that it names")
+		t.Errorf("docs/permissions.md does not match the routes: run the command that it names")
 	}
 }
