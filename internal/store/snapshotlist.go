@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/uptrace/bun"
 
@@ -128,7 +129,14 @@ func (s *Store) ListSnapshots(ctx context.Context, f snapshot.Filter) (page []*s
 			total += n
 			if left := f.Limit - len(rows); left > 0 && skip < n {
 				var some []*snapshotRow
-				if err := part.sort(part.filter(tx.NewSelect().Model(&some))).Offset(int64(skip)).Limit(int64(left)).Scan(ctx); err != nil {
+				q := tx.NewSelect().Model(&some)
+				if f.Name != "" && n <= maxListed {
+					// Few match: they are found in the index of names, and sorted.
+					q.Where("id IN (?)", part.filter(tx.NewSelect().Model((*snapshotRow)(nil)).Column("id")))
+				} else {
+					part.filter(q)
+				}
+				if err := part.sort(q).Offset(int64(skip)).Limit(int64(left)).Scan(ctx); err != nil {
 					return err
 				}
 				rows = append(rows, some...)
@@ -155,7 +163,7 @@ func (p snapshotPart) filter(q *bun.SelectQuery) *bun.SelectQuery {
 		q.Where("general = ?", false).Where("organization_id = ?", p.OrganizationID)
 	}
 	if p.Name != "" {
-		q.Where("name LIKE ? ESCAPE '\\'", "%"+escapeLike(p.Name)+"%")
+		q.Where("LOWER(name) LIKE ? ESCAPE '\\'", "%"+escapeLike(strings.ToLower(p.Name))+"%")
 	}
 	if p.SourceSandbox != "" {
 		q.Where("source_sandbox_id = ?", p.SourceSandbox).Where("source_sandbox_id <> ''")
