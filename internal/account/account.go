@@ -79,6 +79,12 @@ func FromContext(ctx context.Context) (p Principal, ok bool) {
 // Store keeps users, organizations and keys. Every method is one transaction;
 // what is missing is fault.KindNotFound.
 type Store interface {
+	Organizations
+	Keys
+}
+
+// Organizations keeps organizations and their users.
+type Organizations interface {
 	// Founder is the first user, who administers the server.
 	Founder(ctx context.Context) (*User, error)
 	User(ctx context.Context, id string) (*User, error)
@@ -96,6 +102,10 @@ type Store interface {
 	// and warm pools, and the users who are in no other. Errors: fault.KindConflict
 	// while it has sandboxes or snapshots.
 	DeleteOrganization(ctx context.Context, id string) error
+}
+
+// Keys keeps API keys.
+type Keys interface {
 	// InsertKey adds a key. Errors: fault.KindConflict when the name is taken.
 	InsertKey(ctx context.Context, k *Key) error
 	// KeyByHash also tells whether its user is an administrator.

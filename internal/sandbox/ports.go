@@ -9,8 +9,19 @@ import (
 )
 
 // Store keeps sandboxes. Every method is one transaction; a missing sandbox is
-// fault.KindNotFound.
+// fault.KindNotFound. A function that a method is given may be called again, when
+// others have changed the same rows meanwhile.
 type Store interface {
+	Inserter
+	Finder
+	Changer
+	WorkLister
+	Pools
+	Lineage
+}
+
+// Inserter adds sandboxes.
+type Inserter interface {
 	// InsertSandbox adds s if allow, given what its organization uses now,
 	// permits it, and if the snapshot it names is still there and, when s has
 	// an image, still active. Errors: allow's; fault.KindConflict when the name is
@@ -29,6 +40,53 @@ type Store interface {
 	// nil when there is none. Errors: change's;
 	// fault.KindConflict when the name is taken.
 	ClaimSandbox(ctx context.Context, want *Sandbox, change func(*Sandbox) error) (*Sandbox, error)
+}
+
+// Finder finds and lists them.
+type Finder interface {
+	// Sandbox finds by id.
+	Sandbox(ctx context.Context, id string) (*Sandbox, error)
+	// FindSandbox finds by id or name among the organization's, but for those
+	// that wait in a pool.
+	FindSandbox(ctx context.Context, organizationID, idOrName string) (*Sandbox, error)
+	// ListSandboxes returns one page; next is "" after the last one.
+	ListSandboxes(ctx context.Context, f Filter) (page []*Sandbox, next string, err error)
+	// PageSandboxes returns the page of that number and the total.
+	PageSandboxes(ctx context.Context, f Filter, page int) (items []*Sandbox, total int, err error)
+	// AllSandboxes lists those of all organizations.
+	AllSandboxes(ctx context.Context) ([]*Sandbox, error)
+	// SandboxesOfSnapshot lists those in the states that were made from it.
+	SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...State) ([]*Sandbox, error)
+}
+
+// Changer changes and deletes them.
+type Changer interface {
+	// UpdateSandbox reads the sandbox, lets change edit it and writes it back.
+	// Nothing is written when change fails.
+	UpdateSandbox(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error)
+	// ResizeSandbox is the same, and change is told what the organization's
+	// other sandboxes take.
+	ResizeSandbox(ctx context.Context, id string, change func(sb *Sandbox, others Usage) error) (*Sandbox, error)
+	// TouchSandboxes moves LastActivityAt of each id forward to its time.
+	TouchSandboxes(ctx context.Context, at map[string]time.Time) error
+	// DueSandboxes lists those that a clock wants to stop or delete at now.
+	DueSandboxes(ctx context.Context, now time.Time) ([]*Sandbox, error)
+	// DeleteSandbox forgets it, but for Kin; a missing one is fine.
+	DeleteSandbox(ctx context.Context, id string) error
+}
+
+// WorkLister tells which sandboxes there is something to do for.
+type WorkLister interface {
+	// UnsettledSandboxes lists those whose state does not stay, StartedSandboxes
+	// those that should run, and UnappliedSandboxes those of which a generation is
+	// wanted that was not applied.
+	UnsettledSandboxes(ctx context.Context) ([]Work, error)
+	StartedSandboxes(ctx context.Context) ([]Work, error)
+	UnappliedSandboxes(ctx context.Context) ([]Work, error)
+}
+
+// Pools keeps warm pools.
+type Pools interface {
 	// InsertWarmPool adds a pool. Errors: fault.KindConflict when there is one
 	// of that snapshot and region.
 	InsertWarmPool(ctx context.Context, p *WarmPool) error
@@ -44,43 +102,16 @@ type Store interface {
 	ReadyInPools(ctx context.Context, organizationID string) (map[string]int, error)
 	// WarmSandboxes lists what waits in a pool, the oldest first.
 	WarmSandboxes(ctx context.Context, poolID string) ([]*Sandbox, error)
+}
+
+// Lineage remembers what was forked from what.
+type Lineage interface {
 	// Kin finds by id, also one that is gone as long as one of its line of forks
 	// is there.
 	Kin(ctx context.Context, organizationID, id string) (*Sandbox, error)
 	// Forks lists the forks of a sandbox, with destroyed also those that
 	// go and those that Kin would find gone.
 	Forks(ctx context.Context, organizationID, id string, destroyed bool) ([]*Sandbox, error)
-	// Sandbox finds by id.
-	Sandbox(ctx context.Context, id string) (*Sandbox, error)
-	// FindSandbox finds by id or name among the organization's, but for those
-	// that wait in a pool.
-	FindSandbox(ctx context.Context, organizationID, idOrName string) (*Sandbox, error)
-	// ListSandboxes returns one page; next is "" after the last one.
-	ListSandboxes(ctx context.Context, f Filter) (page []*Sandbox, next string, err error)
-	// PageSandboxes returns the page of that number and the total.
-	PageSandboxes(ctx context.Context, f Filter, page int) (items []*Sandbox, total int, err error)
-	// UpdateSandbox reads the sandbox, lets change edit it and writes it back.
-	// Nothing is written when change fails.
-	UpdateSandbox(ctx context.Context, id string, change func(*Sandbox) error) (*Sandbox, error)
-	// ResizeSandbox is the same, and change is told what the organization's
-	// other sandboxes take.
-	ResizeSandbox(ctx context.Context, id string, change func(sb *Sandbox, others Usage) error) (*Sandbox, error)
-	// TouchSandboxes moves LastActivityAt of each id forward to its time.
-	TouchSandboxes(ctx context.Context, at map[string]time.Time) error
-	// DeleteSandbox forgets it, but for Kin; a missing one is fine.
-	DeleteSandbox(ctx context.Context, id string) error
-	// AllSandboxes lists those of all organizations.
-	AllSandboxes(ctx context.Context) ([]*Sandbox, error)
-	// UnsettledSandboxes lists those whose state does not stay, StartedSandboxes
-	// those that should run, and UnappliedSandboxes those of which a generation is
-	// wanted that was not applied.
-	UnsettledSandboxes(ctx context.Context) ([]Work, error)
-	StartedSandboxes(ctx context.Context) ([]Work, error)
-	UnappliedSandboxes(ctx context.Context) ([]Work, error)
-	// DueSandboxes lists those that a clock wants to stop or delete at now.
-	DueSandboxes(ctx context.Context, now time.Time) ([]*Sandbox, error)
-	// SandboxesOfSnapshot lists those in the states that were made from it.
-	SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...State) ([]*Sandbox, error)
 }
 
 // Engine is where sandboxes run.

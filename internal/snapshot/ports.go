@@ -9,13 +9,16 @@ import (
 )
 
 // Store keeps snapshots. Every method is one transaction; a missing snapshot
-// is fault.KindNotFound. Snapshots come with their Next.
+// is fault.KindNotFound. Snapshots come with their Next. A function that a method is given may be called again,
+// when others have changed the same rows meanwhile.
 type Store interface {
-	// InsertSnapshot adds s if allow, given how many snapshots its
-	// organization has, permits it. Errors: allow's; fault.KindConflict when
-	// the organization has one of that name that is not being removed, or there
-	// is a general one of that name and this is none.
-	InsertSnapshot(ctx context.Context, s *Snapshot, allow func(count int) error) error
+	Finder
+	Changer
+	ImageUses
+}
+
+// Finder finds and lists snapshots.
+type Finder interface {
 	// Snapshot finds by id.
 	Snapshot(ctx context.Context, id string) (*Snapshot, error)
 	// FindSnapshot finds by id or name what organizationID may see: its own
@@ -28,8 +31,27 @@ type Store interface {
 	// sandboxes that name no snapshot are made of: one that has not failed, and
 	// a general one first.
 	FindDefault(ctx context.Context, organizationID, name string) (*Snapshot, error)
+	// BuiltSnapshot finds an active snapshot of that build; of the transient
+	// ones only, in any state but removing, with transient.
+	BuiltSnapshot(ctx context.Context, ref string, transient bool) (*Snapshot, error)
 	// ListSnapshots returns one page and the total of what matches.
 	ListSnapshots(ctx context.Context, f Filter) (page []*Snapshot, total int, err error)
+	// SnapshotsIn lists those in the given states, of all organizations,
+	// transient ones and updates among them.
+	SnapshotsIn(ctx context.Context, states ...State) ([]*Snapshot, error)
+	// UnusedSnapshots lists those that were neither used nor changed after since,
+	// in states that stay: the active ones that are neither general nor transient,
+	// or the transient ones.
+	UnusedSnapshots(ctx context.Context, since time.Time, transient bool) ([]*Snapshot, error)
+}
+
+// Changer adds, changes and deletes them.
+type Changer interface {
+	// InsertSnapshot adds s if allow, given how many snapshots its
+	// organization has, permits it. Errors: allow's; fault.KindConflict when
+	// the organization has one of that name that is not being removed, or there
+	// is a general one of that name and this is none.
+	InsertSnapshot(ctx context.Context, s *Snapshot, allow func(count int) error) error
 	// UpdateSnapshot reads the snapshot, lets change edit it and writes it
 	// back. Nothing is written when change fails.
 	UpdateSnapshot(ctx context.Context, id string, change func(*Snapshot) error) (*Snapshot, error)
@@ -42,16 +64,10 @@ type Store interface {
 	TouchSnapshot(ctx context.Context, id string, at time.Time) error
 	// DeleteSnapshot forgets it; a missing one is fine.
 	DeleteSnapshot(ctx context.Context, id string) error
-	// SnapshotsIn lists those in the given states, of all organizations,
-	// transient ones and updates among them.
-	SnapshotsIn(ctx context.Context, states ...State) ([]*Snapshot, error)
-	// UnusedSnapshots lists those that were neither used nor changed after since,
-	// in states that stay: the active ones that are neither general nor transient,
-	// or the transient ones.
-	UnusedSnapshots(ctx context.Context, since time.Time, transient bool) ([]*Snapshot, error)
-	// BuiltSnapshot finds an active snapshot of that build; of the transient
-	// ones only, in any state but removing, with transient.
-	BuiltSnapshot(ctx context.Context, ref string, transient bool) (*Snapshot, error)
+}
+
+// ImageUses knows the sandboxes of an image.
+type ImageUses interface {
 	// ImageInUse reports whether the rootfs of a sandbox stands on the image.
 	ImageInUse(ctx context.Context, digest string) (bool, error)
 }

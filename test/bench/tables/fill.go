@@ -133,17 +133,21 @@ func (f *filled) newSandbox(name string) *sandbox.Sandbox {
 	}
 }
 
+// batch is how many rows are made in one transaction: PostgreSQL keeps each version of
+// a count until the transaction ends.
+const batch = 1000
+
 // multiply copies the templates in the database, each row with a name, an id and
 // values of its own. The triggers count them as they do others.
 func (f *filled) multiply(ctx context.Context, database string) (err error) {
 	driver, source := "sqlite", "file:"+database+"?_pragma=busy_timeout(60000)&_txlock=immediate"
 	id, text, when := "printf('%08x-0000-4000-8000-%012x', n * 2654435761 % 4294967296, n)", "printf('%06d', n)", "strftime('%Y-%m-%d %H:%M:%S+00:00', '2026-01-01', '+' || n || ' seconds')"
-	numbers := "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %d)"
+	numbers := "WITH RECURSIVE numbers(n) AS (SELECT %d UNION ALL SELECT n + 1 FROM numbers WHERE n < %d)"
 	if strings.HasPrefix(database, "postgres://") {
 		driver, source = "pgx", database
 		id = "lpad(to_hex(n::bigint * 2654435761 % 4294967296), 8, '0') || '-0000-4000-8000-' || lpad(to_hex(n), 12, '0')"
 		text, when = "lpad(n::text, 6, '0')", "TIMESTAMP '2026-01-01' + n * INTERVAL '1 second'"
-		numbers = "WITH numbers AS (SELECT * FROM generate_series(1, %d) AS n)"
+		numbers = "WITH numbers AS (SELECT * FROM generate_series(%d, %d) AS n)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
@@ -178,12 +182,13 @@ func (f *filled) multiply(ctx context.Context, database string) (err error) {
 				values[i] = "t." + c
 			}
 		}
-		do := fmt.Sprintf(numbers+" INSERT INTO %s (%s) SELECT %s FROM numbers, %[2]s AS t WHERE t.id = '%[5]s'", t.count, t.table, strings.Join(columns, ", "), strings.Join(values, ", "), t.template)
-		if driver == "sqlite" { // it takes WITH before SELECT alone
-			do = fmt.Sprintf("INSERT INTO %s (%s) "+numbers+" SELECT %s FROM numbers, %[1]s AS t WHERE t.id = '%[5]s'", t.table, strings.Join(columns, ", "), t.count, strings.Join(values, ", "), t.template)
-		}
-		if _, err := db.ExecContext(ctx, do); err != nil {
-			return fmt.Errorf("fill %s: %w", t.table, err)
+		for first := 1; first <= t.count; first += batch {
+			last := min(first+batch-1, t.count)
+			do := fmt.Sprintf("INSERT INTO %s (%s) %s SELECT %s FROM numbers, %[1]s AS t WHERE t.id = '%[5]s'",
+				t.table, strings.Join(columns, ", "), fmt.Sprintf(numbers, first, last), strings.Join(values, ", "), t.template)
+			if _, err := db.ExecContext(ctx, do); err != nil {
+				return fmt.Errorf("fill %s: %w", t.table, err)
+			}
 		}
 	}
 	return nil
