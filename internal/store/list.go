@@ -26,7 +26,7 @@ func (s *Store) ListSandboxes(ctx context.Context, f sandbox.Filter) ([]*sandbox
 	if err != nil {
 		return nil, "", err
 	}
-	q := l.sort(l.filter(s.read.NewSelect().Model(&rows)))
+	q := l.sort(l.from(s.read, s.read.NewSelect().Model(&rows)))
 	if f.Cursor != "" {
 		value, id, err := parseCursor(f.Cursor, f.Sort)
 		if err != nil {
@@ -56,7 +56,7 @@ func (s *Store) PageSandboxes(ctx context.Context, f sandbox.Filter, page int) (
 			return err
 		}
 		var rows []*sandboxRow
-		q := l.filter(tx.NewSelect().Model(&rows)).Limit(int64(f.Limit))
+		q := l.from(tx, tx.NewSelect().Model(&rows)).Limit(int64(f.Limit))
 		offset := (page - 1) * f.Limit
 		if offset >= total {
 			return nil
@@ -80,6 +80,7 @@ func (s *Store) PageSandboxes(ctx context.Context, f sandbox.Filter, page int) (
 // listing is how a list is read.
 type listing struct {
 	sandbox.Filter
+	few        bool      // what it has are few, and are sorted rather than walked to
 	label      string    // of several, the one that fewest sandboxes have
 	byLabel    labelPath // how that is looked for
 	column, id bun.Ident // what it is sorted by
@@ -93,34 +94,59 @@ type labelPath int
 const (
 	labelChecked labelPath = iota // each in the order of the list is asked for it
 	labelSorted                   // the label's own order, by creation, is the list's
-	labelFirst                    // those that have it are few, and are sorted
+	labelFirst                    // those that have it are few
 )
 
-// fewLabelled is how many sandboxes are sorted rather than walked through.
-const fewLabelled = 1000
+// fewAtMost is how many sandboxes are sorted rather than walked through. Databases
+// know how many have a value on the average, and not how many have this one.
+const fewAtMost = 1000
 
 func (s *Store) listing(ctx context.Context, db bun.IDB, f sandbox.Filter) (*listing, error) {
 	column, direction, beyond := order(f)
 	l := &listing{Filter: f, column: bun.Ident("s." + column), id: "s.id", direction: bun.Safe(direction), beyond: bun.Safe(beyond)}
 	fewest := 0
 	for _, key := range slices.Sorted(maps.Keys(f.Labels)) {
-		n, err := db.NewSelect().TableExpr("(?) AS few", db.NewSelect().Table("sandbox_labels").ColumnExpr("1").
-			Where("organization_id = ?", f.OrganizationID).Where("key = ?", key).Where("value = ?", f.Labels[key]).Limit(fewLabelled)).Count(ctx)
+		n, err := countFew(ctx, db, db.NewSelect().Table("sandbox_labels").
+			Where("organization_id = ?", f.OrganizationID).Where("key = ?", key).Where("value = ?", f.Labels[key]))
 		if err != nil {
 			return nil, err
 		}
-		if l.label == "" || int(n) < fewest {
-			l.label, fewest = key, int(n)
+		if l.label == "" || n < fewest {
+			l.label, fewest = key, n
 		}
 	}
 	switch {
 	case l.label == "":
+	case fewest < fewAtMost:
+		l.few, l.byLabel = true, labelFirst
 	case column == "created_at":
 		l.byLabel, l.column, l.id = labelSorted, "l.created_at", "l.sandbox_id"
-	case fewest < fewLabelled:
-		l.byLabel = labelFirst
+	}
+	if !l.few && (f.NamePrefix != "" || f.IDPrefix != "") {
+		only := &listing{Filter: sandbox.Filter{OrganizationID: f.OrganizationID, NamePrefix: f.NamePrefix, IDPrefix: f.IDPrefix}}
+		n, err := countFew(ctx, db, only.filter(db.NewSelect().Model((*sandboxRow)(nil))))
+		if err != nil {
+			return nil, err
+		}
+		l.few = n < fewAtMost && !f.Warm
 	}
 	return l, nil
+}
+
+// countFew counts what q selects, up to fewAtMost.
+func countFew(ctx context.Context, db bun.IDB, q *bun.SelectQuery) (int, error) {
+	n, err := db.NewSelect().TableExpr("(?) AS few", q.ColumnExpr("1").Limit(fewAtMost)).Count(ctx)
+	return int(n), err
+}
+
+// from lets q select what the list has. Of few, that is done before anything else:
+// a database that saw the order and the limit of the page would walk through the
+// order's index, for the next few of which it expects to meet some.
+func (l *listing) from(db bun.IDB, q *bun.SelectQuery) *bun.SelectQuery {
+	if !l.few {
+		return l.filter(q)
+	}
+	return q.ModelTableExpr("(?) AS s", l.filter(db.NewSelect().Model((*sandboxRow)(nil))).Limit(fewAtMost))
 }
 
 func (l *listing) sort(q *bun.SelectQuery) *bun.SelectQuery {

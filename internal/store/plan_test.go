@@ -203,7 +203,15 @@ func TestNoHotStatementReadsAWholeTable(t *testing.T) {
 		for _, statement := range all {
 			steps := explain(t, s, statement)
 			seen.take()
+			few := 0 // rows that were selected before, which SQLite calls s too
 			for _, step := range steps {
+				if step == "CO-ROUTINE s" {
+					few++
+				}
+				if step == "SCAN s" && few > 0 {
+					few--
+					continue
+				}
 				if readsAll.MatchString(step) {
 					t.Errorf("%s reads all: %s\n%s\n%s", c.what, step, statement, strings.Join(steps, "\n"))
 				}
