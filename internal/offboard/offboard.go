@@ -23,10 +23,10 @@ type Offboarder struct {
 	Snapshots *snapshot.Service
 }
 
-// Rows are what there is of all organizations.
+// Rows are what an organization has.
 type Rows interface {
-	AllSandboxes(ctx context.Context) ([]*sandbox.Sandbox, error)
-	SnapshotsIn(ctx context.Context, states ...snapshot.State) ([]*snapshot.Snapshot, error)
+	SandboxesOfOrganization(ctx context.Context, id string) ([]*sandbox.Sandbox, error)
+	SnapshotsOfOrganization(ctx context.Context, id string) ([]*snapshot.Snapshot, error)
 }
 
 // dissolvedAtOnce bounds how many sandboxes are deleted at once.
@@ -63,21 +63,10 @@ func (d Offboarder) Dissolve(ctx context.Context, by account.Principal, id strin
 // contents are the sandboxes of an organization, those that wait in warm pools too,
 // and its snapshots.
 func (d Offboarder) contents(ctx context.Context, id string) (boxes []*sandbox.Sandbox, snaps []*snapshot.Snapshot, err error) {
-	allBoxes, err := d.Rows.AllSandboxes(ctx)
-	if err != nil {
+	if boxes, err = d.Rows.SandboxesOfOrganization(ctx, id); err != nil {
 		return nil, nil, err
 	}
-	for _, sb := range allBoxes {
-		if sb.OrganizationID == id {
-			boxes = append(boxes, sb)
-		}
-	}
-	allSnaps, err := d.Rows.SnapshotsIn(ctx)
-	for _, snap := range allSnaps {
-		if snap.OrganizationID == id {
-			snaps = append(snaps, snap)
-		}
-	}
+	snaps, err = d.Rows.SnapshotsOfOrganization(ctx, id)
 	return boxes, snaps, err
 }
 

@@ -283,6 +283,13 @@ func (s *Store) AllSandboxes(ctx context.Context) ([]*sandbox.Sandbox, error) {
 	return s.ofSandboxes(rows), err
 }
 
+// SandboxesOfOrganization lists an organization's, those that wait in pools too.
+func (s *Store) SandboxesOfOrganization(ctx context.Context, id string) ([]*sandbox.Sandbox, error) {
+	var rows []*sandboxRow
+	err := s.read.NewSelect().Model(&rows).Where("organization_id = ?", id).OrderExpr("created_at, id").Scan(ctx)
+	return s.ofSandboxes(rows), err
+}
+
 // SandboxesOfSnapshot is sandbox.Store.
 func (s *Store) SandboxesOfSnapshot(ctx context.Context, snapshotID string, states ...sandbox.State) ([]*sandbox.Sandbox, error) {
 	var rows []*sandboxRow

@@ -294,6 +294,20 @@ func (s *Store) SnapshotsIn(ctx context.Context, states ...snapshot.State) (all 
 	return all, err
 }
 
+// SnapshotsOfOrganization lists an organization's, transient ones and updates too.
+func (s *Store) SnapshotsOfOrganization(ctx context.Context, id string) (all []*snapshot.Snapshot, err error) {
+	err = s.inRead(ctx, func(ctx context.Context, tx bun.Tx) error {
+		var rows []*snapshotRow
+		if err := tx.NewSelect().Model(&rows).Where("organization_id = ?", id).OrderExpr("created_at, id").Scan(ctx); err != nil {
+			return err
+		}
+		var err error
+		all, err = s.snapshots(ctx, tx, rows...)
+		return err
+	})
+	return all, err
+}
+
 // BuiltSnapshot is snapshot.Store.
 func (s *Store) BuiltSnapshot(ctx context.Context, ref string, transient bool) (*snapshot.Snapshot, error) {
 	return s.readSnapshot(ctx, ref, func(q *bun.SelectQuery) {
