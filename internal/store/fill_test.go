@@ -52,12 +52,12 @@ func fill(t testing.TB, s *Store, organization string, sandboxes, snaps int) (*s
 		var rows []*sandboxRow
 		for i := range sandboxes {
 			sb = newSandbox(organization, fmt.Sprintf("box-%06d", i), snap)
-			sb.State, sb.CreatedAt, sb.LastActivityAt, sb.Labels = states[i%len(states)], begun.Add(time.Duration(i)*time.Millisecond), begun, map[string]string{"team": fmt.Sprint(i % 40)}
+			sb.State, sb.CreatedAt, sb.LastActivityAt, sb.Labels = states[i%len(states)], begun.Add(time.Duration(i)*time.Millisecond), begun, map[string]string{"team": fmt.Sprint(i % 40), "all": "yes"}
 			sb.AutoStop = 24 * time.Hour
 			if i%100 == 7 {
 				sb.Labels["rare"] = fmt.Sprint(i / 2000)
 			}
-			if i%50 == 8 {
+			if i%200 == 8 {
 				sb.Labels["common"] = "yes"
 			}
 			if i < 10 {

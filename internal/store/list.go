@@ -82,6 +82,7 @@ type listing struct {
 	sandbox.Filter
 	few        bool      // what it has are few, and are sorted rather than walked to
 	label      string    // of several, the one that fewest sandboxes have
+	labelled   []string  // their ids, as far as they are few
 	byLabel    labelPath // how that is looked for
 	column, id bun.Ident // what it is sorted by
 	direction  bun.Safe
@@ -104,20 +105,20 @@ const fewAtMost = 1000
 func (s *Store) listing(ctx context.Context, db bun.IDB, f sandbox.Filter) (*listing, error) {
 	column, direction, beyond := order(f)
 	l := &listing{Filter: f, column: bun.Ident("s." + column), id: "s.id", direction: bun.Safe(direction), beyond: bun.Safe(beyond)}
-	fewest := 0
 	for _, key := range slices.Sorted(maps.Keys(f.Labels)) {
-		n, err := countFew(ctx, db, db.NewSelect().Table("sandbox_labels").
-			Where("organization_id = ?", f.OrganizationID).Where("key = ?", key).Where("value = ?", f.Labels[key]))
+		var ids []string
+		err := db.NewSelect().Table("sandbox_labels").Column("sandbox_id").
+			Where("organization_id = ?", f.OrganizationID).Where("key = ?", key).Where("value = ?", f.Labels[key]).Limit(fewAtMost).Scan(ctx, &ids)
 		if err != nil {
 			return nil, err
 		}
-		if l.label == "" || n < fewest {
-			l.label, fewest = key, n
+		if l.label == "" || len(ids) < len(l.labelled) {
+			l.label, l.labelled = key, ids
 		}
 	}
 	switch {
 	case l.label == "":
-	case fewest < fewAtMost:
+	case len(l.labelled) < fewAtMost:
 		l.few, l.byLabel = true, labelFirst
 	case column == "created_at":
 		l.byLabel, l.column, l.id = labelSorted, "l.created_at", "l.sandbox_id"
@@ -248,7 +249,7 @@ func (l *listing) filterLabels(q *bun.SelectQuery) {
 		case key == l.label && l.byLabel == labelSorted:
 			q.Join("JOIN sandbox_labels AS l ON l.sandbox_id = s.id").Where(has, args...)
 		case key == l.label && l.byLabel == labelFirst:
-			q.Where("s.id IN (SELECT l.sandbox_id FROM sandbox_labels AS l WHERE "+has+")", args...)
+			q.Where("s.id IN (?)", bun.List(append(l.labelled, ""))) // no id is empty, and no list may be
 		default:
 			q.Where("EXISTS (SELECT 1 FROM sandbox_labels AS l WHERE l.created_at = s.created_at AND l.sandbox_id = s.id AND "+has+")", args...)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +48,19 @@ func explain(t *testing.T, s *Store, statement string) (steps []string) {
 	if s.dialect.name() != "sqlite" {
 		how, columns = "EXPLAIN ", 1
 	}
-	rows, err := s.write.QueryContext(t.Context(), how+statement)
+	tx, err := s.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if columns == 1 {
+		// Tables of a test are so small that to read one is quicker than some indexes.
+		// What has none is still read.
+		if _, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := tx.QueryContext(t.Context(), how+statement)
 	if err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
@@ -72,6 +83,27 @@ func explain(t *testing.T, s *Store, statement string) (steps []string) {
 // readsAll matches the step that reads a whole table which grows, by itself or by an
 // index without a condition.
 var readsAll = regexp.MustCompile(`^SCAN (s|l|sandboxes|snapshots|sandbox_labels|departed_row|preview_row)( USING .*)?$|Seq Scan on (sandboxes|snapshots|sandbox_labels|departed_sandboxes|preview_urls)\b`)
+
+// wholeIndex matches the step of PostgreSQL that reads an index; which is all of it
+// unless the next step is a condition.
+var wholeIndex = regexp.MustCompile(`Index (Only )?Scan (using|on) (sandboxes|snapshots|sandbox_labels|departed|preview_urls)_`)
+
+// whole are the steps that read a whole table.
+func whole(steps []string) (found []string) {
+	few := 0 // rows that were selected before, which SQLite calls s too
+	for i, step := range steps {
+		switch {
+		case step == "CO-ROUTINE s":
+			few++
+		case step == "SCAN s" && few > 0:
+			few--
+		case strings.Contains(step, "sandboxes_warm"): // has only what waits in pools
+		case readsAll.MatchString(step), wholeIndex.MatchString(step) && (i+1 == len(steps) || !strings.HasPrefix(steps[i+1], "Index Cond")):
+			found = append(found, step)
+		}
+	}
+	return found
+}
 
 func TestNoHotStatementReadsAWholeTable(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "db"))
@@ -147,6 +179,9 @@ func TestNoHotStatementReadsAWholeTable(t *testing.T) {
 		{"list of states", list(sandbox.Filter{States: []sandbox.State{sandbox.StateError, sandbox.StateStarting}})},
 		{"list of a rare label", list(sandbox.Filter{Labels: map[string]string{"rare": "1"}})},
 		{"list of a common label", list(sandbox.Filter{Labels: map[string]string{"common": "yes"}})},
+		{"list of a label that all have", list(sandbox.Filter{Labels: map[string]string{"all": "yes"}})},
+		{"list of a label that all have, by name", list(sandbox.Filter{Labels: map[string]string{"all": "yes"}, Sort: sandbox.SortName})},
+		{"list of labels that many have", list(sandbox.Filter{Labels: map[string]string{"all": "yes", "team": "3"}})},
 		{"list of two labels", list(sandbox.Filter{Labels: map[string]string{"common": "yes", "rare": "1"}})},
 		{"list of a label by name", list(sandbox.Filter{Labels: map[string]string{"rare": "1"}, Sort: sandbox.SortName})},
 		{"list of a name", list(sandbox.Filter{NamePrefix: "Box-0012"})},
@@ -203,18 +238,8 @@ func TestNoHotStatementReadsAWholeTable(t *testing.T) {
 		for _, statement := range all {
 			steps := explain(t, s, statement)
 			seen.take()
-			few := 0 // rows that were selected before, which SQLite calls s too
-			for _, step := range steps {
-				if step == "CO-ROUTINE s" {
-					few++
-				}
-				if step == "SCAN s" && few > 0 {
-					few--
-					continue
-				}
-				if readsAll.MatchString(step) {
-					t.Errorf("%s reads all: %s\n%s\n%s", c.what, step, statement, strings.Join(steps, "\n"))
-				}
+			for _, step := range whole(steps) {
+				t.Errorf("%s reads all: %s\n%s\n%s", c.what, step, statement, strings.Join(steps, "\n"))
 			}
 		}
 	}
@@ -227,7 +252,7 @@ func TestAPlanThatReadsAWholeTableIsSeen(t *testing.T) {
 		"SELECT * FROM sandboxes AS s WHERE user_name = 'x'", "SELECT COUNT(*) FROM sandboxes", "SELECT * FROM snapshots AS s ORDER BY image_name",
 		"UPDATE sandboxes SET public = TRUE WHERE region = 'x'", "SELECT * FROM sandbox_labels ORDER BY value",
 	} {
-		if steps := explain(t, s, statement); !slices.ContainsFunc(steps, readsAll.MatchString) {
+		if steps := explain(t, s, statement); len(whole(steps)) == 0 {
 			t.Errorf("%s is not told from others: %q", statement, steps)
 		}
 	}
