@@ -154,6 +154,9 @@ func TestNoHotStatementReadsAWholeTable(t *testing.T) {
 		}},
 		{"touch", func() error { return s.TouchSandboxes(ctx, map[string]time.Time{sb.ID: now}) }},
 		{"due", func() error { return second(s.DueSandboxes(ctx, now)) }},
+		{"what there is to do", func() error {
+			return errors.Join(second(s.UnsettledSandboxes(ctx)), second(s.UnappliedSandboxes(ctx)))
+		}},
 		{"usage", func() error { return second(s.Usage(ctx, "org")) }},
 		{"states", func() error { return errors.Join(second(s.SandboxStates(ctx)), second(s.SnapshotStates(ctx))) }},
 		{"claim", func() error {

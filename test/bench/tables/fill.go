@@ -85,6 +85,10 @@ func (f *filled) fill(ctx context.Context, database string) (err error) {
 	if f.web, err = f.serve(ctx, key, log); err != nil {
 		return err
 	}
+	if err := f.db.Analyze(ctx); err != nil {
+		return err
+	}
+	// They are not the engine's, which knows of what was there before it.
 	for i := range warm {
 		sb := f.newSandbox(fmt.Sprintf("warm-%d", i))
 		sb.WarmPoolID, sb.State = "pool", sandbox.StateStarted
@@ -93,9 +97,6 @@ func (f *filled) fill(ctx context.Context, database string) (err error) {
 		if err := errors.Join(f.web.engine.Create(ctx, spec), f.web.engine.Start(ctx, spec), f.db.InsertSandbox(ctx, sb, anyUsage)); err != nil {
 			return err
 		}
-	}
-	if err := f.db.Analyze(ctx); err != nil {
-		return err
 	}
 	f.prepare()
 	return nil
@@ -162,7 +163,7 @@ func (f *filled) multiply(ctx context.Context, database string) (err error) {
 	}{
 		{"snapshots", f.size.snapshots, f.snap.ID, map[string]string{"id": id, "revision": id, "name": "'snap-' || " + text, "created_at": when}},
 		{"sandboxes", f.size.sandboxes, f.template.ID, map[string]string{
-			"id": id, "name": "'box-' || " + text, "created_at": when, "env": "'{}'", "state": "CASE n % 2 WHEN 0 THEN 'started' ELSE 'stopped' END",
+			"id": id, "name": "'box-' || " + text, "created_at": when, "env": "'{}'", "state": "CASE n % 2 WHEN 0 THEN 'error' ELSE 'stopped' END", "desired": "'stopped'",
 			"snapshot": "'snap-' || (n % 5)", "memory": "1 + n % 4",
 			// A team has a fifth of the sandboxes, a job some twenty.
 			"labels": `'{"team":"' || (n % 5) || '","job":"' || (n / 20) || '"}'`,

@@ -134,7 +134,7 @@ func (w *web) prepare(f *filled, add func(string, func(context.Context) error), 
 	get("get a sandbox", "/sandbox/"+box)
 	get("list sandboxes, 10 of them", "/sandbox?limit=10")
 	get("list those with a label", "/sandbox?limit=10&labels=%7B%22team%22%3A%223%22%7D")
-	get("list those of a state", "/sandbox?limit=10&states=started")
+	get("list those of a state", "/sandbox?limit=10&states=error")
 	get("page 1 by number, with the total", "/sandbox/paginated?limit=10&page=1")
 	get("list snapshots", "/snapshots?limit=10")
 	get("get a snapshot", "/snapshots/"+snap)
