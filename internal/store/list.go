@@ -118,7 +118,7 @@ func (s *Store) listing(ctx context.Context, db bun.IDB, f sandbox.Filter) (*lis
 	}
 	switch {
 	case l.label == "":
-	case len(l.labelled) < fewAtMost:
+	case len(l.labelled) < fewAtMost && (column != "created_at" || len(l.labelled) <= f.Limit):
 		l.few, l.byLabel = true, labelFirst
 	case column == "created_at":
 		l.byLabel, l.column, l.id = labelSorted, "l.created_at", "l.sandbox_id"

@@ -88,6 +88,10 @@ var readsAll = regexp.MustCompile(`^SCAN (s|l|sandboxes|snapshots|sandbox_labels
 // unless the next step is a condition.
 var wholeIndex = regexp.MustCompile(`Index (Only )?Scan (using|on) (sandboxes|snapshots|sandbox_labels|departed|preview_urls)_`)
 
+// smallIndex matches the use of an index that has few rows of its table, however
+// many that has: what waits in pools, and what there is to do.
+var smallIndex = regexp.MustCompile(`\bsandboxes_(warm|unsettled|unapplied)\b`)
+
 // whole are the steps that read a whole table.
 func whole(steps []string) (found []string) {
 	few := 0 // rows that were selected before, which SQLite calls s too
@@ -97,7 +101,7 @@ func whole(steps []string) (found []string) {
 			few++
 		case step == "SCAN s" && few > 0:
 			few--
-		case strings.Contains(step, "sandboxes_warm"): // has only what waits in pools
+		case smallIndex.MatchString(step):
 		case readsAll.MatchString(step), wholeIndex.MatchString(step) && (i+1 == len(steps) || !strings.HasPrefix(steps[i+1], "Index Cond")):
 			found = append(found, step)
 		}
