@@ -194,7 +194,12 @@ func order(f sandbox.Filter) (column, direction, beyond string) {
 
 // filter lets q select what the list has.
 func (l *listing) filter(q *bun.SelectQuery) *bun.SelectQuery {
-	q.Where("s.organization_id = ?", l.OrganizationID)
+	if l.byLabel == labelFirst {
+		// The ids are known: no index of the organization's is to be taken for them.
+		q.Where("s.organization_id || '' = ?", l.OrganizationID)
+	} else {
+		q.Where("s.organization_id = ?", l.OrganizationID)
+	}
 	if !l.Warm {
 		q.Where("s.warm_pool_id = ''")
 	}
