@@ -25,7 +25,7 @@ import (
 
 var (
 	replay = flag.Uint64("seed", 0, "the one seed to run, as a failure tells it")
-	seeds  = flag.Int("seeds", 12, "how many seeds to run")
+	seeds  = flag.Int("seeds", 8, "how many seeds to run")
 	steps  = flag.Int("steps", 60, "how many commands of each seed")
 )
 
@@ -105,7 +105,9 @@ func run(t *testing.T, seed uint64, w *world) total {
 // step is one command, or something that happens to the machine.
 func (m *model) step() {
 	m.n++
-	switch m.random.IntN(20) {
+	kind := m.random.IntN(20)
+	m.t.Logf("step %d: kind %d", m.n, kind)
+	switch kind {
 	case 0, 1, 2, 3, 4:
 		m.create()
 	case 5, 6:
@@ -126,6 +128,7 @@ func (m *model) step() {
 		m.removeSnapshot()
 	case 17:
 		if id := m.any(); id != "none" {
+			m.t.Logf("step %d: end %s", m.n, id)
 			m.machine.EndOne(id, engine.Exit{OOMKilled: true})
 		}
 	case 18:
@@ -151,6 +154,7 @@ func (m *model) inject() {
 	if m.random.IntN(3) == 0 {
 		f.Delay = time.Duration(m.random.IntN(5)) * time.Second
 	}
+	m.t.Logf("step %d: fault %+v", m.n, f)
 	m.machine.Inject(f)
 	if m.random.IntN(3) == 0 {
 		m.images.fail(1 + m.random.IntN(2))
@@ -196,7 +200,8 @@ func (m *model) anySnapshot() string {
 }
 
 func (m *model) create() {
-	sb, err := m.sandboxes.Create(m.t.Context(), m.organization, sandbox.CreateParams{Snapshot: m.anySnapshot()})
+	never := 0
+	sb, err := m.sandboxes.Create(m.t.Context(), m.organization, sandbox.CreateParams{Snapshot: m.anySnapshot(), AutoStop: &never})
 	if !m.ask(sb, err) {
 		return
 	}
