@@ -105,10 +105,14 @@ const fewAtMost = 1000
 func (s *Store) listing(ctx context.Context, db bun.IDB, f sandbox.Filter) (*listing, error) {
 	column, direction, beyond := order(f)
 	l := &listing{Filter: f, column: bun.Ident("s." + column), id: "s.id", direction: bun.Safe(direction), beyond: bun.Safe(beyond)}
+	most := fewAtMost
+	if column == "created_at" && len(f.Labels) == 1 {
+		most = f.Limit + 1 // beyond a page, the label's order is taken
+	}
 	for _, key := range slices.Sorted(maps.Keys(f.Labels)) {
 		var ids []string
 		err := db.NewSelect().Table("sandbox_labels").Column("sandbox_id").
-			Where("organization_id = ?", f.OrganizationID).Where("key = ?", key).Where("value = ?", f.Labels[key]).Limit(fewAtMost).Scan(ctx, &ids)
+			Where("organization_id = ?", f.OrganizationID).Where("key = ?", key).Where("value = ?", f.Labels[key]).Limit(int64(most)).Scan(ctx, &ids)
 		if err != nil {
 			return nil, err
 		}
