@@ -7,9 +7,9 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/httperror"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
@@ -32,7 +32,7 @@ type Sandboxes interface {
 func (t Toolboxes) AuthorizeToolbox(ctx context.Context, authorization, organization, idOrName string) (string, error) {
 	p, err := t.Accounts.Authenticate(ctx, httperror.BearerToken(authorization), organization)
 	if err == nil {
-		err = p.Need(api.UseToolbox)
+		err = p.Need(permission.UseToolbox)
 	}
 	if err != nil {
 		return "", err

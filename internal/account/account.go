@@ -8,7 +8,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 // User is a person, or the administrator that the first start makes.
@@ -48,7 +48,7 @@ type Key struct {
 	Masked         string // what of the value may be shown
 	OrganizationID string
 	UserID         string
-	Permissions    []api.Permission // published and additional ones
+	Permissions    []permission.Permission // published and additional ones
 	CreatedAt      time.Time
 	LastUsedAt     *time.Time
 	ExpiresAt      *time.Time
@@ -60,7 +60,7 @@ type Principal struct {
 	OrganizationID string
 	KeyHash        string
 	KeyName        string
-	Permissions    []api.Permission
+	Permissions    []permission.Permission
 }
 
 type principalKey struct{}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 // FirstKeyName names the key that an organization's owner begins with.
@@ -29,7 +29,7 @@ type Founded struct {
 // theirs that may do all that does not reach beyond it. Errors: fault of kind
 // Forbidden, Invalid; Conflict when an organization has the name.
 func (s *Service) FoundOrganization(ctx context.Context, by Principal, name string) (*Founded, error) {
-	if err := by.Need(api.ManageServer); err != nil {
+	if err := by.Need(permission.ManageServer); err != nil {
 		return nil, err
 	}
 	if !organizationNamePattern.MatchString(name) {
@@ -81,7 +81,7 @@ func (s *Service) DeleteOrganization(ctx context.Context, by Principal, id strin
 // Deletable finds an organization that the caller may delete. Errors: fault of kind
 // NotFound, Forbidden; Conflict for the caller's own.
 func (s *Service) Deletable(ctx context.Context, by Principal, id string) (*Organization, error) {
-	if err := by.Need(api.ManageServer); err != nil {
+	if err := by.Need(permission.ManageServer); err != nil {
 		return nil, err
 	}
 	o, err := s.Store.Organization(ctx, id)
@@ -96,7 +96,7 @@ func (s *Service) Deletable(ctx context.Context, by Principal, id string) (*Orga
 
 // AllOrganizations lists those of the server. Errors: fault of kind Forbidden.
 func (s *Service) AllOrganizations(ctx context.Context, by Principal) ([]*Organization, error) {
-	if err := by.Need(api.ManageServer); err != nil {
+	if err := by.Need(permission.ManageServer); err != nil {
 		return nil, err
 	}
 	return s.Store.Organizations(ctx)
@@ -124,7 +124,7 @@ func (s *Service) Organization(ctx context.Context, by Principal, id string) (*O
 // of the server, get the server's limited network when they say nothing of it.
 // Errors: fault of kind NotFound, Forbidden.
 func (s *Service) SetLimitedEgress(ctx context.Context, by Principal, id string, limited bool) error {
-	if err := by.Need(api.ManageServer); err != nil {
+	if err := by.Need(permission.ManageServer); err != nil {
 		return err
 	}
 	o, err := s.Store.Organization(ctx, id)

@@ -17,8 +17,9 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2/expirable"
 	"k8s.io/utils/clock"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
+	"github.com/opendaytona/daytona/internal/quota"
 )
 
 // Service authenticates requests and manages keys.
@@ -36,8 +37,8 @@ type Service struct {
 type Config struct {
 	Store         Store
 	Clock         clock.PassiveClock
-	DefaultRegion string // of new organizations
-	Quota         Quota  // of every organization
+	DefaultRegion string       // of new organizations
+	Quota         quota.Limits // of every organization
 	// DeactivateAfter is how long an unused snapshot stays active; 0 is for ever.
 	DeactivateAfter time.Duration
 }
@@ -154,7 +155,7 @@ var keyNamePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9 _.\-@]{0,127}$`)
 // only here. Permissions are published ones; additional is nil for those that go
 // with them. Errors: fault of kind Invalid; Forbidden for a permission that the
 // caller lacks; Conflict when the name is taken.
-func (s *Service) CreateKey(ctx context.Context, by Principal, name string, permissions []api.Permission, additional *[]api.Permission, expires *time.Time) (*Key, string, error) {
+func (s *Service) CreateKey(ctx context.Context, by Principal, name string, permissions []permission.Permission, additional *[]permission.Permission, expires *time.Time) (*Key, string, error) {
 	if !keyNamePattern.MatchString(name) {
 		return nil, "", fault.Invalid("name", fmt.Sprintf("name %q is not valid: use 1 to 128 letters, digits, spaces and _ . - @, beginning with a letter or digit.", name))
 	}
@@ -174,7 +175,7 @@ func (s *Service) CreateKey(ctx context.Context, by Principal, name string, perm
 	return key, value, nil
 }
 
-func newKey(organizationID, userID, name string, permissions []api.Permission, now time.Time) (*Key, string) {
+func newKey(organizationID, userID, name string, permissions []permission.Permission, now time.Time) (*Key, string) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
 	value := "dtn_" + hex.EncodeToString(secret)
@@ -210,7 +211,7 @@ func keyNotFound(name string) error {
 // DeleteKey ends a key at once, and the requests that go on with it. Errors: fault of kind NotFound; Forbidden for
 // another user's key unless the caller's may manage the server.
 func (s *Service) DeleteKey(ctx context.Context, by Principal, userID, name string) error {
-	if userID != by.UserID && !by.Can(api.ManageServer) {
+	if userID != by.UserID && !by.Can(permission.ManageServer) {
 		return fault.Forbidden("API_KEY_FORBIDDEN", "Only an administrator can delete another user's API key.")
 	}
 	key, err := s.Store.DeleteKey(ctx, by.OrganizationID, userID, name)

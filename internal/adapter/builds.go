@@ -6,6 +6,7 @@ import (
 	"github.com/opendaytona/daytona/internal/build"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -20,14 +21,14 @@ type Builds struct {
 }
 
 // Build is snapshot.Builder.
-func (b Builds) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
-	return b.Builder.Build(ctx, build.Request{
+func (b Builds) Build(ctx context.Context, r snapshot.BuildRequest) (*oci.Image, error) {
+	return described(b.Builder.Build(ctx, build.Request{
 		ID: r.ID, Owner: r.Owner, Scope: r.OrganizationID, Dockerfile: r.Build.Dockerfile, Log: r.Log, Place: r.Place,
 		Credentials: b.credentials(r.OrganizationID),
 		Fill: func(ctx context.Context, dir string) error {
 			return b.Contexts.fill(ctx, r.OrganizationID, r.Build, dir)
 		},
-	})
+	}))
 }
 
 // Versions is snapshot.Builder.

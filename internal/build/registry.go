@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // pulls is how one build comes to the images that it stands on.
@@ -140,7 +141,7 @@ func (g *gate) ResolveImageConfig(ctx context.Context, ref string, o sourceresol
 		g.pulls.fail(err)
 		return "", "", nil, err
 	}
-	pinned, err := image.Pinned(ref, shown)
+	pinned, err := oci.Pinned(ref, shown)
 	if err != nil {
 		return "", "", nil, err
 	}

@@ -23,10 +23,10 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 
-	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/preview"
+	"github.com/opendaytona/daytona/internal/quota"
 )
 
 // Config is all that can be set of a server. Load fills it; the settings are
@@ -71,7 +71,7 @@ type Config struct {
 	LimitedEgress            []string      // domains and networks, as sandbox.ParseEgress takes them
 	DefaultSnapshot          string
 	DefaultImage             string // a reference, or one of the DefaultImage constants
-	Quota                    account.Quota
+	Quota                    quota.Limits
 	DeactivateAfter          time.Duration
 	S3                       objectstore.RemoteOptions // where the files that builds copy are; without an Endpoint, here
 	AdminAPIKey              string

@@ -18,6 +18,7 @@ import (
 	recipes "github.com/opendaytona/daytona/images"
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
@@ -267,7 +268,7 @@ var settings = []setting{
 			case DefaultImageAuto, DefaultImageDebian, DefaultImageNone, recipes.Slim, recipes.Full:
 				return true
 			}
-			return image.ValidateReference(s) == nil
+			return oci.ValidateReference(s) == nil
 		},
 	},
 	{

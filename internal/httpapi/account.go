@@ -7,6 +7,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 type keyName struct {
@@ -37,13 +38,18 @@ func (a *API) registerAccount() {
 			return &body[api.User]{api.User{ID: u.ID, Name: u.Name, Email: u.Email, EmailVerified: true, PublicKeys: []api.UserPublicKey{}, CreatedAt: u.CreatedAt}}, nil
 		})
 
-	register(a, operation{id: "createApiKey", method: http.MethodPost, path: "/api-keys", status: http.StatusCreated, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Create an API key; only this response contains its value"},
+	register(a, operation{id: "createApiKey", method: http.MethodPost, path: "/api-keys", status: http.StatusCreated, needs: has(permission.ManageAPIKeys), tag: "api-keys", summary: "Create an API key; only this response contains its value"},
 		func(ctx context.Context, in *body[api.CreateAPIKey]) (*body[api.APIKeyCreated], error) {
-			k, value, err := a.Accounts.CreateKey(ctx, caller(ctx), in.Body.Name, in.Body.Permissions, in.Body.Additional, in.Body.ExpiresAt)
+			var additional *[]permission.Permission
+			if in.Body.Additional != nil {
+				all := renamed[permission.Permission](*in.Body.Additional)
+				additional = &all
+			}
+			k, value, err := a.Accounts.CreateKey(ctx, caller(ctx), in.Body.Name, renamed[permission.Permission](in.Body.Permissions), additional, in.Body.ExpiresAt)
 			if err != nil {
 				return nil, err
 			}
-			return &body[api.APIKeyCreated]{api.APIKeyCreated{Name: k.Name, Value: value, CreatedAt: k.CreatedAt, Permissions: k.Published(), Additional: k.Additional(), ExpiresAt: k.ExpiresAt}}, nil
+			return &body[api.APIKeyCreated]{api.APIKeyCreated{Name: k.Name, Value: value, CreatedAt: k.CreatedAt, Permissions: renamed[api.Permission](k.Published()), Additional: renamed[api.Permission](k.Additional()), ExpiresAt: k.ExpiresAt}}, nil
 		})
 	register(a, operation{id: "listApiKeys", method: http.MethodGet, path: "/api-keys", needs: anyKey, tag: "api-keys", summary: "List your API keys"},
 		func(ctx context.Context, _ *none) (*body[[]api.APIKey], error) {
@@ -68,11 +74,11 @@ func (a *API) registerAccount() {
 		func(ctx context.Context, _ *none) (*body[api.APIKey], error) { return getKey(ctx, caller(ctx).KeyName) })
 	register(a, operation{id: "getApiKey", method: http.MethodGet, path: "/api-keys/{name}", needs: anyKey, tag: "api-keys", summary: "Get one of your API keys"},
 		func(ctx context.Context, in *keyName) (*body[api.APIKey], error) { return getKey(ctx, in.Name) })
-	register(a, operation{id: "deleteApiKey", method: http.MethodDelete, path: "/api-keys/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), tag: "api-keys", summary: "Delete one of your API keys"},
+	register(a, operation{id: "deleteApiKey", method: http.MethodDelete, path: "/api-keys/{name}", status: http.StatusNoContent, needs: has(permission.ManageAPIKeys), tag: "api-keys", summary: "Delete one of your API keys"},
 		func(ctx context.Context, in *keyName) (*none, error) {
 			return nil, a.Accounts.DeleteKey(ctx, caller(ctx), caller(ctx).UserID, in.Name)
 		})
-	register(a, operation{id: "deleteApiKeyForUser", method: http.MethodDelete, path: "/api-keys/{userId}/{name}", status: http.StatusNoContent, needs: has(api.ManageAPIKeys), sometimes: []Sometimes{{"the user is not you", api.ManageServer}}, tag: "api-keys", summary: "Delete a user's API key"},
+	register(a, operation{id: "deleteApiKeyForUser", method: http.MethodDelete, path: "/api-keys/{userId}/{name}", status: http.StatusNoContent, needs: has(permission.ManageAPIKeys), sometimes: []Sometimes{{"the user is not you", permission.ManageServer}}, tag: "api-keys", summary: "Delete a user's API key"},
 		func(ctx context.Context, in *userKeyName) (*none, error) {
 			return nil, a.Accounts.DeleteKey(ctx, caller(ctx), in.UserID, in.Name)
 		})
@@ -97,11 +103,11 @@ func (a *API) registerAccount() {
 			}
 			return &body[api.Organization]{a.wireOrganization(o)}, nil
 		})
-	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, needs: has(api.ManageServer), tag: "organizations", summary: "Limit the network by default for an organization's sandboxes"},
+	register(a, operation{id: "updateSandboxDefaultLimitedNetworkEgress", method: http.MethodPost, path: "/organizations/{organizationId}/sandbox-default-limited-network-egress", status: http.StatusNoContent, needs: has(permission.ManageServer), tag: "organizations", summary: "Limit the network by default for an organization's sandboxes"},
 		func(ctx context.Context, in *limitEgress) (*none, error) {
 			return nil, a.Accounts.SetLimitedEgress(ctx, caller(ctx), in.ID, in.Body.SandboxDefaultLimitedNetworkEgress)
 		})
-	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", needs: has(api.ReadLimits), tag: "organizations", summary: "Get an organization's quota usage"}, a.usage)
+	register(a, operation{id: "getOrganizationUsage", method: http.MethodGet, path: "/organizations/{organizationId}/usage", needs: has(permission.ReadLimits), tag: "organizations", summary: "Get an organization's quota usage"}, a.usage)
 }
 
 func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.OrganizationUsage], error) {
@@ -132,7 +138,7 @@ func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.Organiza
 
 func wireKey(k *account.Key) api.APIKey {
 	return api.APIKey{
-		Name: k.Name, Value: k.Masked, CreatedAt: k.CreatedAt, Permissions: k.Published(), Additional: k.Additional(),
+		Name: k.Name, Value: k.Masked, CreatedAt: k.CreatedAt, Permissions: renamed[api.Permission](k.Published()), Additional: renamed[api.Permission](k.Additional()),
 		LastUsedAt: k.LastUsedAt, ExpiresAt: k.ExpiresAt, UserID: k.UserID, OrganizationID: k.OrganizationID,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 type deleteOrganization struct {
@@ -14,7 +15,7 @@ type deleteOrganization struct {
 
 func (a *API) registerAdmin() {
 	const tag = "admin"
-	register(a, operation{id: "adminCreateOrganization", method: http.MethodPost, path: "/admin/organizations", status: http.StatusCreated, needs: has(api.ManageServer), tag: tag, summary: "Create an organization with an owner and an API key; only this response contains the key's value"},
+	register(a, operation{id: "adminCreateOrganization", method: http.MethodPost, path: "/admin/organizations", status: http.StatusCreated, needs: has(permission.ManageServer), tag: tag, summary: "Create an organization with an owner and an API key; only this response contains the key's value"},
 		func(ctx context.Context, in *body[api.AdminCreateOrganization]) (*body[api.AdminOrganizationCreated], error) {
 			f, err := a.Accounts.FoundOrganization(ctx, caller(ctx), in.Body.Name)
 			if err != nil {
@@ -24,7 +25,7 @@ func (a *API) registerAdmin() {
 				Organization: a.wireOrganization(f.Organization), APIKey: f.Value, KeyName: f.Key.Name,
 			}}, nil
 		})
-	register(a, operation{id: "adminListOrganizations", method: http.MethodGet, path: "/admin/organizations", needs: has(api.ManageServer), tag: tag, summary: "List all organizations of the server"},
+	register(a, operation{id: "adminListOrganizations", method: http.MethodGet, path: "/admin/organizations", needs: has(permission.ManageServer), tag: tag, summary: "List all organizations of the server"},
 		func(ctx context.Context, _ *none) (*body[[]api.Organization], error) {
 			all, err := a.Accounts.AllOrganizations(ctx, caller(ctx))
 			if err != nil {
@@ -36,7 +37,7 @@ func (a *API) registerAdmin() {
 			}
 			return &body[[]api.Organization]{out}, nil
 		})
-	register(a, operation{id: "adminDeleteOrganization", method: http.MethodDelete, path: "/admin/organizations/{organizationId}", status: http.StatusNoContent, needs: has(api.ManageServer), tag: tag, summary: "Delete an organization, its keys, and users who belong to no other organization"},
+	register(a, operation{id: "adminDeleteOrganization", method: http.MethodDelete, path: "/admin/organizations/{organizationId}", status: http.StatusNoContent, needs: has(permission.ManageServer), tag: tag, summary: "Delete an organization, its keys, and users who belong to no other organization"},
 		func(ctx context.Context, in *deleteOrganization) (*none, error) {
 			return nil, a.Dissolver.Dissolve(ctx, caller(ctx), in.ID, in.WithContents)
 		})

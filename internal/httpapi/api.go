@@ -13,12 +13,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
@@ -135,9 +135,9 @@ type operation struct {
 	status    int // of success; 0 is 200
 	summary   string
 	tag       string
-	needs     []api.Permission // of the key; anyKey where it needs none
-	sometimes []Sometimes      // besides, depending on the body; the handler asks
-	public    bool             // no key needed
+	needs     []permission.Permission // of the key; anyKey where it needs none
+	sometimes []Sometimes             // besides, depending on the body; the handler asks
+	public    bool                    // no key needed
 }
 
 // body is the outcome of most operations.
@@ -178,7 +178,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 	})
 }
 
-func (a *API) authenticate(needs []api.Permission) func(huma.Context, func(huma.Context)) {
+func (a *API) authenticate(needs []permission.Permission) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		p, err := a.Accounts.Authenticate(hc.Context(), httperror.BearerToken(hc.Header("Authorization")), hc.Header("X-Daytona-Organization-ID"))
 		if err == nil {

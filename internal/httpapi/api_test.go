@@ -23,8 +23,9 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/engine/enginetest"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/preview"
+	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
@@ -51,7 +52,7 @@ func newServer(t *testing.T) *testServer {
 	}
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock.RealClock{}, DefaultRegion: "us", DeactivateAfter: 14 * 24 * time.Hour,
-		Quota: account.Quota{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 6, TotalMemory: 20, TotalDisk: 40, Snapshots: 5},
+		Quota: quota.Limits{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 6, TotalMemory: 20, TotalDisk: 40, Snapshots: 5},
 	})
 	key, err := accounts.Bootstrap(t.Context(), "")
 	if err != nil {
@@ -542,21 +543,21 @@ func (m *memoryImages) ValidateReference(ref string) error {
 	return nil
 }
 
-func (m *memoryImages) Pull(_ context.Context, _, _, owner string, _ func(string)) (*image.Image, error) {
+func (m *memoryImages) Pull(_ context.Context, _, _, owner string, _ func(string)) (*oci.Image, error) {
 	m.mu.Lock()
 	fail := m.fail
 	m.mu.Unlock()
 	if fail != "" {
 		return nil, failure(fail)
 	}
-	return &image.Image{Digest: "sha256:1", DefaultUser: "root"}, m.Hold(context.Background(), owner, "sha256:1")
+	return &oci.Image{Digest: "sha256:1", DefaultUser: "root"}, m.Hold(context.Background(), owner, "sha256:1")
 }
 
-func (m *memoryImages) Image(_ context.Context, digest string) (*image.Image, error) {
-	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+func (m *memoryImages) Image(_ context.Context, digest string) (*oci.Image, error) {
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, nil
 }
 
-func (m *memoryImages) Registry(ref string) string { return image.RegistryOf(ref) }
+func (m *memoryImages) Registry(ref string) string { return oci.RegistryOf(ref) }
 
 func (m *memoryImages) Pinned(ref, digest string) (string, error) { return ref + "@" + digest, nil }
 
@@ -587,3 +588,14 @@ func (m *memoryImages) holders() string {
 	}
 	return strings.Join(all, " ")
 }
+
+func (*memoryImages) Contents(context.Context, string) (oci.Contents, error) {
+	return everything{}, nil
+}
+
+// everything is an image that has every program and user.
+type everything struct{}
+
+func (everything) Has(string) bool              { return false }
+func (everything) HasProgram(string) bool       { return true }
+func (everything) Lacks(string) (string, error) { return "", nil }

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // captures makes an image of anything.
@@ -13,6 +13,6 @@ type captures struct {
 	images *memoryImages
 }
 
-func (c captures) Commit(_ context.Context, name, _, owner string) (*image.Image, error) {
-	return &image.Image{Digest: "sha256:" + name, DefaultUser: "root"}, c.images.Hold(context.Background(), owner, "sha256:"+name)
+func (c captures) Commit(_ context.Context, name, _, owner string) (*oci.Image, error) {
+	return &oci.Image{Digest: "sha256:" + name, DefaultUser: "root"}, c.images.Hold(context.Background(), owner, "sha256:"+name)
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"github.com/opendaytona/daytona/internal/engine/enginetest"
+	"github.com/opendaytona/daytona/internal/oci"
 
 	"context"
 	"encoding/json"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -20,7 +20,7 @@ const buildFailure = "The build failed in line 2 of the Dockerfile (RUN exit 7):
 // builder fails at once where a step does, and makes an image otherwise.
 type builder struct{ images *memoryImages }
 
-func (b builder) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
+func (b builder) Build(ctx context.Context, r snapshot.BuildRequest) (*oci.Image, error) {
 	if strings.Contains(r.Build.Dockerfile, "RUN exit 7") {
 		fmt.Fprintln(r.Log, "#1 RUN exit 7")
 		return nil, failure(buildFailure)

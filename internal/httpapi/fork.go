@@ -6,6 +6,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
@@ -25,7 +26,7 @@ type snapshotSandbox struct {
 }
 
 func (a *API) registerForks(tag string) {
-	register(a, operation{id: "forkSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/fork", needs: has(api.WriteSandboxes), tag: tag, summary: "Fork a sandbox"},
+	register(a, operation{id: "forkSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/fork", needs: has(permission.WriteSandboxes), tag: tag, summary: "Fork a sandbox"},
 		func(ctx context.Context, in *forkSandbox) (*body[api.Sandbox], error) {
 			name := ""
 			if in.Body != nil {
@@ -49,7 +50,7 @@ func (a *API) registerForks(tag string) {
 			line, err := a.Sandboxes.Ancestors(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxesBody(ctx, line, err)
 		})
-	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", needs: has(api.WriteSnapshots), tag: tag, summary: "Create a snapshot from a sandbox"},
+	register(a, operation{id: "createSandboxSnapshot", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/snapshot", needs: has(permission.WriteSnapshots), tag: tag, summary: "Create a snapshot from a sandbox"},
 		func(ctx context.Context, in *snapshotSandbox) (*body[api.Sandbox], error) {
 			if in.Body.IncludeMemory {
 				return nil, fault.Invalid("includeMemory", "The memory of a sandbox cannot be part of a snapshot here: leave includeMemory out.")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 type pushAccess struct {
@@ -25,7 +26,7 @@ func storageURL(ctx context.Context, source string) string {
 }
 
 func (a *API) registerObjectStorage() {
-	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", needs: has(api.WriteSnapshots), tag: "object-storage", summary: "Get credentials for uploading build contexts"},
+	register(a, operation{id: "getPushAccess", method: http.MethodGet, path: "/object-storage/push-access", needs: has(permission.WriteSnapshots), tag: "object-storage", summary: "Get credentials for uploading build contexts"},
 		func(ctx context.Context, in *pushAccess) (*body[api.StorageAccess], error) {
 			organization := caller(ctx).OrganizationID
 			c, err := a.Contexts.Access(ctx, organization, caller(ctx).KeyHash)

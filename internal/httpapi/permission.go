@@ -1,20 +1,18 @@
 package httpapi
 
-import (
-	"github.com/opendaytona/daytona/api"
-)
+import "github.com/opendaytona/daytona/internal/permission"
 
 // Sometimes is a permission that an operation needs for some requests only.
 type Sometimes struct {
-	When       string         `json:"when"`
-	Permission api.Permission `json:"permission"`
+	When       string                `json:"when"`
+	Permission permission.Permission `json:"permission"`
 }
 
 // anyKey is what an operation needs that every key of an organization may do.
-var anyKey = []api.Permission{}
+var anyKey = []permission.Permission{}
 
 // has is what an operation needs of a key.
-func has(permissions ...api.Permission) []api.Permission { return permissions }
+func has(permissions ...permission.Permission) []permission.Permission { return permissions }
 
 // The extensions of the OpenAPI document by which each operation states what it
 // needs of a key. Public operations have neither.
@@ -36,6 +34,18 @@ func (op operation) statement() map[string]any {
 	out := map[string]any{ExtensionPermissions: op.needs}
 	if len(op.sometimes) > 0 {
 		out[ExtensionSometimes] = op.sometimes
+	}
+	return out
+}
+
+// renamed are the same permissions as the type of another package. Nil stays nil.
+func renamed[To, From ~string](all []From) []To {
+	if all == nil {
+		return nil
+	}
+	out := make([]To, len(all))
+	for i, p := range all {
+		out[i] = To(p)
 	}
 	return out
 }

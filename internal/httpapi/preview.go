@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/preview"
 )
 
@@ -27,9 +28,9 @@ type expirePreview struct {
 
 func (a *API) registerPreview() {
 	const tag, path = "preview", "/sandbox/{sandboxIdOrName}/ports/{port}"
-	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(api.UsePreviews), sometimes: []Sometimes{{"the port is 2280, the toolbox's", api.UseToolbox}}, tag: tag, summary: "Get the preview URL and token of a port of a sandbox"},
+	register(a, operation{id: "getPortPreviewUrl", method: http.MethodGet, path: path + "/preview-url", needs: has(permission.UsePreviews), sometimes: []Sometimes{{"the port is 2280, the toolbox's", permission.UseToolbox}}, tag: tag, summary: "Get the preview URL and token of a port of a sandbox"},
 		func(ctx context.Context, in *SandboxPort) (*body[api.PortPreviewURL], error) {
-			toolbox := caller(ctx).Need(api.UseToolbox)
+			toolbox := caller(ctx).Need(permission.UseToolbox)
 			if in.Port == preview.ToolboxPort && toolbox != nil {
 				return nil, toolbox
 			}
@@ -39,7 +40,7 @@ func (a *API) registerPreview() {
 			}
 			return &body[api.PortPreviewURL]{api.PortPreviewURL{SandboxID: name.Sandbox, URL: a.previewURL(ctx, name), Token: token}}, nil
 		})
-	register(a, operation{id: "getSignedPortPreviewUrl", method: http.MethodGet, path: path + "/signed-preview-url", needs: has(api.UsePreviews), tag: tag, summary: "Create a signed preview URL for a port of a sandbox"},
+	register(a, operation{id: "getSignedPortPreviewUrl", method: http.MethodGet, path: path + "/signed-preview-url", needs: has(permission.UsePreviews), tag: tag, summary: "Create a signed preview URL for a port of a sandbox"},
 		func(ctx context.Context, in *signPreview) (*body[api.SignedPortPreviewURL], error) {
 			// A number too large for a duration is not in its bounds either.
 			life := time.Duration(min(in.Seconds, int(preview.MaxLife/time.Second)+1)) * time.Second
@@ -49,7 +50,7 @@ func (a *API) registerPreview() {
 			}
 			return &body[api.SignedPortPreviewURL]{api.SignedPortPreviewURL{SandboxID: sb.ID, Port: name.Port, Token: name.Token, URL: a.previewURL(ctx, name)}}, nil
 		})
-	register(a, operation{id: "expireSignedPortPreviewUrl", method: http.MethodPost, path: path + "/signed-preview-url/{token}/expire", needs: has(api.UsePreviews), tag: tag, summary: "Expire a signed preview URL"},
+	register(a, operation{id: "expireSignedPortPreviewUrl", method: http.MethodPost, path: path + "/signed-preview-url/{token}/expire", needs: has(permission.UsePreviews), tag: tag, summary: "Expire a signed preview URL"},
 		func(ctx context.Context, in *expirePreview) (*none, error) {
 			return nil, a.Previews.Expire(ctx, caller(ctx).OrganizationID, in.ID, in.Port, in.Token)
 		})

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/registry"
 )
 
@@ -18,7 +19,7 @@ type updateRegistry struct {
 }
 
 func (a *API) registerRegistry() {
-	register(a, operation{id: "createRegistry", method: http.MethodPost, path: "/docker-registry", status: http.StatusCreated, needs: has(api.WriteRegistries), tag: "docker-registry", summary: "Add credentials for a registry"},
+	register(a, operation{id: "createRegistry", method: http.MethodPost, path: "/docker-registry", status: http.StatusCreated, needs: has(permission.WriteRegistries), tag: "docker-registry", summary: "Add credentials for a registry"},
 		func(ctx context.Context, in *body[api.CreateDockerRegistry]) (*body[api.DockerRegistry], error) {
 			b := in.Body
 			r, warning, err := a.Registries.Create(ctx, caller(ctx).OrganizationID, registry.Params{
@@ -49,7 +50,7 @@ func (a *API) registerRegistry() {
 			}
 			return &body[api.DockerRegistry]{wireRegistry(r, "")}, nil
 		})
-	register(a, operation{id: "updateRegistry", method: http.MethodPatch, path: "/docker-registry/{id}", needs: has(api.WriteRegistries), tag: "docker-registry", summary: "Update a registry's credentials"},
+	register(a, operation{id: "updateRegistry", method: http.MethodPatch, path: "/docker-registry/{id}", needs: has(permission.WriteRegistries), tag: "docker-registry", summary: "Update a registry's credentials"},
 		func(ctx context.Context, in *updateRegistry) (*body[api.DockerRegistry], error) {
 			b := in.Body
 			r, warning, err := a.Registries.Update(ctx, caller(ctx).OrganizationID, in.ID, registry.Params{
@@ -60,7 +61,7 @@ func (a *API) registerRegistry() {
 			}
 			return &body[api.DockerRegistry]{wireRegistry(r, warning)}, nil
 		})
-	register(a, operation{id: "deleteRegistry", method: http.MethodDelete, path: "/docker-registry/{id}", status: http.StatusNoContent, needs: has(api.DeleteRegistries), tag: "docker-registry", summary: "Delete a registry's credentials"},
+	register(a, operation{id: "deleteRegistry", method: http.MethodDelete, path: "/docker-registry/{id}", status: http.StatusNoContent, needs: has(permission.DeleteRegistries), tag: "docker-registry", summary: "Delete a registry's credentials"},
 		func(ctx context.Context, in *registryID) (*none, error) {
 			return nil, a.Registries.Delete(ctx, caller(ctx).OrganizationID, in.ID)
 		})

@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/platforms"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 // hostedID is the id of the registry that this server is itself.
@@ -18,7 +19,7 @@ type registryPush struct {
 }
 
 func (a *API) registerRegistryPush() {
-	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", needs: has(api.WriteSnapshots), tag: "docker-registry", summary: "Get credentials for pushing to the server's registry"},
+	register(a, operation{id: "getTransientPushAccess", method: http.MethodGet, path: "/docker-registry/registry-push-access", needs: has(permission.WriteSnapshots), tag: "docker-registry", summary: "Get credentials for pushing to the server's registry"},
 		func(ctx context.Context, in *registryPush) (*body[api.RegistryPushAccess], error) {
 			organization := caller(ctx).OrganizationID
 			if in.RegionID != "" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
@@ -76,7 +77,7 @@ type labelSandbox struct {
 
 func (a *API) registerSandbox() {
 	const tag = "sandbox"
-	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(api.WriteSandboxes), sometimes: []Sometimes{{"public is true", api.UsePreviews}}, tag: tag, summary: "Create and start a sandbox"}, a.createSandbox)
+	register(a, operation{id: "createSandbox", method: http.MethodPost, path: "/sandbox", needs: has(permission.WriteSandboxes), sometimes: []Sometimes{{"public is true", permission.UsePreviews}}, tag: tag, summary: "Create and start a sandbox"}, a.createSandbox)
 	register(a, operation{id: "listSandboxes", method: http.MethodGet, path: "/sandbox", needs: anyKey, tag: tag, summary: "List sandboxes with cursor pagination"}, a.listSandboxes)
 	register(a, operation{id: "listSandboxesPaginated", method: http.MethodGet, path: "/sandbox/paginated", needs: anyKey, tag: tag, summary: "List sandboxes with page numbers (deprecated)"}, a.pageSandboxes)
 	register(a, operation{id: "getSandbox", method: http.MethodGet, path: "/sandbox/{sandboxIdOrName}", needs: anyKey, tag: tag, summary: "Get a sandbox"},
@@ -84,24 +85,24 @@ func (a *API) registerSandbox() {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "deleteSandbox", method: http.MethodDelete, path: "/sandbox/{sandboxIdOrName}", needs: has(api.DeleteSandboxes), tag: tag, summary: "Delete a sandbox and its disk"},
+	register(a, operation{id: "deleteSandbox", method: http.MethodDelete, path: "/sandbox/{sandboxIdOrName}", needs: has(permission.DeleteSandboxes), tag: tag, summary: "Delete a sandbox and its disk"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Delete(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", needs: has(api.WriteSandboxes), tag: tag, summary: "Start a stopped sandbox"},
+	register(a, operation{id: "startSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/start", needs: has(permission.WriteSandboxes), tag: tag, summary: "Start a stopped sandbox"},
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.started(ctx, sb, err)
 		})
-	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(api.WriteSandboxes), tag: tag, summary: "Stop a sandbox and keep its disk"},
+	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(permission.WriteSandboxes), tag: tag, summary: "Stop a sandbox and keep its disk"},
 		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Stop(ctx, caller(ctx).OrganizationID, in.ID, in.Force)
 			sb, err = a.settle(ctx, sb, err)
 			return a.sandboxBody(ctx, sb, err)
 		})
 	a.registerForks(tag)
-	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", needs: has(api.WriteSandboxes), tag: tag, summary: "Replace a sandbox's labels"},
+	register(a, operation{id: "replaceLabels", method: http.MethodPut, path: "/sandbox/{sandboxIdOrName}/labels", needs: has(permission.WriteSandboxes), tag: tag, summary: "Replace a sandbox's labels"},
 		func(ctx context.Context, in *labelSandbox) (*body[api.SandboxLabels], error) {
 			sb, err := a.Sandboxes.SetLabels(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Labels)
 			if err != nil {
@@ -117,35 +118,35 @@ func (a *API) registerSandbox() {
 		{"setAutoArchiveInterval", "autoarchive", "Set the auto-archive interval of a sandbox", a.Sandboxes.SetAutoArchive},
 		{"setAutoDeleteInterval", "autodelete", "Set the auto-delete interval of a sandbox", a.Sandboxes.SetAutoDelete},
 	} {
-		register(a, operation{id: set.id, method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/" + set.path + "/{interval}", needs: has(api.WriteSandboxes), tag: tag, summary: set.summary},
+		register(a, operation{id: set.id, method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/" + set.path + "/{interval}", needs: has(permission.WriteSandboxes), tag: tag, summary: set.summary},
 			func(ctx context.Context, in *sandboxInterval) (*body[api.Sandbox], error) {
 				sb, err := set.do(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
 				return a.sandboxBody(ctx, sb, err)
 			})
 	}
-	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", needs: has(api.WriteSandboxes), tag: tag, summary: "Set the time to live of a sandbox"},
+	register(a, operation{id: "setTtl", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", needs: has(permission.WriteSandboxes), tag: tag, summary: "Set the time to live of a sandbox"},
 		func(ctx context.Context, in *sandboxTTL) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetTTL(ctx, caller(ctx).OrganizationID, in.ID, in.Minutes)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", needs: has(api.WriteSandboxes, api.UsePreviews), tag: tag, summary: "Make a sandbox's previews public or private"},
+	register(a, operation{id: "updatePublicStatus", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/public/{isPublic}", needs: has(permission.WriteSandboxes, permission.UsePreviews), tag: tag, summary: "Make a sandbox's previews public or private"},
 		func(ctx context.Context, in *sandboxPublic) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetPublic(ctx, caller(ctx).OrganizationID, in.ID, in.Public)
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", needs: has(api.WriteSandboxes), tag: tag, summary: "Update a sandbox's network policy"},
+	register(a, operation{id: "updateNetworkSettings", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/network-settings", needs: has(permission.WriteSandboxes), tag: tag, summary: "Update a sandbox's network policy"},
 		func(ctx context.Context, in *networkSettings) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.SetNetwork(ctx, caller(ctx).OrganizationID, in.ID, sandbox.NetworkParams{
 				BlockAll: in.Body.NetworkBlockAll, AllowList: in.Body.NetworkAllowList, Domains: in.Body.DomainAllowList,
 			})
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", needs: has(api.WriteSandboxes), tag: tag, summary: "Resize a sandbox's CPU, memory and disk"},
+	register(a, operation{id: "resizeSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/resize", needs: has(permission.WriteSandboxes), tag: tag, summary: "Resize a sandbox's CPU, memory and disk"},
 		func(ctx context.Context, in *resizeSandbox) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Resize(ctx, caller(ctx).OrganizationID, in.ID, sandbox.ResizeParams(in.Body))
 			return a.sandboxBody(ctx, sb, err)
 		})
-	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Record activity of a sandbox"},
+	register(a, operation{id: "updateLastActivity", method: http.MethodPost, path: "/sandbox/{sandboxId}/last-activity", status: http.StatusCreated, needs: has(permission.WriteSandboxes), tag: tag, summary: "Record activity of a sandbox"},
 		func(ctx context.Context, in *touchSandbox) (*none, error) {
 			sb, err := a.Sandboxes.Get(ctx, caller(ctx).OrganizationID, in.ID)
 			if err == nil {
@@ -172,7 +173,7 @@ func (a *API) registerSandbox() {
 func (a *API) createSandbox(ctx context.Context, in *body[api.CreateSandbox]) (*body[api.Sandbox], error) {
 	b := in.Body
 	if b.Public {
-		if err := caller(ctx).Need(api.UsePreviews); err != nil {
+		if err := caller(ctx).Need(permission.UsePreviews); err != nil {
 			return nil, err
 		}
 	}
@@ -266,7 +267,7 @@ func (a *API) sandboxBody(ctx context.Context, sb *sandbox.Sandbox, err error) (
 // wireSandbox is the sandbox as the caller may know it.
 func (a *API) wireSandbox(ctx context.Context, sb *sandbox.Sandbox) api.Sandbox {
 	w := WireSandbox(sb, a.toolboxURL(ctx))
-	if !caller(ctx).Can(api.ReadEnv) {
+	if !caller(ctx).Can(permission.ReadEnv) {
 		w.Env = HideEnv(w.Env)
 	}
 	return w

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -45,11 +46,11 @@ type updateSnapshot struct {
 }
 
 // general is what the snapshots of all organizations need besides.
-var general = []Sometimes{{"the snapshot is for all organizations", api.ManageServer}}
+var general = []Sometimes{{"the snapshot is for all organizations", permission.ManageServer}}
 
 func (a *API) registerSnapshot() {
 	const tag = "snapshots"
-	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
+	register(a, operation{id: "createSnapshot", method: http.MethodPost, path: "/snapshots", needs: has(permission.WriteSnapshots), sometimes: general, tag: tag, summary: "Create a snapshot from an image or a Dockerfile"}, a.createSnapshot)
 	register(a, operation{id: "listSnapshots", method: http.MethodGet, path: "/snapshots", needs: anyKey, tag: tag, summary: "List your snapshots and shared snapshots"},
 		func(ctx context.Context, in *listSnapshots) (*body[api.PaginatedSnapshots], error) {
 			page, total, err := a.Snapshots.List(ctx, snapshot.Filter{
@@ -72,10 +73,10 @@ func (a *API) registerSnapshot() {
 			}
 			return &body[api.Snapshot]{WireSnapshot(s)}, nil
 		})
-	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Update a snapshot in place"},
+	register(a, operation{id: "updateSnapshot", method: http.MethodPut, path: "/snapshots/{id}", needs: has(permission.WriteSnapshots), sometimes: general, tag: tag, summary: "Update a snapshot in place"},
 		func(ctx context.Context, in *updateSnapshot) (*body[api.Snapshot], error) {
 			b := in.Body
-			s, err := a.Snapshots.Update(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer), snapshot.CreateParams{
+			s, err := a.Snapshots.Update(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(permission.ManageServer), snapshot.CreateParams{
 				Name: b.Name, ImageName: b.ImageName, Entrypoint: b.Entrypoint, CPU: b.CPU, Memory: b.Memory, Disk: b.Disk, RegionID: b.RegionID,
 				Build: buildParams(b.BuildInfo),
 			})
@@ -84,15 +85,15 @@ func (a *API) registerSnapshot() {
 			}
 			return a.settleSnapshot(ctx, s)
 		})
-	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Cancel a snapshot's update, or discard a failed one"},
+	register(a, operation{id: "cancelSnapshotUpdate", method: http.MethodDelete, path: "/snapshots/{id}/update", status: http.StatusNoContent, needs: has(permission.WriteSnapshots), sometimes: general, tag: tag, summary: "Cancel a snapshot's update, or discard a failed one"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
-			return nil, a.Snapshots.CancelUpdate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
+			return nil, a.Snapshots.CancelUpdate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(permission.ManageServer))
 		})
-	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", needs: has(api.DeleteSnapshots), sometimes: general, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
+	register(a, operation{id: "removeSnapshot", method: http.MethodDelete, path: "/snapshots/{id}", needs: has(permission.DeleteSnapshots), sometimes: general, tag: tag, summary: "Delete a snapshot; its sandboxes keep running"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
-			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
+			return nil, a.Snapshots.Delete(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(permission.ManageServer))
 		})
-	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", needs: has(api.WriteSnapshots), tag: tag, summary: "Activate a snapshot"},
+	register(a, operation{id: "activateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/activate", needs: has(permission.WriteSnapshots), tag: tag, summary: "Activate a snapshot"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.Snapshot], error) {
 			s, err := a.Snapshots.Activate(ctx, caller(ctx).OrganizationID, in.ID)
 			if err != nil {
@@ -100,9 +101,9 @@ func (a *API) registerSnapshot() {
 			}
 			return a.settleSnapshot(ctx, s)
 		})
-	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, needs: has(api.WriteSnapshots), sometimes: general, tag: tag, summary: "Deactivate a snapshot and free its image"},
+	register(a, operation{id: "deactivateSnapshot", method: http.MethodPost, path: "/snapshots/{id}/deactivate", status: http.StatusNoContent, needs: has(permission.WriteSnapshots), sometimes: general, tag: tag, summary: "Deactivate a snapshot and free its image"},
 		func(ctx context.Context, in *SnapshotID) (*none, error) {
-			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(api.ManageServer))
+			return nil, a.Snapshots.Deactivate(ctx, caller(ctx).OrganizationID, in.ID, caller(ctx).Can(permission.ManageServer))
 		})
 	register(a, operation{id: "getSnapshotBuildLogsUrl", method: http.MethodGet, path: "/snapshots/{id}/build-logs-url", needs: anyKey, tag: tag, summary: "Get the URL of a snapshot's build log"},
 		func(ctx context.Context, in *SnapshotID) (*body[api.URL], error) {
@@ -120,7 +121,7 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	if err := unsupportedOfSnapshot(b); err != nil {
 		return nil, err
 	}
-	if b.General && !by.Can(api.ManageServer) {
+	if b.General && !by.Can(permission.ManageServer) {
 		return nil, fault.Forbidden("SNAPSHOT_GENERAL", "A snapshot for all organizations needs an administrator's key with the permission manage:server.")
 	}
 	p := snapshot.CreateParams{
@@ -130,7 +131,7 @@ func (a *API) createSnapshot(ctx context.Context, in *body[api.CreateSnapshot]) 
 	create := func() (*snapshot.Snapshot, error) { return a.Snapshots.Create(ctx, by.OrganizationID, b.General, p) }
 	if b.Replace {
 		create = func() (*snapshot.Snapshot, error) {
-			return a.Snapshots.CreateOrUpdate(ctx, by.OrganizationID, b.General, by.Can(api.ManageServer), p)
+			return a.Snapshots.CreateOrUpdate(ctx, by.OrganizationID, b.General, by.Can(permission.ManageServer), p)
 		}
 	}
 	s, err := create()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/opendaytona/daytona/api"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
@@ -33,17 +34,17 @@ func (a *API) registerWarmPool() {
 			}
 			return &body[[]api.WarmPool]{out}, nil
 		})
-	register(a, operation{id: "createWarmPool", method: http.MethodPost, path: "/warm-pools", status: http.StatusCreated, needs: has(api.WriteSandboxes), tag: tag, summary: "Create a warm pool"},
+	register(a, operation{id: "createWarmPool", method: http.MethodPost, path: "/warm-pools", status: http.StatusCreated, needs: has(permission.WriteSandboxes), tag: tag, summary: "Create a warm pool"},
 		func(ctx context.Context, in *body[api.CreateWarmPool]) (*body[api.WarmPool], error) {
 			p, err := a.Sandboxes.CreatePool(ctx, caller(ctx).OrganizationID, in.Body.Snapshot, in.Body.Target, in.Body.Pool)
 			return poolBody(p, err)
 		})
-	register(a, operation{id: "updateWarmPool", method: http.MethodPatch, path: "/warm-pools/{id}", needs: has(api.WriteSandboxes), tag: tag, summary: "Resize a warm pool"},
+	register(a, operation{id: "updateWarmPool", method: http.MethodPatch, path: "/warm-pools/{id}", needs: has(permission.WriteSandboxes), tag: tag, summary: "Resize a warm pool"},
 		func(ctx context.Context, in *resizeWarmPool) (*body[api.WarmPool], error) {
 			p, err := a.Sandboxes.ResizePool(ctx, caller(ctx).OrganizationID, in.ID, in.Body.Pool)
 			return poolBody(p, err)
 		})
-	register(a, operation{id: "deleteWarmPool", method: http.MethodDelete, path: "/warm-pools/{id}", status: http.StatusNoContent, needs: has(api.DeleteSandboxes), tag: tag, summary: "Delete a warm pool and its waiting sandboxes"},
+	register(a, operation{id: "deleteWarmPool", method: http.MethodDelete, path: "/warm-pools/{id}", status: http.StatusNoContent, needs: has(permission.DeleteSandboxes), tag: tag, summary: "Delete a warm pool and its waiting sandboxes"},
 		func(ctx context.Context, in *WarmPoolID) (*none, error) {
 			return nil, a.Sandboxes.DeletePool(ctx, caller(ctx).OrganizationID, in.ID)
 		})

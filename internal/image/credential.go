@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+
+	"github.com/distribution/reference"
 )
 
 // Repository is where images are: a registry and a name there.
@@ -58,3 +60,12 @@ func (e *credentialsError) Error() string {
 }
 
 func (e *credentialsError) Unwrap() error { return e.err }
+
+// repositoryOf is where the image of a reference is.
+func repositoryOf(ref string) (Repository, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return Repository{}, err
+	}
+	return Repository{reference.Domain(named), reference.Path(named)}, nil
+}

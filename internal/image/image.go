@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/opendaytona/daytona/internal/oci"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,6 +25,11 @@ type Image struct {
 
 	// Foreign are files that belonged to users that sandboxes do not have.
 	Foreign Foreign
+}
+
+// Describe is what the domain knows of the image.
+func (i *Image) Describe() *oci.Image {
+	return &oci.Image{Digest: i.Digest, Size: i.Size, DefaultUser: i.DefaultUser, Command: i.Config.Command(), Note: i.Foreign.Note()}
 }
 
 // Has tells whether the image has something at an absolute path.

@@ -23,6 +23,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/space"
 )
 
@@ -78,7 +79,7 @@ func (s *Store) persist(ctx context.Context, ref string, c Credentials, progress
 }
 
 func (s *Store) resolve(ctx context.Context, ref string, resolver remotes.Resolver, c Credentials) (desc ocispec.Descriptor, fetcher func() (remotes.Fetcher, error), err error) {
-	full, err := normalized(ref)
+	full, err := oci.Normalized(ref)
 	if err != nil {
 		return desc, nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}

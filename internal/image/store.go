@@ -30,10 +30,11 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/opendaytona/daytona/internal/durable"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // ErrNotFound says that an image is not on this machine.
-var ErrNotFound = errors.New("image is not on this machine")
+var ErrNotFound = oci.ErrNotFound
 
 // repositoriesKnown is for how many repositories tokens are kept.
 const repositoriesKnown = 256

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 // ToolboxPort is the one at whose preview the toolbox of a sandbox is, whatever
@@ -65,7 +63,7 @@ func (s *Service) Admit(ctx context.Context, n Name, c Credentials) (Admitted, e
 	if sb.Public && !slices.Contains(guarded, n.Port) {
 		return admitted, nil
 	}
-	need := key.may(sb, api.UsePreviews)
+	need := key.may(sb, permission.UsePreviews)
 	tokens := []string{s.token(sb), s.toolboxToken(sb)}
 	if need == nil || oneOf(tokens, c.Tokens) {
 		return admitted, nil
@@ -98,7 +96,7 @@ func (s *Service) AdmitToolbox(ctx context.Context, sandboxID string, c Credenti
 	if oneOf([]string{s.toolboxToken(sb)}, c.Tokens) {
 		return Admitted{SandboxID: sb.ID, OurKey: key.valid}, nil
 	}
-	err = key.may(sb, api.UseToolbox)
+	err = key.may(sb, permission.UseToolbox)
 	if errors.Is(err, errNotOurs) {
 		err = fault.Unauthorized("The toolbox is private: send the token of the preview link of port 2280 as X-Daytona-Preview-Token, or an API key as Authorization: Bearer KEY.")
 	}
@@ -137,7 +135,7 @@ func (s *Service) signed(ctx context.Context, n Name) (string, error) {
 
 type apiKey struct {
 	valid bool
-	account.Principal
+	Key
 }
 
 // errNotOurs is a key of another organization, or none.
@@ -145,8 +143,8 @@ var errNotOurs = errors.New("the key is not of the sandbox's organization")
 
 // may tells what the key lacks to do something with a sandbox. Errors:
 // errNotOurs; fault of kind Forbidden.
-func (k apiKey) may(sb *sandbox.Sandbox, what api.Permission) error {
-	if !k.valid || k.OrganizationID != sb.OrganizationID {
+func (k apiKey) may(sb *Sandbox, what permission.Permission) error {
+	if !k.valid || k.Organization() != sb.OrganizationID {
 		return errNotOurs
 	}
 	return k.Need(what)

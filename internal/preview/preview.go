@@ -10,9 +10,8 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/grant"
-	"github.com/opendaytona/daytona/internal/sandbox"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 // Signed is a URL that opens one port of one sandbox to everybody who has it,
@@ -36,18 +35,34 @@ type Store interface {
 	DeleteSignedPreview(ctx context.Context, s Signed) error
 }
 
+// Sandbox is one, as far as its previews go.
+type Sandbox struct {
+	ID, Name       string
+	OrganizationID string
+	Public         bool
+	Stops          int // how often it has stopped: its tokens end with each
+}
+
 // Sandboxes finds sandboxes. Errors: fault of kind NotFound.
 type Sandboxes interface {
 	// Get finds by id or name among the organization's.
-	Get(ctx context.Context, organizationID, idOrName string) (*sandbox.Sandbox, error)
+	Get(ctx context.Context, organizationID, idOrName string) (*Sandbox, error)
 	// Find finds by id whoever's it is.
-	Find(ctx context.Context, id string) (*sandbox.Sandbox, error)
+	Find(ctx context.Context, id string) (*Sandbox, error)
+}
+
+// Key is a valid API key.
+type Key interface {
+	// Organization is the id of the one that it is for.
+	Organization() string
+	// Need checks that it has the permissions. Errors: fault of kind Forbidden.
+	Need(permissions ...permission.Permission) error
 }
 
 // Keys tells whose API key a token is. Errors: fault of kind Unauthorized or
 // Forbidden for none.
 type Keys interface {
-	Authenticate(ctx context.Context, token, organizationID string) (account.Principal, error)
+	Authenticate(ctx context.Context, token, organizationID string) (Key, error)
 }
 
 // Config is what a Service stands on.

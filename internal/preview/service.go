@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/sandbox"
 )
 
 // How long a signed URL may be good for, and how many of a sandbox there may be.
@@ -46,7 +45,7 @@ func (s *Service) Link(ctx context.Context, organizationID, idOrName string, por
 // Sign makes a name of a port of a sandbox that needs no token besides, for the
 // given life. Errors: fault of kind Invalid for the port or the life; NotFound;
 // Quota when there are too many.
-func (s *Service) Sign(ctx context.Context, organizationID, idOrName string, port int, life time.Duration) (Name, *sandbox.Sandbox, error) {
+func (s *Service) Sign(ctx context.Context, organizationID, idOrName string, port int, life time.Duration) (Name, *Sandbox, error) {
 	if life < time.Second || life > MaxLife {
 		return Name{}, nil, fault.Invalid("expiresInSeconds", fmt.Sprintf("expiresInSeconds must be from 1 to %d.", MaxLife/time.Second))
 	}
@@ -81,7 +80,7 @@ func (s *Service) Expire(ctx context.Context, organizationID, idOrName string, p
 	return s.Store.DeleteSignedPreview(ctx, Signed{Hash: hash(token), SandboxID: sb.ID, Port: port})
 }
 
-func (s *Service) find(ctx context.Context, organizationID, idOrName string, port int) (*sandbox.Sandbox, error) {
+func (s *Service) find(ctx context.Context, organizationID, idOrName string, port int) (*Sandbox, error) {
 	if port < 1 || port > 65535 {
 		return nil, fault.Invalid("port", "port must be from 1 to 65535.")
 	}
@@ -89,13 +88,13 @@ func (s *Service) find(ctx context.Context, organizationID, idOrName string, por
 }
 
 // token is the one of a sandbox's ports until it stops.
-func (s *Service) token(sb *sandbox.Sandbox) string { return s.derive("preview", sb) }
+func (s *Service) token(sb *Sandbox) string { return s.derive("preview", sb) }
 
 // toolboxToken is another one, so that who is given a page to look at does not
 // run commands.
-func (s *Service) toolboxToken(sb *sandbox.Sandbox) string { return s.derive("toolbox", sb) }
+func (s *Service) toolboxToken(sb *Sandbox) string { return s.derive("toolbox", sb) }
 
-func (s *Service) derive(what string, sb *sandbox.Sandbox) string {
+func (s *Service) derive(what string, sb *Sandbox) string {
 	return base64.RawURLEncoding.EncodeToString(s.Secret.MAC(what, sb.ID+":"+strconv.Itoa(sb.Stops)))
 }
 

@@ -48,7 +48,7 @@ func (s *Service) setNetwork(ctx context.Context, sb *Sandbox) error {
 }
 
 func (s *Service) setSize(ctx context.Context, sb *Sandbox) error {
-	err := s.Engine.Resize(ctx, sb.ID, sb.Resources.spec())
+	err := s.Engine.Resize(ctx, sb.ID, spec(sb.Resources))
 	small := (*engine.TooSmall)(nil)
 	switch {
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -128,10 +129,7 @@ type Work struct {
 }
 
 // Usage is what an organization's sandboxes take.
-type Usage struct {
-	CPU, Memory, Disk int // cores and GiB; cores and memory of those that run or will
-	Sandboxes         int
-}
+type Usage = quota.Usage
 
 // Filter selects sandboxes. Zero fields select everything.
 type Filter struct {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/quota"
 )
 
 // Sandbox is one isolated place where code runs.
@@ -66,16 +67,14 @@ type Sandbox struct {
 }
 
 // Resources are cores, and GiB of memory and disk.
-type Resources struct {
-	CPU, Memory, Disk int
-}
+type Resources = quota.Resources
 
 // maxPIDs is what a sandbox may have of processes and threads: enough for
 // Kubernetes inside, and little enough that a few of them do not use up the
 // machine's ids.
 const maxPIDs = 4096
 
-func (r Resources) spec() engine.Resources {
+func spec(r Resources) engine.Resources {
 	return engine.Resources{CPU: float64(r.CPU), Memory: int64(r.Memory) * gib, Disk: int64(r.Disk) * gib, PIDs: maxPIDs}
 }
 
@@ -216,7 +215,7 @@ func (s *Sandbox) spec() engine.Spec {
 		Entrypoint: s.Entrypoint,
 		Env:        s.Env,
 		User:       s.User,
-		Resources:  s.Resources.spec(),
+		Resources:  spec(s.Resources),
 		Network:    s.Network.spec(),
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/access"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/adapter"
@@ -31,6 +30,7 @@ import (
 	"github.com/opendaytona/daytona/internal/machine"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/internal/offboard"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/pki"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/quarantine"
@@ -208,7 +208,7 @@ func (s *server) makeServices(ctx context.Context) error {
 	s.hub = events.New(events.Config{
 		Authenticate: func(ctx context.Context, token, organizationID string) (events.Audience, error) {
 			p, err := s.accounts.Authenticate(ctx, token, organizationID)
-			return events.Audience{Organization: p.OrganizationID, Whole: p.Can(api.ReadEnv)}, err
+			return events.Audience{Organization: p.OrganizationID, Whole: p.Can(permission.ReadEnv)}, err
 		},
 		Log: s.log,
 	})
@@ -255,7 +255,7 @@ func (s *server) makeServices(ctx context.Context) error {
 		return fmt.Errorf("key of the previews: %w", err)
 	}
 	s.previews = preview.NewService(preview.Config{
-		Domain: s.PreviewDomain(), Store: s.db, Sandboxes: s.sandboxes, Keys: s.accounts, Secret: secret, Clock: s.clock,
+		Domain: s.PreviewDomain(), Store: s.db, Sandboxes: adapter.PreviewSandboxes{Service: s.sandboxes}, Keys: adapter.PreviewKeys{Service: s.accounts}, Secret: secret, Clock: s.clock,
 	})
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/toolbox/port"
 )
@@ -34,7 +33,7 @@ func (ts *testServer) keyOf(name string, permissions ...api.Permission) string {
 
 // without are all permissions but one.
 func without(p api.Permission) []api.Permission {
-	return slices.DeleteFunc(account.AllPermissions(true), func(q api.Permission) bool { return p == q })
+	return slices.DeleteFunc(slices.Concat(api.Permissions, api.AdditionalPermissions), func(q api.Permission) bool { return p == q })
 }
 
 // Every route of the document lets in keys with what it states, and no others.
@@ -42,7 +41,7 @@ func TestEveryRouteNeedsWhatItStates(t *testing.T) {
 	ts := start(t, testConfig(t), testHost(newMemoryEngine(t, nil)))
 	none := ts.keyOf("none")
 	lacking := map[api.Permission]string{}
-	for _, p := range account.AllPermissions(true) {
+	for _, p := range slices.Concat(api.Permissions, api.AdditionalPermissions) {
 		lacking[p] = ts.keyOf("without "+strings.ReplaceAll(string(p), ":", "-"), without(p)...)
 	}
 	exact := map[string]string{}

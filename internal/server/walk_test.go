@@ -13,6 +13,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/httpapi"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 // route is one operation of the OpenAPI document that the server serves.
@@ -71,7 +72,10 @@ func (r route) needs(t *testing.T) (needs []api.Permission, ok bool) {
 		}
 		return nil, false
 	}
-	return stated.([]api.Permission), true
+	for _, p := range stated.([]permission.Permission) {
+		needs = append(needs, api.Permission(p))
+	}
+	return needs, true
 }
 
 // publicRoutes take no key.

@@ -97,7 +97,7 @@ func (s *Service) build(ctx context.Context, t *controller.Task) error {
 		return s.failed(ctx, snap, StateBuildFailed, reason)
 	}
 	log.Line(fmt.Sprintf("Built image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
-	warn(log, img, snap)
+	s.warn(ctx, log, img, snap)
 	return s.made(ctx, snap, img)
 }
 
@@ -119,7 +119,7 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 		return false, nil
 	}
 	log.Line(fmt.Sprintf("The same build was made before: image %s", twin.ImageDigest))
-	warn(log, img, snap)
+	s.warn(ctx, log, img, snap)
 	return true, s.made(ctx, snap, img)
 }
 

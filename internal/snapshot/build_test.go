@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -42,7 +42,7 @@ func (b *builder) upload(bytes string) {
 	b.bytes = bytes
 }
 
-func (b *builder) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
+func (b *builder) Build(ctx context.Context, r snapshot.BuildRequest) (*oci.Image, error) {
 	b.mu.Lock()
 	b.count++
 	digest := fmt.Sprintf("sha256:built-%d", b.count)
@@ -59,7 +59,7 @@ func (b *builder) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Im
 	case strings.Contains(r.Build.Dockerfile, "fail"):
 		return nil, errors.New("line 2 is wrong")
 	}
-	return &image.Image{Digest: digest, DefaultUser: "root"}, b.images.Hold(ctx, r.Owner, digest)
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, b.images.Hold(ctx, r.Owner, digest)
 }
 
 func (b *builder) builds() int {

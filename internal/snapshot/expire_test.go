@@ -13,7 +13,8 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/controller"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
+	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -28,17 +29,17 @@ type images struct {
 
 func (i *images) ValidateReference(string) error { return nil }
 
-func (i *images) Registry(ref string) string { return image.RegistryOf(ref) }
+func (i *images) Registry(ref string) string { return oci.RegistryOf(ref) }
 
-func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (*image.Image, error) {
+func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (*oci.Image, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.held[owner] = ref
-	return &image.Image{Digest: ref, DefaultUser: "root"}, nil
+	return &oci.Image{Digest: ref, DefaultUser: "root"}, nil
 }
 
-func (i *images) Image(_ context.Context, digest string) (*image.Image, error) {
-	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+func (i *images) Image(_ context.Context, digest string) (*oci.Image, error) {
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, nil
 }
 
 func (i *images) holds(digest string) bool {
@@ -95,7 +96,7 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 }
 
 // serviceWith pulls to one place, and makes images in another, so many at once.
-func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota, builds int) (*snapshot.Service, *clocktesting.FakeClock, string) {
+func serviceWith(t *testing.T, pulls snapshot.Images, made *images, most, builds int) (*snapshot.Service, *clocktesting.FakeClock, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
@@ -105,7 +106,7 @@ func serviceWith(t *testing.T, pulls snapshot.Images, made *images, quota, build
 	clock := clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock, DefaultRegion: "us", DeactivateAfter: fortnight,
-		Quota: account.Quota{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 6, TotalMemory: 20, TotalDisk: 40, Snapshots: quota},
+		Quota: quota.Limits{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 6, TotalMemory: 20, TotalDisk: 40, Snapshots: most},
 	})
 	key, err := accounts.Bootstrap(t.Context(), "")
 	if err != nil {
@@ -209,3 +210,12 @@ func TestUnusedSnapshotsBecomeInactiveAndLetTheirImageGo(t *testing.T) {
 		t.Fatalf("%+v, %v", again, err)
 	}
 }
+
+func (*images) Contents(context.Context, string) (oci.Contents, error) { return everything{}, nil }
+
+// everything is an image that has every program and user.
+type everything struct{}
+
+func (everything) Has(string) bool              { return false }
+func (everything) HasProgram(string) bool       { return true }
+func (everything) Lacks(string) (string, error) { return "", nil }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -22,7 +22,7 @@ type unwell struct {
 	releases atomic.Int32
 }
 
-func (u *unwell) Pull(ctx context.Context, organization, ref, owner string, progress func(string)) (*image.Image, error) {
+func (u *unwell) Pull(ctx context.Context, organization, ref, owner string, progress func(string)) (*oci.Image, error) {
 	if strings.HasPrefix(ref, "silent") {
 		u.silent.Add(1)
 		defer u.silent.Add(-1)

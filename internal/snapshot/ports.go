@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // Store keeps snapshots. Every method is one transaction; a missing snapshot
@@ -95,11 +95,13 @@ type Images interface {
 	// Pull brings an image here, as organizationID may and with its credentials,
 	// and holds it for owner. Progress gets lines for people. An error has a
 	// Message() string for people.
-	Pull(ctx context.Context, organizationID, ref, owner string, progress func(line string)) (*image.Image, error)
+	Pull(ctx context.Context, organizationID, ref, owner string, progress func(line string)) (*oci.Image, error)
 	// Pinned is ref with digest in place of its tag.
 	Pinned(ref, digest string) (string, error)
-	// Image returns an image that is here.
-	Image(ctx context.Context, digest string) (*image.Image, error)
+	// Image describes an image that is here. Errors: oci.ErrNotFound.
+	Image(ctx context.Context, digest string) (*oci.Image, error)
+	// Contents looks into an image that is here. Errors: oci.ErrNotFound.
+	Contents(ctx context.Context, digest string) (oci.Contents, error)
 	// Hold lets owner hold an image that is here, Release lets go; an image
 	// that nobody holds is freed. Release of a stranger is fine.
 	Hold(ctx context.Context, owner, digest string) error
@@ -115,7 +117,7 @@ type Captures interface {
 	Capture(ctx context.Context, sandboxID, name string) error
 	// Commit makes an image of the base one and what the copy changed of it,
 	// and holds it for owner.
-	Commit(ctx context.Context, name, base, owner string) (*image.Image, error)
+	Commit(ctx context.Context, name, base, owner string) (*oci.Image, error)
 	// Captures names the copies, Discard frees one; a missing one is fine.
 	Captures(ctx context.Context) ([]string, error)
 	Discard(ctx context.Context, name string) error
@@ -125,7 +127,7 @@ type Captures interface {
 type Builder interface {
 	// Build builds an image and holds it for r.Owner. It ends soon after ctx.
 	// An error has a Message() string for people.
-	Build(ctx context.Context, r BuildRequest) (*image.Image, error)
+	Build(ctx context.Context, r BuildRequest) (*oci.Image, error)
 	// Versions are those of the archives that an organization has uploaded as
 	// contexts, "" of one that is not there: a build takes no other ones.
 	Versions(ctx context.Context, organizationID string, contexts []string) ([]string, error)

@@ -50,6 +50,6 @@ func (s *Service) pull(ctx context.Context, t *controller.Task) error {
 		return s.failed(ctx, snap, StateError, reason)
 	}
 	log.Line(fmt.Sprintf("Pulled image %s (%s) in %s", ref, img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
-	warn(log, img, snap)
+	s.warn(ctx, log, img, snap)
 	return s.made(ctx, snap, img)
 }

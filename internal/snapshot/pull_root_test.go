@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/test/fixtures"
 )
@@ -23,10 +24,26 @@ import (
 type pulled struct{ *image.Store }
 
 func (pulled) ValidateReference(string) error            { return nil }
-func (pulled) Registry(ref string) string                { return image.RegistryOf(ref) }
-func (pulled) Pinned(ref, digest string) (string, error) { return image.Pinned(ref, digest) }
-func (p pulled) Pull(ctx context.Context, _, ref, owner string, progress func(string)) (*image.Image, error) {
-	return p.Store.Pull(ctx, ref, image.PullOptions{Owner: owner, Progress: progress})
+func (pulled) Registry(ref string) string                { return oci.RegistryOf(ref) }
+func (pulled) Pinned(ref, digest string) (string, error) { return oci.Pinned(ref, digest) }
+func (p pulled) Pull(ctx context.Context, _, ref, owner string, progress func(string)) (*oci.Image, error) {
+	img, err := p.Store.Pull(ctx, ref, image.PullOptions{Owner: owner, Progress: progress})
+	if err != nil {
+		return nil, err
+	}
+	return img.Describe(), nil
+}
+
+func (p pulled) Image(ctx context.Context, digest string) (*oci.Image, error) {
+	img, err := p.Store.Image(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	return img.Describe(), nil
+}
+
+func (p pulled) Contents(ctx context.Context, digest string) (oci.Contents, error) {
+	return p.Store.Image(ctx, digest)
 }
 
 // silentRegistry accepts and says nothing.

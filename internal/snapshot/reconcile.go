@@ -8,7 +8,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // expiryPeriod is how often unused snapshots are looked for; their age is
@@ -81,7 +81,7 @@ func (s *Service) reconcile(ctx context.Context, t *controller.Task) error {
 
 // made settles the snapshot whose content is img now. Somebody's removal or
 // update may have been quicker.
-func (s *Service) made(ctx context.Context, snap *Snapshot, img *image.Image) error {
+func (s *Service) made(ctx context.Context, snap *Snapshot, img *oci.Image) error {
 	if snap.Replaces != "" {
 		return ignoreOvertaken(s.replace(ctx, snap, img))
 	}
@@ -108,10 +108,10 @@ func (s *Snapshot) still(before *Snapshot) error {
 }
 
 // adopt fills in what only the image could tell.
-func (s *Snapshot) adopt(img *image.Image) {
+func (s *Snapshot) adopt(img *oci.Image) {
 	s.ImageDigest, s.Size, s.User = img.Digest, img.Size, img.DefaultUser
 	if len(s.Entrypoint) == 0 {
-		s.Entrypoint = img.Config.Command()
+		s.Entrypoint = img.Command
 	}
 	if len(s.Entrypoint) == 0 {
 		s.Entrypoint = DefaultEntrypoint

@@ -14,8 +14,8 @@ import (
 	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/keylock"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // Service takes the commands on snapshots. A command writes what is wanted; the
@@ -140,14 +140,14 @@ func (s *Service) Default(ctx context.Context, organizationID, name string) (*Sn
 // CheckUser fails with fault.KindInvalid when the image of an active snapshot has
 // no such user[:group], with which no command of a sandbox could be run.
 func (s *Service) CheckUser(ctx context.Context, snap *Snapshot, user string) error {
-	img, err := s.Images.Image(ctx, snap.ImageDigest)
-	if errors.Is(err, image.ErrNotFound) {
+	files, err := s.Images.Contents(ctx, snap.ImageDigest)
+	if errors.Is(err, oci.ErrNotFound) {
 		return nil // it is active no more, which the caller finds out
 	}
 	if err != nil {
 		return fmt.Errorf("look for user %q: %w", user, err)
 	}
-	missing, err := img.Lacks(user)
+	missing, err := files.Lacks(user)
 	if err != nil {
 		return fmt.Errorf("look for user %q: %w", user, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/quota"
 )
 
 // Snapshot is a template of sandboxes: a name, and what is behind it now.
@@ -115,9 +116,7 @@ func newBuild(organizationID string, p BuildParams, versions []string) *Build {
 
 // Resources of each sandbox made from a snapshot: cores, and GiB of memory and
 // disk.
-type Resources struct {
-	CPU, Memory, Disk int
-}
+type Resources = quota.Resources
 
 // DefaultResources are those of a snapshot that asks for none.
 var DefaultResources = Resources{CPU: 1, Memory: 1, Disk: 3}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -33,11 +33,11 @@ func (d *disks) Capture(_ context.Context, sandboxID, name string) error {
 	return nil
 }
 
-func (d *disks) Commit(ctx context.Context, name, _, owner string) (*image.Image, error) {
+func (d *disks) Commit(ctx context.Context, name, _, owner string) (*oci.Image, error) {
 	d.count(1)
 	defer d.count(-1)
 	time.Sleep(10 * time.Millisecond)
-	img := &image.Image{Digest: "sha256:" + name, DefaultUser: "root"}
+	img := &oci.Image{Digest: "sha256:" + name, DefaultUser: "root"}
 	return img, d.images.Hold(ctx, owner, img.Digest)
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // Update changes what is behind a snapshot's name. With an image or a build in
@@ -180,7 +180,7 @@ func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParam
 // one transaction, and what was there goes with the update's row. Each content
 // keeps its revision, and so its hold on its image. Errors: fault.KindConflict
 // when it was overtaken.
-func (s *Service) replace(ctx context.Context, update *Snapshot, img *image.Image) error {
+func (s *Service) replace(ctx context.Context, update *Snapshot, img *oci.Image) error {
 	var old Content
 	snap, err := s.Store.UpdateReplacement(ctx, update.Replaces, func(now, next *Snapshot) (*Snapshot, error) {
 		if now.State == StateRemoving || next == nil || next.ID != update.ID {

@@ -7,9 +7,9 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 type userRow struct {
@@ -51,7 +51,7 @@ type keyRow struct {
 	UserID         string
 	Name           string
 	Masked         string
-	Permissions    []api.Permission `bun:"type:text"`
+	Permissions    []permission.Permission `bun:"type:text"`
 	CreatedAt      time.Time
 	LastUsedAt     *time.Time
 	ExpiresAt      *time.Time

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/permission"
 )
 
 func TestKeysOfEarlierVersionsKeepWhatTheirPermissionsMeant(t *testing.T) {
@@ -21,16 +21,16 @@ func TestKeysOfEarlierVersionsKeepWhatTheirPermissionsMeant(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	type list = []api.Permission
-	mayLook := list{api.UseToolbox, api.ReadEnv, api.UsePreviews}
+	type list = []permission.Permission
+	mayLook := list{permission.UseToolbox, permission.ReadEnv, permission.UsePreviews}
 	cases := []struct {
 		name, user string
 		had, gets  list
 	}{
-		{"all of the administrator", "admin", api.Permissions, slices.Concat(mayLook, list{api.ReadMetrics, api.ManageServer})},
-		{"all of another", "owner", api.Permissions, mayLook},
-		{"sandboxes only", "admin", list{api.WriteSandboxes}, slices.Concat(mayLook, list{api.ReadLimits})},
-		{"snapshots only", "admin", list{api.WriteSnapshots}, nil},
+		{"all of the administrator", "admin", permission.Published, slices.Concat(mayLook, list{permission.ReadMetrics, permission.ManageServer})},
+		{"all of another", "owner", permission.Published, mayLook},
+		{"sandboxes only", "admin", list{permission.WriteSandboxes}, slices.Concat(mayLook, list{permission.ReadLimits})},
+		{"snapshots only", "admin", list{permission.WriteSnapshots}, nil},
 		{"none", "admin", list{}, nil},
 	}
 	for _, c := range cases {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -356,7 +356,7 @@ func TestKeysAreFoundByHashAndGoForGood(t *testing.T) {
 	if err := s.Found(t.Context(), u, o); err != nil {
 		t.Fatal(err)
 	}
-	k := &account.Key{Hash: "h", Name: "k", OrganizationID: "o", UserID: "u", Permissions: []api.Permission{api.WriteSandboxes}, CreatedAt: now}
+	k := &account.Key{Hash: "h", Name: "k", OrganizationID: "o", UserID: "u", Permissions: []permission.Permission{permission.WriteSandboxes}, CreatedAt: now}
 	if err := s.InsertKey(t.Context(), k); err != nil {
 		t.Fatal(err)
 	}

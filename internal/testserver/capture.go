@@ -12,7 +12,7 @@ import (
 	continuity "github.com/containerd/continuity/fs"
 
 	"github.com/opendaytona/daytona/internal/engine"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // copyTree copies a sandbox's directory unless the copy is there.
@@ -67,9 +67,9 @@ type captures struct {
 }
 
 // Commit is snapshot.Captures.
-func (c captures) Commit(ctx context.Context, name, _, owner string) (*image.Image, error) {
+func (c captures) Commit(ctx context.Context, name, _, owner string) (*oci.Image, error) {
 	digest := "sha256:" + name
-	return &image.Image{Digest: digest, DefaultUser: "root"}, c.images.Hold(ctx, owner, digest)
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, c.images.Hold(ctx, owner, digest)
 }
 
 // SetRecord is engine.Engine. What is kept is asked for by nobody.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -38,7 +38,7 @@ func (i *Images) ValidateReference(ref string) error {
 }
 
 // Pull is snapshot.Images.
-func (i *Images) Pull(ctx context.Context, _, ref, owner string, progress func(string)) (*image.Image, error) {
+func (i *Images) Pull(ctx context.Context, _, ref, owner string, progress func(string)) (*oci.Image, error) {
 	progress("Pulling " + ref)
 	i.mu.Lock()
 	hold := i.hold
@@ -55,18 +55,18 @@ func (i *Images) Pull(ctx context.Context, _, ref, owner string, progress func(s
 	}
 	progress("Pulled " + ref)
 	const digest = "sha256:1"
-	return &image.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, owner, digest)
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, owner, digest)
 }
 
 // Build is snapshot.Builder: a Dockerfile becomes an image unless it says FAIL.
-func (i *Images) Build(ctx context.Context, r snapshot.BuildRequest) (*image.Image, error) {
+func (i *Images) Build(ctx context.Context, r snapshot.BuildRequest) (*oci.Image, error) {
 	for n, line := range strings.Split(r.Build.Dockerfile, "\n") {
 		if fmt.Fprintln(r.Log, "step "+line); strings.Contains(line, "FAIL") {
 			return nil, failure(fmt.Sprintf("The build failed in line %d of the Dockerfile (%s).", n+1, line))
 		}
 	}
 	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(r.Build.Dockerfile)))
-	return &image.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, r.Owner, digest)
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, i.Hold(ctx, r.Owner, digest)
 }
 
 // Versions is snapshot.Builder: what has the same hash is the same.
@@ -81,8 +81,8 @@ func (f failure) Error() string   { return "pull: " + string(f) }
 func (f failure) Message() string { return string(f) }
 
 // Image is snapshot.Images.
-func (i *Images) Image(_ context.Context, digest string) (*image.Image, error) {
-	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+func (i *Images) Image(_ context.Context, digest string) (*oci.Image, error) {
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, nil
 }
 
 // Registry is snapshot.Images.
@@ -109,3 +109,12 @@ func (i *Images) Release(_ context.Context, owner string) error {
 
 // Owners is snapshot.Images.
 func (i *Images) Owners(context.Context) (map[string]string, error) { return map[string]string{}, nil }
+
+// Contents is snapshot.Images: every image has every program and user.
+func (i *Images) Contents(context.Context, string) (oci.Contents, error) { return anything{}, nil }
+
+type anything struct{}
+
+func (anything) Has(string) bool              { return false }
+func (anything) HasProgram(string) bool       { return true }
+func (anything) Lacks(string) (string, error) { return "", nil }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/account"
+	"github.com/opendaytona/daytona/internal/adapter"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/gateway"
@@ -27,6 +28,7 @@ import (
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/preview"
+	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/registry"
 	"github.com/opendaytona/daytona/internal/sandbox"
@@ -52,7 +54,7 @@ func Start(t testing.TB) *Server {
 	must(t, err)
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock.RealClock{}, DefaultRegion: "us", DeactivateAfter: 14 * 24 * time.Hour,
-		Quota: account.Quota{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 100, TotalMemory: 100, TotalDisk: 1000, Snapshots: 30},
+		Quota: quota.Limits{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: 100, TotalMemory: 100, TotalDisk: 1000, Snapshots: 30},
 	})
 	key, err := accounts.Bootstrap(t.Context(), "")
 	must(t, err)
@@ -73,7 +75,7 @@ func Start(t testing.TB) *Server {
 	must(t, err)
 	registries := &registry.Service{Store: db, Sealer: encryption, Tester: hubs{}, Clock: clock.RealClock{}, Log: log}
 	previews := preview.NewService(preview.Config{
-		Domain: "localhost", Store: db, Sandboxes: sandboxes, Keys: accounts, Secret: grant.Key("of tests"), Clock: clock.RealClock{},
+		Domain: "localhost", Store: db, Sandboxes: adapter.PreviewSandboxes{Service: sandboxes}, Keys: adapter.PreviewKeys{Service: accounts}, Secret: grant.Key("of tests"), Clock: clock.RealClock{},
 	})
 	proxy := gateway.NewPreview(gateway.PreviewConfig{
 		Admission: previews, Domain: previews.Domain, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,

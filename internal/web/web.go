@@ -15,12 +15,12 @@ import (
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/config"
 	"github.com/opendaytona/daytona/internal/httpserver"
+	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/space"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
@@ -169,7 +169,7 @@ func (g guardMetrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	authorization := r.Header.Get("Authorization")
 	if authorization != "" || !fromThisMachine(r) || !ownName(r.Host, g.ownHost) {
 		p, err := g.Accounts.Authenticate(r.Context(), httperror.BearerToken(authorization), "")
-		if err != nil || !p.Can(api.ReadMetrics) {
+		if err != nil || !p.Can(permission.ReadMetrics) {
 			httperror.Refuse(w, r, fault.Forbidden("METRICS_FORBIDDEN", "Metrics are told to programs on this machine that send no key, and to an administrator's API key with the permission read:metrics: send one as Authorization: Bearer KEY."))
 			return
 		}

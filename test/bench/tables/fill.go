@@ -16,6 +16,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/engine"
+	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
 	"github.com/opendaytona/daytona/internal/snapshot"
@@ -61,7 +62,7 @@ func (f *filled) fill(ctx context.Context, database string) (err error) {
 	}
 	f.accounts = account.NewService(account.Config{
 		Store: f.db, Clock: clock.RealClock{}, DefaultRegion: "us", DeactivateAfter: 14 * 24 * time.Hour,
-		Quota: account.Quota{MaxCPU: plenty, MaxMemory: plenty, MaxDisk: plenty, TotalCPU: plenty, TotalMemory: plenty, TotalDisk: plenty, Snapshots: plenty},
+		Quota: quota.Limits{MaxCPU: plenty, MaxMemory: plenty, MaxDisk: plenty, TotalCPU: plenty, TotalMemory: plenty, TotalDisk: plenty, Snapshots: plenty},
 	})
 	if f.key, err = f.accounts.Bootstrap(ctx, ""); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package image
+package oci
 
 import (
 	"fmt"
@@ -48,8 +48,8 @@ func Pinned(ref, digest string) (string, error) {
 	return reference.FamiliarName(named) + "@" + digest, nil
 }
 
-// normalized is the full form that a resolver takes, with its host.
-func normalized(ref string) (string, error) {
+// Normalized is the full form that a resolver takes, with its host.
+func Normalized(ref string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return "", err
@@ -59,18 +59,9 @@ func normalized(ref string) (string, error) {
 
 // RegistryOf is the host that a reference names, "" if it is not valid.
 func RegistryOf(ref string) string {
-	at, err := repositoryOf(ref)
+	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return ""
 	}
-	return at.Host
-}
-
-// repositoryOf is where the image of a reference is.
-func repositoryOf(ref string) (Repository, error) {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return Repository{}, err
-	}
-	return Repository{reference.Domain(named), reference.Path(named)}, nil
+	return reference.Domain(named)
 }
