@@ -3,6 +3,8 @@ package image
 import (
 	"strings"
 	"testing"
+
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // FuzzReference looks for a reference that is valid and does not name one image
@@ -12,20 +14,20 @@ func FuzzReference(f *testing.F) {
 		f.Add(ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {
-		if ValidateReference(ref) != nil {
+		if oci.ValidateReference(ref) != nil {
 			return
 		}
-		full, err := normalized(ref)
+		full, err := oci.Normalized(ref)
 		if err != nil {
 			t.Fatalf("%q is valid and has no full form: %v", ref, err)
 		}
 		at, err := repositoryOf(ref)
-		if err != nil || at.Host == "" || at.Host != RegistryOf(full) || !strings.HasPrefix(full, at.Host+"/") {
+		if err != nil || at.Host == "" || at.Host != oci.RegistryOf(full) || !strings.HasPrefix(full, at.Host+"/") {
 			t.Fatalf("%q is %q of %+v, %v", ref, full, at, err)
 		}
 		digest := "sha256:" + strings.Repeat("0", 64)
-		pinned, err := Pinned(ref, digest)
-		if err != nil || !strings.HasSuffix(pinned, "@"+digest) || ValidateReference(pinned) != nil || RegistryOf(pinned) != at.Host {
+		pinned, err := oci.Pinned(ref, digest)
+		if err != nil || !strings.HasSuffix(pinned, "@"+digest) || oci.ValidateReference(pinned) != nil || oci.RegistryOf(pinned) != at.Host {
 			t.Fatalf("%q is pinned as %q, %v", ref, pinned, err)
 		}
 	})

@@ -159,6 +159,8 @@ func (s *server) run(asked context.Context) error {
 	err := s.open(ctx)
 	if err == nil {
 		s.serve(ctx, fail, recovered)
+	}
+	if ctx.Err() != nil { // also when that is why open failed
 		err = context.Cause(ctx)
 	}
 	recovered()
