@@ -17,7 +17,8 @@ import (
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/enginetest"
-	"github.com/opendaytona/daytona/internal/image"
+	"github.com/opendaytona/daytona/internal/oci"
+	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/seal"
@@ -56,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	defer db.Close()
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock.RealClock{}, DefaultRegion: "us",
-		Quota: account.Quota{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: maxCPU, TotalMemory: 20, TotalDisk: 40, Snapshots: 30},
+		Quota: quota.Limits{MaxCPU: 4, MaxMemory: 8, MaxDisk: 10, TotalCPU: maxCPU, TotalMemory: 20, TotalDisk: 40, Snapshots: 30},
 	})
 	admin, err := accounts.Bootstrap(t.Context(), "")
 	if err != nil {
@@ -219,7 +220,7 @@ func (*images) ValidateReference(string) error       { return nil }
 func (*images) Registry(string) string               { return "registry.test" }
 func (*images) Pinned(ref, _ string) (string, error) { return ref, nil }
 
-func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (*image.Image, error) {
+func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (*oci.Image, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.failures > 0 {
@@ -227,11 +228,11 @@ func (i *images) Pull(_ context.Context, _, ref, owner string, _ func(string)) (
 		return nil, message("the registry is tired")
 	}
 	i.held[owner] = ref
-	return &image.Image{Digest: ref, DefaultUser: "root"}, nil
+	return &oci.Image{Digest: ref, DefaultUser: "root"}, nil
 }
 
-func (i *images) Image(_ context.Context, digest string) (*image.Image, error) {
-	return &image.Image{Digest: digest, DefaultUser: "root"}, nil
+func (i *images) Image(_ context.Context, digest string) (*oci.Image, error) {
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, nil
 }
 
 func (i *images) Hold(_ context.Context, owner, digest string) error {
@@ -271,14 +272,23 @@ type captures struct {
 	images *images
 }
 
-func (c captures) Commit(ctx context.Context, name, _, owner string) (*image.Image, error) {
+func (c captures) Commit(ctx context.Context, name, _, owner string) (*oci.Image, error) {
 	digest := "capture/" + name
-	return &image.Image{Digest: digest, DefaultUser: "root"}, c.images.Hold(ctx, owner, digest)
+	return &oci.Image{Digest: digest, DefaultUser: "root"}, c.images.Hold(ctx, owner, digest)
 }
 
 type noBuilder struct{}
 
-func (noBuilder) Build(context.Context, snapshot.BuildRequest) (*image.Image, error) {
+func (noBuilder) Build(context.Context, snapshot.BuildRequest) (*oci.Image, error) {
 	return nil, message("nothing is built here")
 }
 func (noBuilder) Versions(context.Context, string, []string) ([]string, error) { return nil, nil }
+
+// Contents is snapshot.Images: each image has every program and user.
+func (i *images) Contents(context.Context, string) (oci.Contents, error) { return everything{}, nil }
+
+type everything struct{}
+
+func (everything) Has(string) bool              { return false }
+func (everything) HasProgram(string) bool       { return true }
+func (everything) Lacks(string) (string, error) { return "", nil }
