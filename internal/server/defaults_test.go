@@ -211,7 +211,7 @@ func TestWithoutADefaultImageASandboxMustNameASnapshot(t *testing.T) {
 	if got := s.states(); got != "" {
 		t.Errorf("there are %s", got)
 	}
-	if got := s.call("POST", "/api/sandbox", `{}`, 400); !strings.Contains(fmt.Sprint(got["message"]), "name a snapshot") {
+	if got := s.call("POST", "/api/sandbox", `{}`, 400); !strings.Contains(fmt.Sprint(got["message"]), "name another snapshot") {
 		t.Errorf("got %v", got)
 	}
 }

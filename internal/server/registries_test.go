@@ -223,7 +223,7 @@ func TestPullsUseWhatIsKept(t *testing.T) {
 
 	// No password goes to another host than it was given for.
 	text := ts.ask(key, "PATCH", "/docker-registry/"+team.ID, map[string]string{"url": "evil.example"}, 400)
-	if !strings.Contains(text, "give the password too") {
+	if !strings.Contains(text, "requires the password") {
 		t.Errorf("moved: %s", text)
 	}
 }

@@ -133,7 +133,10 @@ func (s *Store) listing(ctx context.Context, db bun.IDB, f sandbox.Filter) (*lis
 		if err != nil {
 			return nil, err
 		}
-		l.few = n < fewAtMost && !f.Warm
+		if n < fewAtMost && !f.Warm {
+			// The label's rows are not seen outside of those few.
+			l.few, l.column, l.id = true, bun.Ident("s."+column), "s.id"
+		}
 	}
 	return l, nil
 }
