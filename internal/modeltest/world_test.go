@@ -135,9 +135,9 @@ func (w *world) end() {
 func (w *world) settle(when string) []*sandbox.Sandbox {
 	w.t.Helper()
 	var last string
-	// An end that no event told, as of one that came while the server started, is
-	// found by the next comparison of all rows.
-	time.Sleep(6 * time.Minute)
+	// Longer than the pauses of what failed once: the events tell of all else, and
+	// nothing may wait for the next comparison of all rows.
+	time.Sleep(30 * time.Second)
 	for range 400 {
 		time.Sleep(3 * time.Second)
 		rows, err := w.db.AllSandboxes(w.t.Context())

@@ -22,6 +22,7 @@ type recovery struct {
 	ended bool
 	rows  map[string]*unseen
 	early []string      // rows that had work before it was known whether they are among them
+	moot  []string      // rows that the engine told of before that: its list may be older
 	moved chan struct{} // closed and renewed when one of the above changes
 	all   chan struct{} // closed when every row was looked at
 }
@@ -57,7 +58,12 @@ func (r *recovery) begin(rows map[string]*unseen) (postponed []string) {
 			postponed = append(postponed, id)
 		}
 	}
-	r.begun, r.rows, r.early = true, rows, nil
+	for _, id := range r.moot {
+		if rows[id] != nil {
+			rows[id].status = nil
+		}
+	}
+	r.begun, r.rows, r.early, r.moot = true, rows, nil, nil
 	r.changed()
 	return postponed
 }
@@ -103,8 +109,17 @@ func (r *recovery) status(id string) *engine.Status {
 	return st
 }
 
-// outdate says that the engine's list is not true of a row any more.
-func (r *recovery) outdate(id string) { _ = r.status(id) }
+// outdate says that the engine's list may not be true of a row any more.
+func (r *recovery) outdate(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.begun {
+		r.moot = append(r.moot, id)
+	}
+	if u := r.rows[id]; u != nil {
+		u.status = nil
+	}
+}
 
 // listed returns when it is known which rows there are. Errors: ctx's.
 func (r *recovery) listed(ctx context.Context) error {

@@ -295,3 +295,15 @@ func TestManyThatHangHoldUpAStartForAMinuteOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatTheEngineTellsWhileItIsListedCounts(t *testing.T) {
+	r := newRecovery()
+	r.outdate("ended") // after the list was made, and before it was taken
+	r.begin(map[string]*unseen{"ended": {status: &engine.Status{Phase: engine.PhaseRunning}}, "other": {status: &engine.Status{Phase: engine.PhaseRunning}}})
+	if st := r.status("ended"); st != nil {
+		t.Errorf("the list's %v is believed of a sandbox that has ended since", *st)
+	}
+	if r.status("other") == nil {
+		t.Error("the engine is asked again for one of which it told nothing")
+	}
+}
