@@ -1,6 +1,6 @@
 // Package images is the recipe of the default snapshots' image, embedded: the
 // Dockerfile beside this file and the locks that it installs. It imports nothing
-// of the house; package baseimage makes a Debian of the same packages where no
+// of the project; package baseimage makes a Debian of the same packages where no
 // hub is reachable, and package server builds the variants.
 package images
 

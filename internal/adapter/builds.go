@@ -7,7 +7,7 @@ import (
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/oci"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -15,7 +15,7 @@ import (
 // contexts and credentials are.
 type Builds struct {
 	*build.Builder
-	Registries *registry.Service
+	Registries *registrycreds.Service
 	Pushed     *hosted.Registry
 	Contexts   Contexts
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/oci"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 )
 
 // Images is the image store as snapshots need it (snapshot.Images): it knows
@@ -23,7 +23,7 @@ type Images struct {
 	*image.Store
 	Default    *defaultimage.Image
 	Pushed     *hosted.Registry
-	Registries *registry.Service
+	Registries *registrycreds.Service
 }
 
 // Captures makes images of sandboxes (snapshot.Captures): the engine tells what

@@ -7,11 +7,11 @@ import (
 
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/image"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 )
 
 // credentialsOf are what an organization's pulls and builds use.
-func credentialsOf(registries *registry.Service, organizationID string) image.Credentials {
+func credentialsOf(registries *registrycreds.Service, organizationID string) image.Credentials {
 	return func(ctx context.Context, r image.Repository) (*image.Credential, error) {
 		c, err := registries.Credential(ctx, organizationID, r.Host, r.Name)
 		var f *fault.Error
@@ -25,11 +25,11 @@ func credentialsOf(registries *registry.Service, organizationID string) image.Cr
 	}
 }
 
-// RegistryTester is registry.Tester.
+// RegistryTester is registrycreds.Tester.
 type RegistryTester struct{ Images *image.Store }
 
-// Test is registry.Tester.
-func (t RegistryTester) Test(ctx context.Context, host string, c registry.Credential) string {
+// Test is registrycreds.Tester.
+func (t RegistryTester) Test(ctx context.Context, host string, c registrycreds.Credential) string {
 	err := t.Images.Try(ctx, host, image.Credential{Entry: c.Entry, User: c.Username, Secret: c.Password})
 	var e *image.PullError
 	if !errors.As(err, &e) {

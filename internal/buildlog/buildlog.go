@@ -1,6 +1,6 @@
 // Package buildlog keeps what a long operation says (a pull, a build), one
 // plain-text file per object, readable from its first line by any number of
-// readers while it is still being written. It imports nothing of the house;
+// readers while it is still being written. It imports no other package of the project;
 // package snapshot writes, httpapi streams.
 package buildlog
 

@@ -21,7 +21,7 @@ import (
 	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 )
 
 // setting is a configuration option: the flag --key, the variable DAYTONA_KEY, and
@@ -384,7 +384,7 @@ var settings = []setting{
 		key: "encryption-key", secret: true, usage: "key that encrypts secrets in the database (default: the one that the first start creates in the data directory)", allowed: "32 random bytes in base64, such as openssl rand -base64 32 prints",
 		set: func(c *Config, s string) bool {
 			c.EncryptionKey = s
-			_, err := seal.ParseKey(s)
+			_, err := secretbox.ParseKey(s)
 			return s == "" || err == nil
 		},
 	},

@@ -1,6 +1,6 @@
 // Package filecopy makes a file the same as another one: its data with the holes,
 // or what it is when it has none. Owners, modes and attributes are the caller's
-// matter, as is the walk through a tree. It imports nothing of the house.
+// matter, as is the walk through a tree. It imports no other package of the project.
 package filecopy
 
 import (

@@ -21,7 +21,7 @@ import (
 	"github.com/opendaytona/daytona/internal/permission"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
@@ -32,7 +32,7 @@ type Config struct {
 	Regions    *region.Service
 	Snapshots  *snapshot.Service
 	Sandboxes  *sandbox.Service
-	Registries *registry.Service
+	Registries *registrycreds.Service
 	Usage      UsageCounter
 	Dissolver  Dissolver
 	Logs       *buildlog.Logs

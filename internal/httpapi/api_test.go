@@ -28,7 +28,7 @@ import (
 	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -46,7 +46,7 @@ type testServer struct {
 func newServer(t *testing.T) *testServer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), secretbox.NewKey(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func newServer(t *testing.T) *testServer {
 		Store: db, Images: s.images, Captures: captures{machine, s.images}, Builder: builder{s.images}, Regions: regions, Limits: accounts, Events: noEvents{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Controller: jobs,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
-		Secrets: seal.NewKey(),
+		Secrets: secretbox.NewKey(),
 		Store:   db, Engine: machine, Snapshots: snapshots, Regions: regions, Limits: accounts, Events: noEvents{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Controller: jobs,
 		LimitedEgress: sandbox.Network{Domains: []string{"allowed.test"}},

@@ -6,7 +6,7 @@ import (
 
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/permission"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 )
 
 type registryID struct {
@@ -22,7 +22,7 @@ func (a *API) registerRegistry() {
 	register(a, operation{id: "createRegistry", method: http.MethodPost, path: "/docker-registry", status: http.StatusCreated, needs: has(permission.WriteRegistries), tag: "docker-registry", summary: "Add credentials for a registry"},
 		func(ctx context.Context, in *body[api.CreateDockerRegistry]) (*body[api.DockerRegistry], error) {
 			b := in.Body
-			r, warning, err := a.Registries.Create(ctx, caller(ctx).OrganizationID, registry.Params{
+			r, warning, err := a.Registries.Create(ctx, caller(ctx).OrganizationID, registrycreds.Params{
 				Name: &b.Name, URL: &b.URL, Username: &b.Username, Password: &b.Password, Project: &b.Project,
 			})
 			if err != nil {
@@ -53,7 +53,7 @@ func (a *API) registerRegistry() {
 	register(a, operation{id: "updateRegistry", method: http.MethodPatch, path: "/docker-registry/{id}", needs: has(permission.WriteRegistries), tag: "docker-registry", summary: "Update a registry's credentials"},
 		func(ctx context.Context, in *updateRegistry) (*body[api.DockerRegistry], error) {
 			b := in.Body
-			r, warning, err := a.Registries.Update(ctx, caller(ctx).OrganizationID, in.ID, registry.Params{
+			r, warning, err := a.Registries.Update(ctx, caller(ctx).OrganizationID, in.ID, registrycreds.Params{
 				Name: b.Name, URL: b.URL, Username: b.Username, Password: b.Password, Project: b.Project,
 			})
 			if err != nil {
@@ -67,7 +67,7 @@ func (a *API) registerRegistry() {
 		})
 }
 
-func wireRegistry(r *registry.Registry, warning string) api.DockerRegistry {
+func wireRegistry(r *registrycreds.Registry, warning string) api.DockerRegistry {
 	return api.DockerRegistry{
 		ID: r.ID, Name: r.Name, URL: r.URL, Username: r.Username, Project: r.Project, RegistryType: api.RegistryOfOrganization,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, Warning: warning,

@@ -1,5 +1,5 @@
 // Package intake gives the bodies of requests to handlers as long as there is room
-// for what they bring. It imports only package space of the house; objectstore and
+// for what they bring. It imports only package space of the project; objectstore and
 // image/hosted say how much room there is, and how to say that there is none.
 package intake
 

@@ -1,5 +1,5 @@
 // Package keylock has a lock for each key, such as the id of a row, whose wait
-// can be cancelled. It imports nothing of the house.
+// can be cancelled. It imports no other package of the project.
 package keylock
 
 import (

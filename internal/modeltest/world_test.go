@@ -21,7 +21,7 @@ import (
 	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -32,7 +32,7 @@ const maxCPU = 6
 type world struct {
 	t         *testing.T
 	dir, logs string
-	key       *seal.Key
+	key       *secretbox.Key
 	machine   *enginetest.Machine
 	images    *images
 	events    *events
@@ -49,7 +49,7 @@ type world struct {
 // newWorld makes the database and an organization in it. Unlike the rest it is
 // called outside the bubble: an account service never ends.
 func newWorld(t *testing.T) *world {
-	key, dir := seal.NewKey(), t.TempDir()
+	key, dir := secretbox.NewKey(), t.TempDir()
 	db, err := store.Open(t.Context(), filepath.Join(dir, "db"), key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

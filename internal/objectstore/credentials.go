@@ -12,7 +12,7 @@ import (
 
 	"github.com/versity/versitygw/auth"
 
-	"github.com/opendaytona/daytona/internal/grant"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 )
 
 // Credentials let an organization upload below its own prefix of Bucket, until
@@ -36,7 +36,7 @@ type claims struct {
 var errToken = errors.New("the session token is not valid")
 
 // sealer makes credentials and knows them again.
-type sealer struct{ key grant.Key }
+type sealer struct{ key signedtoken.Key }
 
 // Place implements Contexts.
 func (s *Store) Place() Place { return Place{Bucket: Bucket, Region: Region} }

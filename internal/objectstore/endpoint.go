@@ -12,7 +12,7 @@ import (
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
 
-	"github.com/opendaytona/daytona/internal/grant"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 )
 
 // endpointName is the name that a program has when it is to be the endpoint.
@@ -22,7 +22,7 @@ const endpointName = "daytona-contexts"
 // whose end is the endpoint's.
 type order struct {
 	Dir string
-	Key grant.Key
+	Key signedtoken.Key
 }
 
 // RunEndpoint must be the first thing that a program does that opens a Store:

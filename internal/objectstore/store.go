@@ -26,7 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/opendaytona/daytona/internal/durable"
-	"github.com/opendaytona/daytona/internal/grant"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 )
 
 // Bucket is the only one there is.
@@ -104,7 +104,7 @@ func (s *Store) open() (err error) {
 	if err := handOver(s.objectsDir()); err != nil {
 		return err
 	}
-	if s.key, err = grant.LoadKey(filepath.Join(s.Dir, "key")); err != nil {
+	if s.key, err = signedtoken.LoadKey(filepath.Join(s.Dir, "key")); err != nil {
 		return err
 	}
 	if s.root, err = os.OpenRoot(s.bucketDir()); err != nil {

@@ -1,6 +1,6 @@
 // Package outbound is the way out for what this process fetches because
 // somebody else says so: it holds HTTP requests to the addresses that a check
-// allows. It imports nothing of the house.
+// allows. It imports no other package of the project.
 package outbound
 
 import (

@@ -10,8 +10,8 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/opendaytona/daytona/internal/grant"
 	"github.com/opendaytona/daytona/internal/permission"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 )
 
 // Signed is a URL that opens one port of one sandbox to everybody who has it,
@@ -71,7 +71,7 @@ type Config struct {
 	Store     Store
 	Sandboxes Sandboxes
 	Keys      Keys
-	Secret    grant.Key // tokens are derived from it
+	Secret    signedtoken.Key // tokens are derived from it
 	Clock     clock.PassiveClock
 }
 

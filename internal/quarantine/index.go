@@ -2,7 +2,7 @@
 // database knows: disks of sandboxes, copies of disks, images. A database that
 // was lost, or restored from an older copy, must cost nobody a file; so nothing
 // of it is deleted but by an administrator's word, or after a time of grace. It
-// imports packages engine, for the disks, and durable, and nothing else of the house;
+// imports packages engine, for the disks, and durable, and nothing else of the project;
 // package server wires it. The index here says what is in quarantine and what is asked of
 // it, in files that the command reads and writes while a server runs or none
 // does; quarantine.go is what the server does.

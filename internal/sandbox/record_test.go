@@ -4,11 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 )
 
 func TestTheRecordBesideADiskHidesTheVariables(t *testing.T) {
-	s := &Service{Config: Config{Secrets: seal.NewKey()}}
+	s := &Service{Config: Config{Secrets: secretbox.NewKey()}}
 	sb := &Sandbox{ID: "id", Name: "box", Env: map[string]string{"TOKEN": "s3cret"}}
 	text := s.record(sb)
 	if strings.Contains(string(text), "s3cret") || strings.Contains(string(text), "TOKEN") {
@@ -20,7 +20,7 @@ func TestTheRecordBesideADiskHidesTheVariables(t *testing.T) {
 	if got, err := ParseRecord(text, nil); err != nil || got.Name != "box" || got.Env != nil || got.EnvLost {
 		t.Errorf("without the key: %+v, %v", got, err)
 	}
-	if got, err := ParseRecord(text, seal.NewKey()); err != nil || got.Name != "box" || len(got.Env) != 0 || !got.EnvLost {
+	if got, err := ParseRecord(text, secretbox.NewKey()); err != nil || got.Name != "box" || len(got.Env) != 0 || !got.EnvLost {
 		t.Errorf("with another key: %+v, %v", got, err)
 	}
 	if got, err := ParseRecord([]byte(`{"ID":"id","Name":"box","Env":{"TOKEN":"s3cret"}}`), s.Secrets); err != nil || got.Env["TOKEN"] != "s3cret" {

@@ -17,7 +17,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/engine/watch"
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -250,7 +250,7 @@ func (s theSnapshots) Get(context.Context, string, string) (*snapshot.Snapshot, 
 func (w *world) service(t *testing.T) *Service {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	return NewService(Config{
-		Controller: controller.New(controller.Options{Log: log}), Secrets: seal.NewKey(),
+		Controller: controller.New(controller.Options{Log: log}), Secrets: secretbox.NewKey(),
 		Store: w, Engine: theEngine{world: w}, Snapshots: theSnapshots{world: w}, Limits: w, Events: w,
 		Clock: clock.RealClock{}, Log: log, StopGrace: time.Second,
 	})

@@ -11,10 +11,10 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/utils/clock"
 
-	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/keylock"
+	"github.com/opendaytona/daytona/internal/notify"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -28,7 +28,7 @@ type Service struct {
 	Config
 	jobs     jobs
 	recovery *recovery
-	changes  change.Board
+	changes  notify.Notifier
 	activity activity
 
 	settings keylock.Locks // what gives the engine a sandbox's settings, one at a time

@@ -22,7 +22,6 @@ import (
 	"github.com/opendaytona/daytona/internal/events"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/gateway"
-	"github.com/opendaytona/daytona/internal/grant"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/httpserver"
 	"github.com/opendaytona/daytona/internal/image"
@@ -35,9 +34,10 @@ import (
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/quarantine"
 	"github.com/opendaytona/daytona/internal/region"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store"
@@ -84,7 +84,7 @@ func (s *server) openDatabase(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if s.secrets, err = seal.LoadKey(s.EncryptionKey, s.Below(config.EncryptionKeyName)); err != nil {
+	if s.secrets, err = secretbox.LoadKey(s.EncryptionKey, s.Below(config.EncryptionKeyName)); err != nil {
 		return err
 	}
 	if s.db, err = store.Open(ctx, s.DatabasePath(), s.secrets, s.log); err != nil {
@@ -201,7 +201,7 @@ func (s *server) openContexts(ctx context.Context) error {
 
 // makeServices makes the domain, and what listens to it before it.
 func (s *server) makeServices(ctx context.Context) error {
-	s.registries = &registry.Service{Store: s.db, Sealer: s.secrets, Tester: adapter.RegistryTester{Images: s.images}, Clock: s.clock, Log: s.log}
+	s.registries = &registrycreds.Service{Store: s.db, Sealer: s.secrets, Tester: adapter.RegistryTester{Images: s.images}, Clock: s.clock, Log: s.log}
 	if err := s.registries.Verify(ctx); err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (s *server) makeServices(ctx context.Context) error {
 	s.defaults = defaultimage.NewSnapshots(defaultimage.SnapshotsOptions{
 		Image: s.defaultImage, Snapshots: s.snapshots, Moved: defaultMoved, Region: s.Region, DataDir: s.DataDir, Clock: s.clock, Log: s.log,
 	})
-	secret, err := grant.LoadKey(s.Below(config.PreviewKeyName))
+	secret, err := signedtoken.LoadKey(s.Below(config.PreviewKeyName))
 	if err != nil {
 		return fmt.Errorf("key of the previews: %w", err)
 	}

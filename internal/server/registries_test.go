@@ -17,8 +17,8 @@ import (
 	"github.com/opendaytona/daytona/internal/config"
 
 	"github.com/opendaytona/daytona/api"
-	"github.com/opendaytona/daytona/internal/registry"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/registrycreds"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/test/fixtures"
 )
 
@@ -245,7 +245,7 @@ func TestAnotherKeyOpensNoPassword(t *testing.T) {
 	ts.stop()
 
 	another := c
-	another.EncryptionKey = seal.NewKeyText()
+	another.EncryptionKey = secretbox.NewKeyText()
 	ts = start(t, another, m)
 	s := ts.snapshotOf(ts.creds.APIKey, "a", host+"/team/app:1")
 	if s.ErrorReason == nil || !strings.Contains(*s.ErrorReason, `password of registry "team" cannot be decrypted`) || !strings.Contains(*s.ErrorReason, "another key") {
@@ -264,7 +264,7 @@ func TestAnotherKeyOpensNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ts.db.UpdateRegistry(t.Context(), me.OrganizationID, r.ID, func(r *registry.Registry) error {
+	_, err = ts.db.UpdateRegistry(t.Context(), me.OrganizationID, r.ID, func(r *registrycreds.Registry) error {
 		r.URL = "evil.example"
 		return nil
 	})

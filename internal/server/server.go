@@ -34,9 +34,9 @@ import (
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/quarantine"
 	"github.com/opendaytona/daytona/internal/region"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store"
@@ -57,7 +57,7 @@ type server struct {
 
 	ballast   *space.Ballast
 	db        *store.Store
-	secrets   *seal.Key
+	secrets   *secretbox.Key
 	identity  dbidentity.Watch
 	kept      quarantine.Index // what the database does not know
 	accounts  *account.Service
@@ -75,7 +75,7 @@ type server struct {
 	pushed        *hosted.Registry
 	builder       *build.Builder
 	defaultImage  *defaultimage.Image
-	registries    *registry.Service
+	registries    *registrycreds.Service
 	hub           *events.Hub
 	names         *access.Cache
 	regions       *region.Service

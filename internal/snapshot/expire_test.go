@@ -16,7 +16,7 @@ import (
 	"github.com/opendaytona/daytona/internal/oci"
 	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -99,7 +99,7 @@ func service(t *testing.T) (*snapshot.Service, *clocktesting.FakeClock, *images,
 func serviceWith(t *testing.T, pulls snapshot.Images, made *images, most, builds int) (*snapshot.Service, *clocktesting.FakeClock, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), secretbox.NewKey(), log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,10 +11,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/buildlog"
-	"github.com/opendaytona/daytona/internal/change"
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/fault"
 	"github.com/opendaytona/daytona/internal/keylock"
+	"github.com/opendaytona/daytona/internal/notify"
 	"github.com/opendaytona/daytona/internal/oci"
 )
 
@@ -23,7 +23,7 @@ import (
 type Service struct {
 	Config
 	jobs      jobs
-	changes   change.Board
+	changes   notify.Notifier
 	custody   custody
 	equal     keylock.Locks // of equal builds, by their ref
 	recovered chan struct{} // closed when the rows are resumed

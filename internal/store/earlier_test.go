@@ -12,7 +12,7 @@ import (
 	"github.com/uptrace/bun/migrate"
 
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/store/migrations"
 )
 
@@ -191,7 +191,7 @@ func TestSecretsAreSealedInEveryTable(t *testing.T) {
 		}
 	}
 	// Another key opens none of it, and costs none of it.
-	s.secrets = seal.NewKey()
+	s.secrets = secretbox.NewKey()
 	got, err := s.UpdateSandbox(t.Context(), fork.ID, func(sb *sandbox.Sandbox) error { sb.Public = false; return nil })
 	if err != nil || !got.EnvLost || len(got.Env) != 0 {
 		t.Errorf("with another key: %+v, %v", got, err)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/test/postgres"
 )
 
@@ -117,4 +117,4 @@ func open(t testing.TB, path string) *Store {
 }
 
 // testKey seals in all tests, which open databases again.
-var testKey = seal.NewKey()
+var testKey = secretbox.NewKey()

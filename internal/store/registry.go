@@ -8,7 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/opendaytona/daytona/internal/fault"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 )
 
 type registryRow struct {
@@ -28,15 +28,15 @@ type registryRow struct {
 
 func (r *registryRow) version() *int64 { return &r.Version }
 
-func rowOfRegistry(r *registry.Registry) *registryRow {
+func rowOfRegistry(r *registrycreds.Registry) *registryRow {
 	return &registryRow{
 		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, URL: r.URL, Username: r.Username, Password: r.Password, Project: r.Project,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
 }
 
-func (r *registryRow) registry() *registry.Registry {
-	return &registry.Registry{
+func (r *registryRow) registry() *registrycreds.Registry {
+	return &registrycreds.Registry{
 		ID: r.ID, OrganizationID: r.OrganizationID, Name: r.Name, URL: r.URL, Username: r.Username, Password: r.Password, Project: r.Project,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
@@ -53,14 +53,14 @@ func (s *Store) registryTaken(err error, name string) error {
 	return err
 }
 
-// InsertRegistry is registry.Store.
-func (s *Store) InsertRegistry(ctx context.Context, r *registry.Registry) error {
+// InsertRegistry is registrycreds.Store.
+func (s *Store) InsertRegistry(ctx context.Context, r *registrycreds.Registry) error {
 	_, err := s.write.NewInsert().Model(rowOfRegistry(r)).Exec(ctx)
 	return s.registryTaken(err, r.Name)
 }
 
-// Registry is registry.Store.
-func (s *Store) Registry(ctx context.Context, organizationID, id string) (*registry.Registry, error) {
+// Registry is registrycreds.Store.
+func (s *Store) Registry(ctx context.Context, organizationID, id string) (*registrycreds.Registry, error) {
 	var r registryRow
 	if err := s.read.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID).Scan(ctx); err != nil {
 		return nil, registryMissing(err, id)
@@ -68,24 +68,24 @@ func (s *Store) Registry(ctx context.Context, organizationID, id string) (*regis
 	return r.registry(), nil
 }
 
-// Registries is registry.Store.
-func (s *Store) Registries(ctx context.Context, organizationID string) ([]*registry.Registry, error) {
+// Registries is registrycreds.Store.
+func (s *Store) Registries(ctx context.Context, organizationID string) ([]*registrycreds.Registry, error) {
 	var rows []*registryRow
 	q := s.read.NewSelect().Model(&rows).OrderExpr("organization_id, name")
 	if organizationID != "" {
 		q = q.Where("organization_id = ?", organizationID)
 	}
 	err := q.Scan(ctx)
-	out := make([]*registry.Registry, len(rows))
+	out := make([]*registrycreds.Registry, len(rows))
 	for i, r := range rows {
 		out[i] = r.registry()
 	}
 	return out, err
 }
 
-// UpdateRegistry is registry.Store.
-func (s *Store) UpdateRegistry(ctx context.Context, organizationID, id string, change func(*registry.Registry) error) (*registry.Registry, error) {
-	var out *registry.Registry
+// UpdateRegistry is registrycreds.Store.
+func (s *Store) UpdateRegistry(ctx context.Context, organizationID, id string, change func(*registrycreds.Registry) error) (*registrycreds.Registry, error) {
+	var out *registrycreds.Registry
 	err := s.inTx(ctx, func(ctx context.Context, tx bun.Tx) error {
 		var r registryRow
 		q := tx.NewSelect().Model(&r).Where("id = ?", id).Where("organization_id = ?", organizationID)
@@ -104,7 +104,7 @@ func (s *Store) UpdateRegistry(ctx context.Context, organizationID, id string, c
 	return out, nil
 }
 
-// DeleteRegistry is registry.Store.
+// DeleteRegistry is registrycreds.Store.
 func (s *Store) DeleteRegistry(ctx context.Context, organizationID, id string) error {
 	res, err := s.write.NewDelete().Model((*registryRow)(nil)).Where("id = ?", id).Where("organization_id = ?", organizationID).Exec(ctx)
 	if err != nil {

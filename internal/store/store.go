@@ -16,7 +16,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/migrate"
 
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/space"
 	"github.com/opendaytona/daytona/internal/store/migrations"
 )
@@ -28,7 +28,7 @@ type Store struct {
 	write   *bun.DB
 	read    *bun.DB
 	dialect dialect
-	secrets *seal.Key
+	secrets *secretbox.Key
 	claim   *claim // of PostgreSQL
 
 	// MayGrow is asked before a sandbox or snapshot gets a row; nil is always.
@@ -53,7 +53,7 @@ func (s *Store) mayGrow() error {
 // date; a database of a newer version is refused, and one of PostgreSQL that another
 // server has open.
 // Secrets are sealed with the key.
-func Open(ctx context.Context, database string, secrets *seal.Key, log *slog.Logger) (*Store, error) {
+func Open(ctx context.Context, database string, secrets *secretbox.Key, log *slog.Logger) (*Store, error) {
 	s := &Store{secrets: secrets}
 	err := s.connect(ctx, database, log)
 	if err == nil {

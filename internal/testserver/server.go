@@ -24,15 +24,15 @@ import (
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/controller"
 	"github.com/opendaytona/daytona/internal/gateway"
-	"github.com/opendaytona/daytona/internal/grant"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/region"
-	"github.com/opendaytona/daytona/internal/registry"
+	"github.com/opendaytona/daytona/internal/registrycreds"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -50,7 +50,7 @@ type Server struct {
 func Start(t testing.TB) *Server {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), seal.NewKey(), log)
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "db"), secretbox.NewKey(), log)
 	must(t, err)
 	accounts := account.NewService(account.Config{
 		Store: db, Clock: clock.RealClock{}, DefaultRegion: "us", DeactivateAfter: 14 * 24 * time.Hour,
@@ -67,15 +67,15 @@ func Start(t testing.TB) *Server {
 		Store: db, Images: s.Images, Captures: captures{s.Machine, s.Images}, Regions: regions, Limits: accounts, Events: silence{}, Logs: logs, Clock: clock.RealClock{}, Log: log, Controller: jobs, Builder: s.Images, Builds: 2,
 	})
 	sandboxes := sandbox.NewService(sandbox.Config{
-		Secrets: seal.NewKey(),
+		Secrets: secretbox.NewKey(),
 		Store:   db, Engine: s.Machine, Agents: gateway.NewAgents(s.Machine), Snapshots: snapshots, Regions: regions, Limits: accounts, Events: silence{},
 		Clock: clock.RealClock{}, Log: log, DefaultSnapshot: "default", Controller: jobs,
 	})
-	encryption, err := seal.ParseKey(seal.NewKeyText())
+	encryption, err := secretbox.ParseKey(secretbox.NewKeyText())
 	must(t, err)
-	registries := &registry.Service{Store: db, Sealer: encryption, Tester: hubs{}, Clock: clock.RealClock{}, Log: log}
+	registries := &registrycreds.Service{Store: db, Sealer: encryption, Tester: hubs{}, Clock: clock.RealClock{}, Log: log}
 	previews := preview.NewService(preview.Config{
-		Domain: "localhost", Store: db, Sandboxes: adapter.PreviewSandboxes{Service: sandboxes}, Keys: adapter.PreviewKeys{Service: accounts}, Secret: grant.Key("of tests"), Clock: clock.RealClock{},
+		Domain: "localhost", Store: db, Sandboxes: adapter.PreviewSandboxes{Service: sandboxes}, Keys: adapter.PreviewKeys{Service: accounts}, Secret: signedtoken.Key("of tests"), Clock: clock.RealClock{},
 	})
 	proxy := gateway.NewPreview(gateway.PreviewConfig{
 		Admission: previews, Domain: previews.Domain, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
@@ -144,10 +144,10 @@ func (d *door) AuthorizeToolbox(ctx context.Context, authorization, organization
 	return sb.ID, nil
 }
 
-// hubs know every user by the password "right" (registry.Tester).
+// hubs know every user by the password "right" (registrycreds.Tester).
 type hubs struct{}
 
-func (hubs) Test(_ context.Context, host string, c registry.Credential) string {
+func (hubs) Test(_ context.Context, host string, c registrycreds.Credential) string {
 	if c.Password == "right" {
 		return ""
 	}

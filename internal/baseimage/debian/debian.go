@@ -1,5 +1,5 @@
 // Package debian makes root filesystems of Debian's packages by mmdebstrap, as
-// this machine's apt reaches them. It imports nothing of the house; package
+// this machine's apt reaches them. It imports no other package of the project; package
 // baseimage makes an image of one, and the fixtures of the tests others.
 package debian
 

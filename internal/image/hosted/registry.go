@@ -27,7 +27,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 
 	"github.com/opendaytona/daytona/internal/durable"
-	"github.com/opendaytona/daytona/internal/grant"
+	"github.com/opendaytona/daytona/internal/signedtoken"
 )
 
 // Options of Open.
@@ -51,7 +51,7 @@ type Options struct {
 // Registry is all projects.
 type Registry struct {
 	Options
-	key  grant.Key
+	key  signedtoken.Key
 	wake chan struct{} // asks for a collection
 
 	mu       sync.Mutex
@@ -64,7 +64,7 @@ func Open(o Options) (*Registry, error) {
 	r := &Registry{Options: o, wake: make(chan struct{}, 1), projects: make(map[string]*project)}
 	err := durable.MkdirAll(r.projectsDir(), 0o700)
 	if err == nil {
-		r.key, err = grant.LoadKey(filepath.Join(r.Dir, "key"))
+		r.key, err = signedtoken.LoadKey(filepath.Join(r.Dir, "key"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open registry %s: %w", r.Dir, err)

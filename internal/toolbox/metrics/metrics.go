@@ -1,6 +1,6 @@
 // Package metrics tells what the sandbox uses of its CPU, memory and disk: of
 // its own control group where that is visible, else of the machine. It imports
-// nothing of the house but boot, cgroup and wire.
+// nothing of the project but boot, cgroup and wire.
 package metrics
 
 import (

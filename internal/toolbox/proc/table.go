@@ -1,7 +1,7 @@
 // Package proc starts processes and collects every exit, also those of orphans
 // that a first process inherits. All processes of the agent must be started
 // here: os/exec would race with the collector for the exit status.
-// It imports nothing of the house.
+// It imports no other package of the project.
 package proc
 
 import (

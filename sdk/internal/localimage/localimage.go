@@ -1,6 +1,6 @@
 // Package localimage finds images on the machine of the client: in the stores of
 // docker and podman, in OCI layout directories, and in the archives of docker
-// save, podman save and skopeo. It imports nothing of the house; the SDK pushes
+// save, podman save and skopeo. It imports no other package of the project; the SDK pushes
 // what it finds. Look next at archive.go and store.go.
 package localimage
 

@@ -18,7 +18,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine"
 	"github.com/opendaytona/daytona/internal/quota"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 	"github.com/opendaytona/daytona/internal/store"
 )
@@ -56,7 +56,7 @@ func fill(ctx context.Context, database string, s size) (*filled, error) {
 
 func (f *filled) fill(ctx context.Context, database string) (err error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	key := seal.NewKey()
+	key := secretbox.NewKey()
 	if f.db, err = store.Open(ctx, database, key, log); err != nil {
 		return err
 	}

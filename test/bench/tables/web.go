@@ -22,7 +22,7 @@ import (
 	"github.com/opendaytona/daytona/internal/preview"
 	"github.com/opendaytona/daytona/internal/region"
 	"github.com/opendaytona/daytona/internal/sandbox"
-	"github.com/opendaytona/daytona/internal/seal"
+	"github.com/opendaytona/daytona/internal/secretbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
 )
 
@@ -46,7 +46,7 @@ func (silent) SnapshotCreated(*snapshot.Snapshot)                           {}
 func (silent) SnapshotStateChanged(*snapshot.Snapshot, snapshot.State)      {}
 func (silent) SnapshotRemoved(*snapshot.Snapshot)                           {}
 
-func (f *filled) serve(ctx context.Context, key *seal.Key, log *slog.Logger) (*web, error) {
+func (f *filled) serve(ctx context.Context, key *secretbox.Key, log *slog.Logger) (*web, error) {
 	w := &web{engine: enginetest.NewMachine().Open(), key: f.key, ended: make(chan error, 2)}
 	var err error
 	if w.logs, err = os.MkdirTemp("", "tables-logs-"); err != nil {

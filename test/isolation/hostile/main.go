@@ -1,7 +1,7 @@
 // Command hostile tries ways out of a sandbox, for the tests in test/isolation.
 // Each attempt does no harm where it works. They run on the host first, as
 // root, where they must work: what fails inside then fails for the right
-// reason. It imports nothing of the house.
+// reason. It imports no other package of the project.
 package main
 
 import (

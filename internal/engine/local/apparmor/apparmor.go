@@ -8,7 +8,7 @@
 // mediates nothing: AppArmor neither denies nor names anything there. Programs
 // in it cannot name, and so not enter, a profile of the host.
 //
-// It is no layer of isolation. It imports nothing of the house.
+// It is no layer of isolation. It imports no other package of the project.
 package apparmor
 
 import (

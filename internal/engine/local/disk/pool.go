@@ -1,6 +1,6 @@
 // Package disk keeps the sandboxes' disks: one directory tree each, limited in
 // size where the filesystem can. Pool is the contract; btrfs.go is the pool to
-// have, plain.go the last resort. It imports only package durable of the house;
+// have, plain.go the last resort. It imports only package durable of the project;
 // package local opens one and package rootfs mounts what it holds.
 package disk
 

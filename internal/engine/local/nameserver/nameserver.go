@@ -2,7 +2,7 @@
 // machine's resolvers: only of the domains that the sandbox may reach, and it
 // tells the firewall which addresses they have before the sandbox knows them.
 // Where the machine's resolvers are on its loopback, which no sandbox reaches,
-// it passes all questions on. It imports nothing of the house; package local
+// it passes all questions on. It imports no other package of the project; package local
 // opens a server for each sandbox that needs one.
 package nameserver
 

@@ -2,7 +2,7 @@
 // namespace with an id range of its own, a network namespace that it owns, a
 // veth pair into it with an address, and the firewall's rules. Making one
 // takes the milliseconds that a create should not wait for, so a Pool keeps
-// some ready. It imports nothing of the house but package userid; package local
+// some ready. It imports no other package of the project but package userid; package local
 // takes slots.
 //
 // Namespaces are held by descriptors only, and a veth pair ends with the

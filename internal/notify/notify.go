@@ -1,21 +1,21 @@
-// Package change lets goroutines wait for something to change instead of
+// Package notify lets goroutines wait for something to change instead of
 // polling for it. Domain services signal a key after each committed transition;
-// request handlers and reconcilers wait on it. It imports nothing of the house.
-package change
+// request handlers and reconcilers wait on it. It imports no other package of the project.
+package notify
 
 import (
 	"context"
 	"sync"
 )
 
-// Board keeps the waiters of every key. The zero value is ready for use.
-type Board struct {
+// Notifier keeps the waiters of every key. The zero value is ready for use.
+type Notifier struct {
 	mu      sync.Mutex
 	waiters map[string]map[chan struct{}]struct{}
 }
 
 // Signal wakes everyone who waits on key. It never blocks.
-func (b *Board) Signal(key string) {
+func (b *Notifier) Signal(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for ch := range b.waiters[key] {
@@ -29,7 +29,7 @@ func (b *Board) Signal(key string) {
 // Wait calls look until it reports done or fails, once at the beginning and
 // once after each signal of key. A signal between two looks is never lost.
 // Errors: look's, or ctx's when it ends first.
-func (b *Board) Wait(ctx context.Context, key string, look func(context.Context) (done bool, err error)) error {
+func (b *Notifier) Wait(ctx context.Context, key string, look func(context.Context) (done bool, err error)) error {
 	ch := make(chan struct{}, 1)
 	b.add(key, ch)
 	defer b.remove(key, ch)
@@ -46,7 +46,7 @@ func (b *Board) Wait(ctx context.Context, key string, look func(context.Context)
 	}
 }
 
-func (b *Board) add(key string, ch chan struct{}) {
+func (b *Notifier) add(key string, ch chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.waiters == nil {
@@ -58,7 +58,7 @@ func (b *Board) add(key string, ch chan struct{}) {
 	b.waiters[key][ch] = struct{}{}
 }
 
-func (b *Board) remove(key string, ch chan struct{}) {
+func (b *Notifier) remove(key string, ch chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.waiters[key], ch)

@@ -1,4 +1,4 @@
-package grant
+package signedtoken
 
 import (
 	"path/filepath"

@@ -1,9 +1,9 @@
-// Package registry holds the credentials of other people's registries: the
+// Package registrycreds holds the credentials of other people's registries: the
 // type, what is valid, which of them opens a repository, and the service that
 // keeps them. Passwords are sealed; only the service opens them. It names the
 // Store, Sealer and Tester that it needs and imports no adapter. Look next at
 // address.go (what an entry is for) and service.go.
-package registry
+package registrycreds
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package change
+package notify
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 func TestWaitSeesASignalBetweenLooks(t *testing.T) {
-	var b Board
+	var b Notifier
 	var value atomic.Int32
 	var wg sync.WaitGroup
 	for range 50 {
@@ -32,7 +32,7 @@ func TestWaitSeesASignalBetweenLooks(t *testing.T) {
 }
 
 func TestWaitEndsWithItsContextAndWithLooksError(t *testing.T) {
-	var b Board
+	var b Notifier
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
 	never := func(context.Context) (bool, error) { return false, nil }

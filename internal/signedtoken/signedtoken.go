@@ -1,8 +1,8 @@
-// Package grant seals what somebody may do into tokens that carry it
+// Package signedtoken seals what somebody may do into tokens that carry it
 // themselves: nothing of them is stored, and nobody without the key can make or
 // change one. The contexts' store and the registry of pushed images give theirs
-// out this way. It imports only package durable of the house.
-package grant
+// out this way. It imports only package durable of the project.
+package signedtoken
 
 import (
 	"crypto/hmac"

@@ -1,9 +1,9 @@
-// Package seal encrypts the few values that the database must not show, such as
+// Package secretbox encrypts the few values that the database must not show, such as
 // the passwords of registries. A sealed value is text. It says which key it was
 // sealed with, and opens only in the place that it was sealed for, so that it
-// cannot be moved to another row. It imports nothing of the house; package
+// cannot be moved to another row. It imports no other package of the project; package
 // server finds the key, and the nouns that have secrets seal and open them.
-package seal
+package secretbox
 
 import (
 	"bytes"
