@@ -1,6 +1,6 @@
 """Prints what the official SDK's Image makes of the cases that the Go SDK's is held against, as JSON.
 
-The Go SDK's test reads it from sdk/testdata/images.json: python image_texts.py >../../../sdk/testdata/images.json
+The Go SDK's test reads it from sdk/test/testdata: python image_texts.py >../../../sdk/test/testdata/images.json
 """
 
 import json

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from image_texts import texts
 
-KEPT = Path(__file__).parents[3] / "sdk" / "testdata" / "images.json"
+KEPT = Path(__file__).parents[3] / "sdk" / "test" / "testdata" / "images.json"
 
 
 def test_the_texts_that_are_kept_are_those_of_this_sdk() -> None:
