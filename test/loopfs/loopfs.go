@@ -15,7 +15,7 @@ import (
 // patience is how long a filesystem may be busy: what was a loop device on it
 // lets go of its file a moment later, when the last copy of its mount has gone,
 // which sandboxes of tests beside have too.
-const patience = 2 * time.Minute
+const patience = 6 * time.Minute
 
 // Mount mounts a filesystem, freed with the test, and returns where.
 func Mount(t testing.TB, size int64) string {
