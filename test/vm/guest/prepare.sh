@@ -7,12 +7,13 @@ read -ra packages </payload/packages
 . /etc/os-release
 if command -v apt-get >/dev/null; then
   cp /payload/apt.conf /etc/apt/apt.conf.d/99host
+  if [ -d /payload/auth.conf.d ]; then cp /payload/auth.conf.d/* /etc/apt/auth.conf.d/; fi
   if [ "$ID" = debian ]; then
     rm -f /etc/apt/sources.list.d/*
     sed "s/SUITE/$VERSION_CODENAME/" /payload/sources.list >/etc/apt/sources.list
   fi
   trust() { install -D -m 644 /payload/ca.crt /etc/ssl/certs/ca-certificates.crt; }
-  install_packages() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nftables "${packages[@]}"; }
+  install_packages() { apt-get update -q -o APT::Update::Error-Mode=any && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nftables "${packages[@]}"; }
 elif command -v dnf >/dev/null; then
   trust() { cp /payload/ca.crt /etc/pki/ca-trust/source/anchors/host.crt && update-ca-trust; }
   install_packages() {
