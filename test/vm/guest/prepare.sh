@@ -7,7 +7,7 @@ read -ra packages </payload/packages
 . /etc/os-release
 if command -v apt-get >/dev/null; then
   cp /payload/apt.conf /etc/apt/apt.conf.d/99host
-  if [ -d /payload/auth.conf.d ]; then cp /payload/auth.conf.d/* /etc/apt/auth.conf.d/; fi
+  if [ -d /payload/auth.conf.d ]; then cp -a /payload/auth.conf.d/. /etc/apt/auth.conf.d/; fi
   if [ "$ID" = debian ]; then
     rm -f /etc/apt/sources.list.d/*
     sed "s/SUITE/$VERSION_CODENAME/" /payload/sources.list >/etc/apt/sources.list
