@@ -31,7 +31,7 @@ quickstart: packages toolchain build
 	@scripts/quickstart
 
 ## test: run everything that CI runs
-test: test-packages test-toolchain build lint race fuzz
+test: test-packages vm-packages test-toolchain build lint race fuzz
 	@$(MAKE) --no-print-directory -j2 --output-sync=target conformance test-vm-short # the virtual machine takes one core
 
 ## up: start a test server in the background and print its environment variables
