@@ -199,11 +199,7 @@ var settings = []setting{
 	},
 	{
 		key: "build-timeout", fallback: "1h", usage: "maximum `time` of one build", allowed: "a duration of at least 1m, such as 90m",
-		set: func(c *Config, s string) bool {
-			d, err := time.ParseDuration(s)
-			c.BuildTimeout = d
-			return err == nil && d >= time.Minute
-		},
+		set: func(c *Config, s string) bool { return period(&c.BuildTimeout, s, time.Minute, false) },
 	},
 	{
 		key: "build-cache", fallback: "20GiB", usage: "maximum `size` of an organization's build cache, without the images that snapshots use", allowed: "at least 100MiB, such as 20GiB",
@@ -223,19 +219,11 @@ var settings = []setting{
 	},
 	{
 		key: "registry-keep", fallback: "24h", usage: "`time` to keep a pushed image that no snapshot uses", allowed: "a duration of at least 1m, such as 24h",
-		set: func(c *Config, s string) bool {
-			d, err := time.ParseDuration(s)
-			c.RegistryKeep = d
-			return err == nil && d >= time.Minute
-		},
+		set: func(c *Config, s string) bool { return period(&c.RegistryKeep, s, time.Minute, false) },
 	},
 	{
 		key: "quarantine-keep", fallback: "336h", usage: "`time` to keep disks and images that the database does not contain; 0 means until they are purged", allowed: "0, or a duration of at least 1m, such as 336h",
-		set: func(c *Config, s string) bool {
-			d, err := time.ParseDuration(s)
-			c.QuarantineKeep = d
-			return err == nil && (d == 0 || d >= time.Minute)
-		},
+		set: func(c *Config, s string) bool { return period(&c.QuarantineKeep, s, time.Minute, true) },
 	},
 	{
 		key: "host-sysctls", fallback: HostSysctlsKeep, usage: "`what` to do with kernel settings that kubelets in sandboxes need, such as vm.overcommit_memory=1 and kernel.panic=10: keep or kubernetes (sets them)", allowed: "keep or kubernetes",
@@ -309,19 +297,11 @@ var settings = []setting{
 	},
 	{
 		key: "auto-deactivate-after", fallback: "336h", usage: "`time` after which an unused snapshot becomes inactive; 0 means never", allowed: "0, or a duration of at least 1m, such as 336h",
-		set: func(c *Config, s string) bool {
-			d, err := time.ParseDuration(s)
-			c.DeactivateAfter = d
-			return err == nil && (d == 0 || d >= time.Minute)
-		},
+		set: func(c *Config, s string) bool { return period(&c.DeactivateAfter, s, time.Minute, true) },
 	},
 	{
 		key: "shutdown-timeout", fallback: "10s", usage: "`time` that running requests may take to finish when the server stops", allowed: "a duration of at least 0, such as 10s",
-		set: func(c *Config, s string) bool {
-			d, err := time.ParseDuration(s)
-			c.ShutdownTimeout = d
-			return err == nil && d >= 0
-		},
+		set: func(c *Config, s string) bool { return period(&c.ShutdownTimeout, s, 0, false) },
 	},
 	{
 		key: "log-level", fallback: "info", usage: "minimum `level` to log: debug (logs each request), info, warn, error", allowed: "debug, info, warn or error",
@@ -429,6 +409,13 @@ func whole(to *int, s string, least, most int) bool {
 	n, err := strconv.Atoi(s)
 	*to = n
 	return err == nil && n >= least && n <= most
+}
+
+// period parses a duration of at least least, or 0 where that is never.
+func period(to *time.Duration, s string, least time.Duration, never bool) bool {
+	d, err := time.ParseDuration(s)
+	*to = d
+	return err == nil && (d >= least || never && d == 0)
 }
 
 func isOrigin(s string) bool {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/rights"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -53,20 +52,10 @@ func (s *Service) Register(mux *http.ServeMux) {
 	mux.Handle("POST /files/bulk-upload", wire.Handler(s.bulkUpload))
 }
 
-// as runs f with the rights of the sandbox's user; see rights.As. It must not be
-// called within itself.
-func (s *Service) as(f func() error) error {
-	u, err := s.launcher.User()
-	if err != nil {
-		return err
-	}
-	return rights.As(u, f)
-}
-
 // asUser answers a route with the rights of the sandbox's user.
 func (s *Service) asUser(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return wire.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		return s.as(func() error { return h(w, r) })
+		return s.launcher.AsUser(func() error { return h(w, r) })
 	})
 }
 

@@ -56,7 +56,7 @@ func (s *Service) open(path string) (*source, error) {
 // /sys a page, and others may grow or shrink at any time.
 func (s *Service) openWhole(path string) (*source, error) {
 	var c *source
-	if err := s.as(func() (err error) { c, err = s.open(path); return err }); err != nil {
+	if err := s.launcher.AsUser(func() (err error) { c, err = s.open(path); return err }); err != nil {
 		return nil, err
 	}
 	if err := c.measure(); err != nil {

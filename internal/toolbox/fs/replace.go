@@ -54,7 +54,7 @@ func (s *Service) replaceIn(file string, pattern, value []byte) error {
 		return err
 	}
 	var f *source
-	if err := s.as(func() (err error) { f, err = s.open(path); return err }); err != nil {
+	if err := s.launcher.AsUser(func() (err error) { f, err = s.open(path); return err }); err != nil {
 		return err
 	}
 	defer f.Close()

@@ -19,12 +19,12 @@ import (
 // link stays, and what it leads to is written.
 func (s *Service) write(path string, r io.Reader) error {
 	var in *incoming
-	err := s.as(func() (err error) { in, err = s.receive(path); return err })
+	err := s.launcher.AsUser(func() (err error) { in, err = s.receive(path); return err })
 	if err != nil {
 		return err
 	}
 	err = copyAll(in.file, r)
-	if e := s.as(func() error { return in.end(err == nil) }); err == nil {
+	if e := s.launcher.AsUser(func() error { return in.end(err == nil) }); err == nil {
 		err = e
 	}
 	if err != nil {

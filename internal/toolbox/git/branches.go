@@ -43,48 +43,29 @@ type branchRequest struct {
 	Name string `json:"name"`
 }
 
-// createBranch makes a branch at HEAD and switches to it.
-func (s *Service) createBranch(w http.ResponseWriter, r *http.Request) error {
-	var req branchRequest
-	if err := wire.Decode(w, r, &req); err != nil {
-		return err
-	}
-	branch, err := branchName("name", req.Name)
-	if err != nil {
-		return err
-	}
-	repo, unlock, err := s.change(r.Context(), req.Path)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := s.do(r.Context(), command{repo: repo, args: []string{"checkout", "--quiet", "--no-track", "-b", branch}}); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusCreated)
-	return nil
-}
-
-// deleteBranch deletes a branch, also one that is merged nowhere.
-func (s *Service) deleteBranch(w http.ResponseWriter, r *http.Request) error {
-	var req branchRequest
-	if err := wire.Decode(w, r, &req); err != nil {
-		return err
-	}
-	branch, err := branchName("name", req.Name)
-	if err != nil {
-		return err
-	}
-	repo, unlock, err := s.change(r.Context(), req.Path)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := s.do(r.Context(), command{repo: repo, args: []string{"branch", "--quiet", "-D", "--", branch}}); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+// changeBranch answers a route that does one thing to a branch: the arguments of
+// git, of which its name is the last.
+func (s *Service) changeBranch(status int, args ...string) http.Handler {
+	return wire.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		var req branchRequest
+		if err := wire.Decode(w, r, &req); err != nil {
+			return err
+		}
+		branch, err := branchName("name", req.Name)
+		if err != nil {
+			return err
+		}
+		repo, unlock, err := s.change(r.Context(), req.Path)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := s.do(r.Context(), command{repo: repo, args: append(slices.Clone(args), branch)}); err != nil {
+			return err
+		}
+		w.WriteHeader(status)
+		return nil
+	})
 }
 
 type checkoutRequest struct {

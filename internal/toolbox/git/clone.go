@@ -192,7 +192,7 @@ func (s *Service) claim(ctx context.Context, path string) (p place, release func
 	if release, err = s.changes.Lock(ctx, path); err != nil {
 		return p, nil, wire.Errorf(http.StatusRequestTimeout, wire.RequestTimeout, "the client went away while another request worked at %s", path)
 	}
-	err = s.as(func() (err error) {
+	err = s.launcher.AsUser(func() (err error) {
 		p, err = survey(path)
 		return err
 	})
@@ -205,7 +205,7 @@ func (s *Service) claim(ctx context.Context, path string) (p place, release func
 
 // clear undoes what was made at p, with the user's rights.
 func (s *Service) clear(p place) {
-	_ = s.as(func() error { // who cannot remove it could not make it
+	_ = s.launcher.AsUser(func() error { // who cannot remove it could not make it
 		p.clear()
 		return nil
 	})

@@ -10,7 +10,6 @@ import (
 
 	"github.com/opendaytona/daytona/internal/keylock"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/rights"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -37,8 +36,8 @@ func (s *Service) Register(mux *http.ServeMux) {
 	mux.Handle("POST /git/add", wire.Handler(s.add))
 	mux.Handle("POST /git/commit", wire.Handler(s.commit))
 	mux.Handle("GET /git/branches", wire.Handler(s.listBranches))
-	mux.Handle("POST /git/branches", wire.Handler(s.createBranch))
-	mux.Handle("DELETE /git/branches", wire.Handler(s.deleteBranch))
+	mux.Handle("POST /git/branches", s.changeBranch(http.StatusCreated, "checkout", "--quiet", "--no-track", "-b")) // at HEAD
+	mux.Handle("DELETE /git/branches", s.changeBranch(http.StatusNoContent, "branch", "--quiet", "-D", "--"))       // also one that is merged nowhere
 	mux.Handle("POST /git/checkout", wire.Handler(s.checkout))
 	mux.Handle("POST /git/push", wire.Handler(s.push))
 	mux.Handle("POST /git/pull", wire.Handler(s.pull))
@@ -50,13 +49,4 @@ func (s *Service) Register(mux *http.ServeMux) {
 	mux.Handle("POST /git/config", wire.Handler(s.setConfig))
 	mux.Handle("POST /git/config/user", wire.Handler(s.configureUser))
 	mux.Handle("POST /git/credentials", wire.Handler(s.storeCredentials))
-}
-
-// as runs f with the rights of the sandbox's user; see rights.As.
-func (s *Service) as(f func() error) error {
-	u, err := s.launcher.User()
-	if err != nil {
-		return err
-	}
-	return rights.As(u, f)
 }

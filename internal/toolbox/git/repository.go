@@ -26,7 +26,7 @@ func (s *Service) open(path string) (*repository, error) {
 		return nil, err
 	}
 	var found *repository
-	err = s.as(func() (err error) {
+	err = s.launcher.AsUser(func() (err error) {
 		found, err = find(path)
 		return err
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
 	"github.com/opendaytona/daytona/internal/toolbox/identity"
 	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/rights"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 	"github.com/opendaytona/daytona/internal/userid"
 )
@@ -64,6 +65,16 @@ func (l *Launcher) User() (identity.User, error) {
 		}
 	}
 	return u, nil
+}
+
+// AsUser runs f with the user's rights to files; see rights.As. It must not be
+// called within itself.
+func (l *Launcher) AsUser(f func() error) error {
+	u, err := l.User()
+	if err != nil {
+		return err
+	}
+	return rights.As(u, f)
 }
 
 // Home is the user's home directory.

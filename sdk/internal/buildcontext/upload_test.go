@@ -9,34 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-// tree makes files, of which a name that ends in a slash is a directory, and a
-// text that begins with -> a link.
-func tree(t *testing.T, contents map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range contents {
-		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		target, link := strings.CutPrefix(text, "->")
-		switch {
-		case strings.HasSuffix(name, "/"):
-			err = os.MkdirAll(p, 0o755)
-		case link:
-			err = os.Symlink(target, p)
-		default:
-			err = os.WriteFile(p, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
+	"github.com/opendaytona/daytona/sdk/internal/filetree"
+)
 
 func names(s Set) (out []string) {
 	for name := range s.entries {
@@ -47,7 +22,7 @@ func names(s Set) (out []string) {
 }
 
 func TestOnlyWhatIsCopiedAndNotIgnoredIsTaken(t *testing.T) {
-	dir := tree(t, map[string]string{
+	dir := filetree.Make(t, map[string]string{
 		"app/main.py": "x", "app/main.pyc": "x", "app/keep.pyc": "x", "app/empty/": "", "app/link": "->../shared/lib", "shared/lib": "x",
 		"other": "x", ".git/HEAD": "x", "Dockerfile": "x", "secret.env": "x", ".dockerignore": "# comment\n**/*.pyc\n!app/keep.pyc\n.git\nsecret.env\n",
 	})
@@ -82,7 +57,7 @@ func TestOnlyWhatIsCopiedAndNotIgnoredIsTaken(t *testing.T) {
 }
 
 func TestTheFirstOfSeveralPlacesCounts(t *testing.T) {
-	one, two := tree(t, map[string]string{"a": "one", "b": "one"}), tree(t, map[string]string{"a": "two", "c": "two"})
+	one, two := filetree.Make(t, map[string]string{"a": "one", "b": "one"}), filetree.Make(t, map[string]string{"a": "two", "c": "two"})
 	var s Set
 	if err := s.AddCopied(t.Context(), []string{"."}, Source{Dir: one}, Source{Dir: two}); err != nil {
 		t.Fatal(err)
@@ -120,12 +95,12 @@ func missing(before, after []Archive) (n int) {
 
 func TestAHashTellsContentsAndPermissionsButNoTimes(t *testing.T) {
 	files := map[string]string{"one/a": "x", "two/b": "x", "root": "x", "link": "->root", "big": strings.Repeat("x", largeFile)}
-	dir := tree(t, files)
+	dir := filetree.Make(t, files)
 	before := archives(t, dir)
 	if len(before) != 4 {
 		t.Errorf("%d parts, want the root, two folders and a large file", len(before))
 	}
-	if n := missing(before, archives(t, tree(t, files))); n != 0 {
+	if n := missing(before, archives(t, filetree.Make(t, files))); n != 0 {
 		t.Errorf("%d parts differ elsewhere and later", n)
 	}
 	for name, change := range map[string]func() error{

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opendaytona/daytona/sdk/internal/filetree"
+
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/objectstore"
 	"github.com/opendaytona/daytona/sdk/internal/buildcontext"
@@ -42,7 +44,7 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	access := api.StorageAccess{AccessKey: c.AccessKey, Secret: c.Secret, SessionToken: c.SessionToken, StorageURL: server.URL, OrganizationID: "org", Bucket: objectstore.Bucket, Region: objectstore.Region}
-	dir := tree(t, map[string]string{"src/a": "small", "src/run": "#!", "src/link": "->a", "empty/": "", "big": strings.Repeat("0123456789abcdef", 2*largePart/16+1)})
+	dir := filetree.Make(t, map[string]string{"src/a": "small", "src/run": "#!", "src/link": "->a", "empty/": "", "big": strings.Repeat("0123456789abcdef", 2*largePart/16+1)})
 	if err := os.Chmod(filepath.Join(dir, "src/run"), 0o751); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,7 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	}
 
 	// What changes between the reading and the sending is not sent at all.
-	dir = tree(t, map[string]string{"f": "then"})
+	dir = filetree.Make(t, map[string]string{"f": "then"})
 	late := archives(t, dir)
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("now!"), 0o644); err != nil {
 		t.Fatal(err)
@@ -105,31 +107,6 @@ func TestOnlyWhatTheServerLacksIsSent(t *testing.T) {
 	if _, err := buildcontext.Upload(t.Context(), access, nil, changed, nil); err == nil || !strings.Contains(err.Error(), "Access Denied") {
 		t.Errorf("below another's prefix: %v", err)
 	}
-}
-
-func tree(t *testing.T, contents map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range contents {
-		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		target, link := strings.CutPrefix(text, "->")
-		switch {
-		case strings.HasSuffix(name, "/"):
-			err = os.MkdirAll(p, 0o755)
-		case link:
-			err = os.Symlink(target, p)
-		default:
-			err = os.WriteFile(p, []byte(text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func archives(t *testing.T, dir string) []buildcontext.Archive {
