@@ -135,6 +135,18 @@ type connection struct {
 	once    sync.Once
 }
 
+// Write pretends to have written what the endpoint did not wait for: it answers
+// an object of no bytes, and a request that it refuses, without reading the body,
+// and closes the connection. The transport would report the failed write and lose
+// the answer, which is there to be read; where it is not, reading fails.
+func (c *connection) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return len(b), nil
+	}
+	return n, err
+}
+
 func (c *connection) Close() error {
 	defer c.once.Do(c.release)
 	return c.Conn.Close()

@@ -2,16 +2,21 @@ package objectstore
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +31,7 @@ func everyKey(context.Context, string) error { return nil }
 func open(t *testing.T) (*Store, string) {
 	t.Helper()
 	t.Chdir(t.TempDir()) // and back, which the store does not
-	s, err := Open(Options{Dir: t.TempDir(), MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.DiscardHandler), Continue: everyKey})
+	s, err := Open(Options{Dir: t.TempDir(), MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Continue: everyKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +279,7 @@ func TestWhatACrashLeftOfAnUploadIsNotThere(t *testing.T) {
 	dir := t.TempDir()
 	start := func() (*Store, *minio.Client, func()) {
 		t.Helper()
-		s, err := Open(Options{Dir: dir, MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.DiscardHandler), Continue: everyKey})
+		s, err := Open(Options{Dir: dir, MaxSize: 32 << 20, Life: 24 * time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Continue: everyKey})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,4 +374,51 @@ func TestArchivesFromBeforeTheyHadMarksStay(t *testing.T) {
 func blank(f *os.File, size int64) error {
 	_, err := f.WriteAt(make([]byte, size), 0)
 	return err
+}
+
+// An endpoint may answer and close the connection before it has read the body.
+func TestAnAnswerThatComesBeforeTheBodyIsKept(t *testing.T) {
+	ours, theirs := net.Pipe()
+	conn := &connection{Conn: &refusing{Conn: ours, refused: make(chan struct{})}, release: func() {}}
+	go func() {
+		_, _ = http.ReadRequest(bufio.NewReader(theirs))
+		_, _ = io.WriteString(theirs, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+		theirs.Close()
+	}()
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://endpoint/key", strings.NewReader(strings.Repeat("x", 1<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusForbidden || string(text) != "no" {
+		t.Errorf("%s %q, %v", response.Status, text, err)
+	}
+}
+
+// refusing takes the head of a request, and fails to write more. Nothing is read
+// from it before that.
+type refusing struct {
+	net.Conn
+	head    atomic.Bool
+	refused chan struct{}
+	once    sync.Once
+}
+
+func (r *refusing) Write(b []byte) (int, error) {
+	if r.head.CompareAndSwap(false, true) {
+		return r.Conn.Write(b)
+	}
+	r.once.Do(func() { time.AfterFunc(50*time.Millisecond, func() { close(r.refused) }) })
+	return 0, unix.EPIPE
+}
+
+func (r *refusing) Read(b []byte) (int, error) {
+	<-r.refused
+	return r.Conn.Read(b)
 }

@@ -22,12 +22,13 @@ const Max = 16
 var ErrInUse = errors.New("another server is running on this data directory")
 
 // Instance is a claim on an index. It holds until Release, or until the
-// process ends: the kernel drops the lock then, and the same data directory
+// process ends: the kernel drops the locks then, and the same data directory
 // gets the same index again.
 type Instance struct {
 	Index int
 	path  string
 	lock  *os.File
+	name  int // a socket bound to name(Index)
 }
 
 // Claim takes an index for dataDir; claims are files in dir. A data directory
@@ -45,14 +46,14 @@ func Claim(dir, dataDir string, busy func(index int) bool) (*Instance, error) {
 	}
 	defer all.Close()
 
-	free := -1
+	var free []int
 	for i := range Max {
 		path := claimPath(dir, i)
 		owner, err := os.ReadFile(path)
 		switch {
 		case errors.Is(err, os.ErrNotExist):
-			if free < 0 && !busy(i) {
-				free = i
+			if !busy(i) {
+				free = append(free, i)
 			}
 			continue
 		case err != nil:
@@ -60,21 +61,32 @@ func Claim(dir, dataDir string, busy func(index int) bool) (*Instance, error) {
 		}
 		if strings.TrimSpace(string(owner)) == dataDir {
 			inst, err := take(path, i, dataDir)
-			if errors.Is(err, unix.EWOULDBLOCK) {
+			switch {
+			case errors.Is(err, unix.EWOULDBLOCK):
 				return nil, fmt.Errorf("data directory %s: %w", dataDir, ErrInUse)
+			case errors.Is(err, unix.EADDRINUSE):
+				// Nothing of dataDir ran when the other server took the index.
+				if err := os.Remove(path); err != nil {
+					return nil, fmt.Errorf("claim instance: %w", err)
+				}
+				continue
 			}
 			return inst, err
 		}
 	}
-	if free >= 0 {
-		return take(claimPath(dir, free), free, dataDir)
+	for _, i := range free {
+		inst, err := take(claimPath(dir, i), i, dataDir)
+		if errors.Is(err, unix.EADDRINUSE) {
+			continue
+		}
+		return inst, err
 	}
 	for i := range Max {
 		if busy(i) {
 			continue
 		}
 		inst, err := take(claimPath(dir, i), i, dataDir)
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EADDRINUSE) {
 			continue
 		}
 		return inst, err
@@ -120,14 +132,15 @@ func Forget(dir, dataDir string) error {
 	if err != nil || !there {
 		return err
 	}
-	inst, err := take(claimPath(dir, i), i, dataDir)
+	path := claimPath(dir, i)
+	f, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("data directory %s: %w", dataDir, ErrInUse)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("forget instance %d: %w", i, err)
 	}
-	return inst.Release(true)
+	return errors.Join(os.Remove(path), f.Close())
 }
 
 // Release ends the claim. With forget the index is free for anyone at once;
@@ -137,16 +150,27 @@ func (i *Instance) Release(forget bool) error {
 	if forget {
 		err = os.Remove(i.path)
 	}
-	return errors.Join(err, i.lock.Close())
+	return errors.Join(err, i.lock.Close(), unix.Close(i.name))
 }
 
 func claimPath(dir string, index int) string {
 	return filepath.Join(dir, strconv.Itoa(index))
 }
 
+// take locks an index. Errors: EWOULDBLOCK when a server of the same directory
+// of claims has it, EADDRINUSE when one of another directory has.
 func take(path string, index int, dataDir string) (*Instance, error) {
 	f, err := lockFile(path, unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
+		return nil, fmt.Errorf("claim instance %d: %w", index, err)
+	}
+	socket, err := bindName(index)
+	if err != nil {
+		// The file stays as it was, unless it is new.
+		if info, statErr := f.Stat(); statErr == nil && info.Size() == 0 {
+			err = errors.Join(err, os.Remove(path))
+		}
+		f.Close()
 		return nil, fmt.Errorf("claim instance %d: %w", index, err)
 	}
 	err = f.Truncate(0)
@@ -155,9 +179,29 @@ func take(path string, index int, dataDir string) (*Instance, error) {
 	}
 	if err != nil {
 		f.Close()
+		unix.Close(socket)
 		return nil, fmt.Errorf("claim instance %d: %w", index, err)
 	}
-	return &Instance{Index: index, path: path, lock: f}, nil
+	return &Instance{Index: index, path: path, lock: f, name: socket}, nil
+}
+
+// names is what the names of indexes begin with. Tests have their own.
+var names = "@daytona/instance/"
+
+// bindName binds a socket to the name of an index. Servers with different
+// runtime directories do not see each other's files, but they share a network
+// namespace, where their links would get the same names; abstract sockets
+// belong to that namespace too, and to nobody after the process.
+func bindName(index int) (int, error) {
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Bind(socket, &unix.SockaddrUnix{Name: names + strconv.Itoa(index)}); err != nil {
+		unix.Close(socket)
+		return 0, err
+	}
+	return socket, nil
 }
 
 func lockFile(path string, how int) (*os.File, error) {

@@ -2,13 +2,57 @@ package instance
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"testing"
 )
 
+// alone makes a test independent of the servers on this machine and of other tests.
+func alone(t *testing.T) {
+	names = fmt.Sprintf("@daytona/%s/%d/", t.TempDir(), os.Getpid())
+}
+
 func idle(int) bool { return false }
 
+func TestServersWithDifferentRuntimeDirectoriesGetDifferentIndexes(t *testing.T) {
+	alone(t)
+	first, second := t.TempDir(), t.TempDir()
+	a, err := Claim(first, "/data/a", idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Claim(second, "/data/b", idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Index == b.Index {
+		t.Fatalf("both got %d", a.Index)
+	}
+	// An index that was idle between two starts may belong to another by then.
+	if err := a.Release(false); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Claim(second, "/data/c", idle)
+	if err != nil || c.Index != a.Index {
+		t.Fatalf("claimed %+v, %v; want index %d", c, err, a.Index)
+	}
+	again, err := Claim(first, "/data/a", idle)
+	if err != nil || again.Index == b.Index || again.Index == c.Index {
+		t.Fatalf("claimed %+v, %v; the others have %d and %d", again, err, b.Index, c.Index)
+	}
+	if owners, err := Owners(first); err != nil || !slices.Equal(owners, []string{"/data/a"}) {
+		t.Errorf("owners: %q, %v", owners, err)
+	}
+	for _, in := range []*Instance{again, b, c} {
+		if err := in.Release(true); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestADataDirectoryKeepsItsIndex(t *testing.T) {
+	alone(t)
 	dir := t.TempDir()
 	a, err := Claim(dir, "/data/a", idle)
 	if err != nil {
@@ -41,6 +85,7 @@ func TestADataDirectoryKeepsItsIndex(t *testing.T) {
 }
 
 func TestAnIndexThatIsForgottenIsFree(t *testing.T) {
+	alone(t)
 	dir := t.TempDir()
 	if _, there, err := Find(dir, "/data/a"); there || err != nil {
 		t.Errorf("found where nobody was: %v", err)
@@ -70,6 +115,7 @@ func TestAnIndexThatIsForgottenIsFree(t *testing.T) {
 }
 
 func TestABusyIndexIsNotGivenAway(t *testing.T) {
+	alone(t)
 	dir := t.TempDir()
 	left, err := Claim(dir, "/data/left", idle)
 	if err != nil {
