@@ -184,7 +184,10 @@ func TestBothWaysAreStreams(t *testing.T) {
 
 func TestWebSocketsPassThrough(t *testing.T) {
 	url, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, nil)
+		if got := r.Header.Get("Sec-WebSocket-Protocol"); got != "X-Daytona-Pty-Exit-Control,X-Daytona-SDK-Version~0.226.1" {
+			t.Errorf("the client offers the subprotocols %q", got)
+		}
+		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"X-Daytona-SDK-Version~0.226.1"}})
 		if err != nil {
 			t.Error(err)
 			return
@@ -198,9 +201,15 @@ func TestWebSocketsPassThrough(t *testing.T) {
 		}
 		_ = c.Close(4001, "done")
 	})
-	c, _, err := websocket.Dial(t.Context(), strings.Replace(url, "http", "ws", 1)+"/box/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer key"}}})
+	c, _, err := websocket.Dial(t.Context(), strings.Replace(url, "http", "ws", 1)+"/box/ws", &websocket.DialOptions{
+		HTTPHeader:   http.Header{"Authorization": {"Bearer key"}},
+		Subprotocols: []string{"X-Daytona-Pty-Exit-Control", "X-Daytona-SDK-Version~0.226.1"},
+	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := c.Subprotocol(); got != "X-Daytona-SDK-Version~0.226.1" {
+		t.Errorf("the client is told the subprotocol %q", got)
 	}
 	if err := c.Write(t.Context(), websocket.MessageText, []byte("hi")); err != nil {
 		t.Fatal(err)

@@ -2,8 +2,8 @@
 // collects orphans, runs the entrypoint and serves the toolbox API on a socket
 // that the engine hands it. Each room below it has one subject (fs, process,
 // session, port, metrics); launch knows how processes are run and proc runs
-// them; rights touches files as the sandbox's user; cgroup reads the sandbox's
-// limits and view shows them to programs. It is a small static program: it
+// them; rights touches files as the sandbox's user; upgrade accepts WebSockets;
+// cgroup reads the sandbox's limits and view shows them to programs. It is a small static program: it
 // imports the standard library, golang.org/x/sys, coder/websocket and
 // hanwen/go-fuse, and nothing of the server.
 // The contract with the engine is package boot.

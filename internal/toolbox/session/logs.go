@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/opendaytona/daytona/internal/toolbox/logfile"
+	"github.com/opendaytona/daytona/internal/toolbox/upgrade"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -93,15 +93,14 @@ func writeLogs(w http.ResponseWriter, head string, output io.Reader, log *logfil
 
 // followLogs sends the log as one stream of bytes with marks.
 func followLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error {
-	// The gateway decides who may come from where.
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	conn, err := upgrade.WebSocket(w, r)
 	if err != nil {
-		return nil // Accept has answered
+		return nil // it is answered
 	}
 	defer conn.CloseNow()
 	ctx, cancel := context.WithCancel(conn.CloseRead(r.Context()))
 	defer cancel()
-	go keepAlive(ctx, conn)
+	go upgrade.KeepAlive(ctx, conn)
 	var message []byte
 	err = log.Follow(ctx, func(s logfile.Stream, p []byte) error {
 		message = frame(message[:0], s, p)
@@ -115,22 +114,6 @@ func followLogs(w http.ResponseWriter, r *http.Request, log *logfile.Log) error 
 		conn.Close(websocket.StatusNormalClosure, "")
 	}
 	return nil
-}
-
-// keepAlive keeps proxies from closing a connection on which nothing is said.
-func keepAlive(ctx context.Context, conn *websocket.Conn) {
-	tick := time.NewTicker(30 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if conn.Ping(ctx) != nil {
-				return
-			}
-		}
-	}
 }
 
 // streamLogs follows without a WebSocket, for curl: the same bytes as the body.
