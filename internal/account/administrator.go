@@ -20,7 +20,7 @@ func (s *Service) SetConfiguredKey(ctx context.Context, localKey, value string) 
 		return fmt.Errorf("set the configured API key: %w", err)
 	}
 	if value != "" {
-		switch k, _, err := s.Store.KeyByHash(ctx, HashKey(value)); {
+		switch k, _, err := s.config.Store.KeyByHash(ctx, HashKey(value)); {
 		case err == nil && k.Name == ConfiguredKeyName:
 			return nil
 		case err == nil:
@@ -29,15 +29,15 @@ func (s *Service) SetConfiguredKey(ctx context.Context, localKey, value string) 
 			return fmt.Errorf("set the configured API key: %w", err)
 		}
 	}
-	if _, err := s.Store.DeleteKey(ctx, admin.OrganizationID, admin.UserID, ConfiguredKeyName); err != nil && !fault.Is(err, fault.KindNotFound) {
+	if _, err := s.config.Store.DeleteKey(ctx, admin.OrganizationID, admin.UserID, ConfiguredKeyName); err != nil && !fault.Is(err, fault.KindNotFound) {
 		return fmt.Errorf("end the formerly configured API key: %w", err)
 	}
 	if value == "" {
 		return nil
 	}
-	err = s.Store.InsertKey(ctx, &Key{
+	err = s.config.Store.InsertKey(ctx, &Key{
 		Hash: HashKey(value), Name: ConfiguredKeyName, Masked: value[:4] + "************" + value[len(value)-4:],
-		OrganizationID: admin.OrganizationID, UserID: admin.UserID, Permissions: AllPermissions(true), CreatedAt: s.Clock.Now(),
+		OrganizationID: admin.OrganizationID, UserID: admin.UserID, Permissions: AllPermissions(true), CreatedAt: s.config.Clock.Now(),
 	})
 	if err != nil {
 		return fmt.Errorf("set the configured API key: %w", err)
@@ -47,11 +47,11 @@ func (s *Service) SetConfiguredKey(ctx context.Context, localKey, value string) 
 
 // AdministratorsOrganization is the id of the first user's organization.
 func (s *Service) AdministratorsOrganization(ctx context.Context) (string, error) {
-	founder, err := s.Store.Founder(ctx)
+	founder, err := s.config.Store.Founder(ctx)
 	if err != nil {
 		return "", err
 	}
-	organizations, err := s.Store.OrganizationsOf(ctx, founder.ID)
+	organizations, err := s.config.Store.OrganizationsOf(ctx, founder.ID)
 	if err != nil || len(organizations) == 0 {
 		return "", errors.Join(err, errors.New("the administrator has no organization"))
 	}
@@ -60,7 +60,7 @@ func (s *Service) AdministratorsOrganization(ctx context.Context) (string, error
 
 // Exists reports whether there is an organization of that id.
 func (s *Service) Exists(ctx context.Context, organizationID string) (bool, error) {
-	_, err := s.Store.Organization(ctx, organizationID)
+	_, err := s.config.Store.Organization(ctx, organizationID)
 	if fault.Is(err, fault.KindNotFound) {
 		return false, nil
 	}
@@ -69,9 +69,9 @@ func (s *Service) Exists(ctx context.Context, organizationID string) (bool, erro
 
 // Since is when the server was first started: when its first user was made, or now.
 func (s *Service) Since(ctx context.Context) time.Time {
-	founder, err := s.Store.Founder(ctx)
+	founder, err := s.config.Store.Founder(ctx)
 	if err != nil {
-		return s.Clock.Now()
+		return s.config.Clock.Now()
 	}
 	return founder.CreatedAt
 }

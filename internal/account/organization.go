@@ -35,12 +35,12 @@ func (s *Service) FoundOrganization(ctx context.Context, by Principal, name stri
 	if !organizationNamePattern.MatchString(name) {
 		return nil, fault.Invalid("name", fmt.Sprintf("name %q is not valid: use 1 to 64 letters, digits, spaces and _ . -, beginning with a letter or digit.", name))
 	}
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	id := uuid.NewString()
 	u := &User{ID: uuid.NewString(), Name: "Owner of " + name, Email: "owner@" + id + ".localhost", CreatedAt: now}
 	o := s.newOrganization(id, name, u)
 	k, value := newKey(o.ID, u.ID, FirstKeyName, AllPermissions(false), now)
-	if err := s.Store.Found(ctx, u, o, k); err != nil {
+	if err := s.config.Store.Found(ctx, u, o, k); err != nil {
 		return nil, fmt.Errorf("found organization %q: %w", name, err)
 	}
 	return &Founded{o, u, k, value}, nil
@@ -48,7 +48,7 @@ func (s *Service) FoundOrganization(ctx context.Context, by Principal, name stri
 
 func (s *Service) newOrganization(id, name string, owner *User) *Organization {
 	return &Organization{
-		ID: id, Name: name, CreatedBy: owner.ID, DefaultRegion: s.DefaultRegion,
+		ID: id, Name: name, CreatedBy: owner.ID, DefaultRegion: s.config.DefaultRegion,
 		CreatedAt: owner.CreatedAt, UpdatedAt: owner.CreatedAt,
 	}
 }
@@ -60,7 +60,7 @@ func (s *Service) EndOrganization(ctx context.Context, by Principal, id string) 
 	if _, err := s.Deletable(ctx, by, id); err != nil {
 		return err
 	}
-	hashes, err := s.Store.DeleteKeys(ctx, id)
+	hashes, err := s.config.Store.DeleteKeys(ctx, id)
 	if err != nil {
 		return fmt.Errorf("end the keys of organization %s: %w", id, err)
 	}
@@ -75,7 +75,7 @@ func (s *Service) DeleteOrganization(ctx context.Context, by Principal, id strin
 	if _, err := s.Deletable(ctx, by, id); err != nil {
 		return err
 	}
-	return s.Store.DeleteOrganization(ctx, id)
+	return s.config.Store.DeleteOrganization(ctx, id)
 }
 
 // Deletable finds an organization that the caller may delete. Errors: fault of kind
@@ -84,7 +84,7 @@ func (s *Service) Deletable(ctx context.Context, by Principal, id string) (*Orga
 	if err := by.Need(permission.ManageServer); err != nil {
 		return nil, err
 	}
-	o, err := s.Store.Organization(ctx, id)
+	o, err := s.config.Store.Organization(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +99,12 @@ func (s *Service) AllOrganizations(ctx context.Context, by Principal) ([]*Organi
 	if err := by.Need(permission.ManageServer); err != nil {
 		return nil, err
 	}
-	return s.Store.Organizations(ctx)
+	return s.config.Store.Organizations(ctx)
 }
 
 // Organizations lists those that the caller's key reaches.
 func (s *Service) Organizations(ctx context.Context, by Principal) ([]*Organization, error) {
-	o, err := s.Store.Organization(ctx, by.OrganizationID)
+	o, err := s.config.Store.Organization(ctx, by.OrganizationID)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (s *Service) Organization(ctx context.Context, by Principal, id string) (*O
 	if id != by.OrganizationID {
 		return nil, fault.NotFound("ORGANIZATION_NOT_FOUND", fmt.Sprintf("Organization %s does not exist.", id))
 	}
-	return s.Store.Organization(ctx, id)
+	return s.config.Store.Organization(ctx, id)
 }
 
 // SetLimitedEgress says whether sandboxes of the organization, which may be any
@@ -127,16 +127,16 @@ func (s *Service) SetLimitedEgress(ctx context.Context, by Principal, id string,
 	if err := by.Need(permission.ManageServer); err != nil {
 		return err
 	}
-	o, err := s.Store.Organization(ctx, id)
+	o, err := s.config.Store.Organization(ctx, id)
 	if err != nil {
 		return err
 	}
-	return s.Store.SetLimitedEgress(ctx, o.ID, limited)
+	return s.config.Store.SetLimitedEgress(ctx, o.ID, limited)
 }
 
 // LimitedEgress tells whether they do.
 func (s *Service) LimitedEgress(ctx context.Context, organizationID string) (bool, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
+	o, err := s.config.Store.Organization(ctx, organizationID)
 	if err != nil {
 		return false, err
 	}
@@ -145,7 +145,7 @@ func (s *Service) LimitedEgress(ctx context.Context, organizationID string) (boo
 
 // OrganizationRegion is the region of an organization that names none.
 func (s *Service) OrganizationRegion(ctx context.Context, organizationID string) (string, error) {
-	o, err := s.Store.Organization(ctx, organizationID)
+	o, err := s.config.Store.Organization(ctx, organizationID)
 	if err != nil {
 		return "", err
 	}

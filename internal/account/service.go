@@ -24,8 +24,8 @@ import (
 
 // Service authenticates requests and manages keys.
 type Service struct {
-	Config
-	cache *lru.LRU[string, cached] // by hash
+	config Config
+	cache  *lru.LRU[string, cached] // by hash
 
 	mu        sync.Mutex
 	used      map[string]time.Time             // by hash, not written yet
@@ -53,8 +53,11 @@ const cacheFor = 30 * time.Second
 
 // NewService makes a service.
 func NewService(c Config) *Service {
-	return &Service{Config: c, cache: lru.NewLRU[string, cached](4096, nil, cacheFor)}
+	return &Service{config: c, cache: lru.NewLRU[string, cached](4096, nil, cacheFor)}
 }
+
+// Quota is what each organization may use.
+func (s *Service) Quota() quota.Limits { return s.config.Quota }
 
 // HashKey is how a key is known at rest. Its values have 256 random bits, so a
 // fast hash is enough: there is nothing to guess.
@@ -88,7 +91,7 @@ func (s *Service) authenticate(ctx context.Context, hash string) (Principal, err
 		s.mu.Unlock()
 		hit, known := s.cache.Get(hash)
 		if !known {
-			key, admin, err := s.Store.KeyByHash(ctx, hash)
+			key, admin, err := s.config.Store.KeyByHash(ctx, hash)
 			if fault.Is(err, fault.KindNotFound) {
 				return Principal{}, fault.Unauthorized("The API key is not valid: check DAYTONA_API_KEY, or create a new key.")
 			}
@@ -100,7 +103,7 @@ func (s *Service) authenticate(ctx context.Context, hash string) (Principal, err
 				KeyHash: hash, KeyName: key.Name, Permissions: effective(key.Permissions, admin),
 			}}
 		}
-		now := s.Clock.Now()
+		now := s.config.Clock.Now()
 		if hit.expires != nil && !now.Before(*hit.expires) {
 			return Principal{}, fault.Unauthorized("The API key has expired: create a new one.")
 		}
@@ -139,7 +142,7 @@ func (s *Service) Flush(ctx context.Context) error {
 	if len(used) == 0 {
 		return nil
 	}
-	if err := s.Store.TouchKeys(ctx, used); err != nil {
+	if err := s.config.Store.TouchKeys(ctx, used); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		maps.Copy(used, s.used) // what came since is later
@@ -163,13 +166,13 @@ func (s *Service) CreateKey(ctx context.Context, by Principal, name string, perm
 	if err != nil {
 		return nil, "", err
 	}
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	if expires != nil && !expires.After(now) {
 		return nil, "", fault.Invalid("expiresAt", "expiresAt must be in the future.")
 	}
 	key, value := newKey(by.OrganizationID, by.UserID, name, permissions, now)
 	key.ExpiresAt = expires
-	if err := s.Store.InsertKey(ctx, key); err != nil {
+	if err := s.config.Store.InsertKey(ctx, key); err != nil {
 		return nil, "", fmt.Errorf("create API key %q: %w", name, err)
 	}
 	return key, value, nil
@@ -187,7 +190,7 @@ func newKey(organizationID, userID, name string, permissions []permission.Permis
 
 // Keys lists the caller's keys.
 func (s *Service) Keys(ctx context.Context, by Principal) ([]*Key, error) {
-	return s.Store.Keys(ctx, by.OrganizationID, by.UserID)
+	return s.config.Store.Keys(ctx, by.OrganizationID, by.UserID)
 }
 
 // Key finds one of the caller's keys. Errors: fault of kind NotFound.
@@ -214,7 +217,7 @@ func (s *Service) DeleteKey(ctx context.Context, by Principal, userID, name stri
 	if userID != by.UserID && !by.Can(permission.ManageServer) {
 		return fault.Forbidden("API_KEY_FORBIDDEN", "Only an administrator can delete another user's API key.")
 	}
-	key, err := s.Store.DeleteKey(ctx, by.OrganizationID, userID, name)
+	key, err := s.config.Store.DeleteKey(ctx, by.OrganizationID, userID, name)
 	if err != nil {
 		return err
 	}
@@ -230,7 +233,7 @@ const LocalKeyName = "local-admin"
 // earlier start still works, no key is made and the returned value is "". It
 // may be repeated after any crash.
 func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err error) {
-	user, err := s.Store.Founder(ctx)
+	user, err := s.config.Store.Founder(ctx)
 	if fault.Is(err, fault.KindNotFound) {
 		user, err = s.found(ctx)
 	}
@@ -242,7 +245,7 @@ func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err
 			return "", nil
 		}
 	}
-	organizations, err := s.Store.OrganizationsOf(ctx, user.ID)
+	organizations, err := s.config.Store.OrganizationsOf(ctx, user.ID)
 	if err != nil {
 		return "", fmt.Errorf("bootstrap: %w", err)
 	}
@@ -250,27 +253,27 @@ func (s *Service) Bootstrap(ctx context.Context, kept string) (value string, err
 		return "", fmt.Errorf("bootstrap: user %s has no organization", user.ID)
 	}
 	org := organizations[0].ID
-	if old, err := s.Store.DeleteKey(ctx, org, user.ID, LocalKeyName); err == nil {
+	if old, err := s.config.Store.DeleteKey(ctx, org, user.ID, LocalKeyName); err == nil {
 		s.ended(old.Hash)
 	} else if !fault.Is(err, fault.KindNotFound) {
 		return "", fmt.Errorf("bootstrap: replace the key: %w", err)
 	}
-	key, value := newKey(org, user.ID, LocalKeyName, AllPermissions(user.Admin), s.Clock.Now())
-	if err := s.Store.InsertKey(ctx, key); err != nil {
+	key, value := newKey(org, user.ID, LocalKeyName, AllPermissions(user.Admin), s.config.Clock.Now())
+	if err := s.config.Store.InsertKey(ctx, key); err != nil {
 		return "", fmt.Errorf("bootstrap: create the key: %w", err)
 	}
 	return value, nil
 }
 
 func (s *Service) found(ctx context.Context) (*User, error) {
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	u := &User{ID: uuid.NewString(), Name: "Administrator", Email: "admin@localhost", Admin: true, CreatedAt: now}
 	o := s.newOrganization(uuid.NewString(), "Personal", u)
 	o.Personal = true
-	return u, s.Store.Found(ctx, u, o)
+	return u, s.config.Store.Found(ctx, u, o)
 }
 
 // User returns the caller. Errors: fault of kind NotFound.
 func (s *Service) User(ctx context.Context, by Principal) (*User, error) {
-	return s.Store.User(ctx, by.UserID)
+	return s.config.Store.User(ctx, by.UserID)
 }

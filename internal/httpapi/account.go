@@ -123,7 +123,7 @@ func (a *API) usage(ctx context.Context, in *organizationID) (*body[api.Organiza
 	if err != nil {
 		return nil, err
 	}
-	q := a.Accounts.Quota
+	q := a.Accounts.Quota()
 	return &body[api.OrganizationUsage]{api.OrganizationUsage{
 		TotalSnapshotQuota: q.Snapshots, CurrentSnapshotUsage: snapshots,
 		RegionUsage: []api.RegionUsage{{
@@ -144,10 +144,11 @@ func wireKey(k *account.Key) api.APIKey {
 }
 
 func (a *API) wireOrganization(o *account.Organization) api.Organization {
+	quota := a.Accounts.Quota()
 	return api.Organization{
 		ID: o.ID, Name: o.Name, CreatedBy: o.CreatedBy, Personal: o.Personal, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 		SuspendedAt: time.Unix(0, 0).UTC(), SuspendedUntil: time.Unix(0, 0).UTC(),
-		MaxCPUPerSandbox: a.Accounts.Quota.MaxCPU, MaxMemoryPerSandbox: a.Accounts.Quota.MaxMemory, MaxDiskPerSandbox: a.Accounts.Quota.MaxDisk,
+		MaxCPUPerSandbox: quota.MaxCPU, MaxMemoryPerSandbox: quota.MaxMemory, MaxDiskPerSandbox: quota.MaxDisk,
 		SnapshotDeactivationTimeoutMinutes: int(a.Accounts.DeactivateAfter() / time.Minute), DefaultRegionID: o.DefaultRegion,
 		SandboxLimitedNetworkEgress: o.LimitedEgress, ExperimentalConfig: map[string]string{},
 	}

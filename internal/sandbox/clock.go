@@ -69,14 +69,14 @@ func (a *activity) refresh(sandboxes ...*Sandbox) {
 
 // Touch records that the sandbox is being used. It is cheap and never blocks
 // on the store.
-func (s *Service) Touch(id string) { s.activity.touch(id, s.Clock.Now()) }
+func (s *Service) Touch(id string) { s.activity.touch(id, s.config.Clock.Now()) }
 
 func (s *Service) flushActivity(ctx context.Context) error {
 	last := s.activity.take()
 	if len(last) == 0 {
 		return nil
 	}
-	if err := s.Store.TouchSandboxes(ctx, last); err != nil {
+	if err := s.config.Store.TouchSandboxes(ctx, last); err != nil {
 		s.activity.putBack(last)
 		return fmt.Errorf("write activity of %d sandboxes: %w", len(last), err)
 	}
@@ -84,13 +84,13 @@ func (s *Service) flushActivity(ctx context.Context) error {
 }
 
 func (s *Service) clockLoop(ctx context.Context) {
-	tick := s.Clock.NewTicker(clockPeriod)
+	tick := s.config.Clock.NewTicker(clockPeriod)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C():
 			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error("stop and delete unused sandboxes", "err", err)
+				s.config.Log.Error("stop and delete unused sandboxes", "err", err)
 			}
 		case <-ctx.Done():
 			return
@@ -105,8 +105,8 @@ func (s *Service) Expire(ctx context.Context) error {
 	if err := s.flushActivity(ctx); err != nil {
 		return err
 	}
-	now := s.Clock.Now()
-	due, err := s.Store.DueSandboxes(ctx, now)
+	now := s.config.Clock.Now()
+	due, err := s.config.Store.DueSandboxes(ctx, now)
 	if err != nil {
 		return fmt.Errorf("find due sandboxes: %w", err)
 	}

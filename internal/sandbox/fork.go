@@ -29,7 +29,7 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 	if parent.EnvLost {
 		return nil, fault.Conflict("SANDBOX_ENV_SEALED", envLost)
 	}
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	fork := *parent
 	fork.ID, fork.Name = uuid.NewString(), name
 	if name == "" {
@@ -49,14 +49,14 @@ func (s *Service) Fork(ctx context.Context, organizationID, idOrName, name strin
 		at := now.Add(parent.DestroyAt.Sub(parent.CreatedAt))
 		fork.DestroyAt = &at
 	}
-	allow, err := s.Limits.CheckSandbox(fork.Resources)
+	allow, err := s.config.Limits.CheckSandbox(fork.Resources)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Store.InsertFork(ctx, &fork, allow); err != nil {
+	if err := s.config.Store.InsertFork(ctx, &fork, allow); err != nil {
 		return nil, fmt.Errorf("fork sandbox %s: %w", parent.ID, err)
 	}
-	s.Events.SandboxCreated(&fork)
+	s.config.Events.SandboxCreated(&fork)
 	s.jobs.rows.Add(job(&fork))
 	return &fork, nil
 }
@@ -87,7 +87,7 @@ func (s *Service) Forks(ctx context.Context, organizationID, idOrName string, de
 	if err != nil {
 		return nil, err
 	}
-	return s.Store.Forks(ctx, organizationID, sb.ID, destroyed)
+	return s.config.Store.Forks(ctx, organizationID, sb.ID, destroyed)
 }
 
 // Parent is the sandbox that one was forked from, also when it is destroyed.
@@ -100,7 +100,7 @@ func (s *Service) Parent(ctx context.Context, organizationID, idOrName string) (
 	if sb.ParentID == "" {
 		return nil, fault.NotFound("SANDBOX_PARENT", fmt.Sprintf("Sandbox %s has no parent: it is not a fork.", sb.Name))
 	}
-	return s.Store.Kin(ctx, organizationID, sb.ParentID)
+	return s.config.Store.Kin(ctx, organizationID, sb.ParentID)
 }
 
 // Ancestors are a sandbox's parent, the parent's parent and so on; none for one
@@ -112,7 +112,7 @@ func (s *Service) Ancestors(ctx context.Context, organizationID, idOrName string
 	}
 	var line []*Sandbox
 	for sb.ParentID != "" {
-		if sb, err = s.Store.Kin(ctx, organizationID, sb.ParentID); err != nil {
+		if sb, err = s.config.Store.Kin(ctx, organizationID, sb.ParentID); err != nil {
 			return nil, err
 		}
 		line = append(line, sb)
@@ -124,7 +124,7 @@ func (s *Service) Ancestors(ctx context.Context, organizationID, idOrName string
 func (s *Service) kin(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
 	sb, err := s.Get(ctx, organizationID, idOrName)
 	if fault.Is(err, fault.KindNotFound) {
-		return s.Store.Kin(ctx, organizationID, idOrName)
+		return s.config.Store.Kin(ctx, organizationID, idOrName)
 	}
 	return sb, err
 }
@@ -138,15 +138,15 @@ func (s *Service) Snapshot(ctx context.Context, organizationID, idOrName, name s
 	if err != nil {
 		return nil, err
 	}
-	snap, err := s.Snapshots.Take(ctx, organizationID, snapshot.TakeParams{
+	snap, err := s.config.Snapshots.Take(ctx, organizationID, snapshot.TakeParams{
 		Name: name, SandboxID: sb.ID, Region: sb.Region, Image: sb.ImageDigest, Entrypoint: sb.Entrypoint, User: sb.User, Resources: snapshot.Resources(sb.Resources),
 	})
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.update(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateSnapshotting, "", s.Clock.Now()) })
+	now, err := s.update(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateSnapshotting, "", s.config.Clock.Now()) })
 	if err != nil {
-		return nil, errors.Join(err, s.Snapshots.Delete(ctx, organizationID, snap.ID, false))
+		return nil, errors.Join(err, s.config.Snapshots.Delete(ctx, organizationID, snap.ID, false))
 	}
 	return now, nil
 }
@@ -154,11 +154,11 @@ func (s *Service) Snapshot(ctx context.Context, organizationID, idOrName, name s
 // stepSnapshotting goes back to what the sandbox is, once no snapshot is being
 // made of it; snapshotMoved adds the job again.
 func (s *Service) stepSnapshotting(ctx context.Context, sb *Sandbox) error {
-	taking, err := s.Snapshots.Taking(ctx, sb.ID)
+	taking, err := s.config.Snapshots.Taking(ctx, sb.ID)
 	if err != nil || taking {
 		return err
 	}
-	st, err := s.Engine.Inspect(ctx, sb.ID)
+	st, err := s.config.Engine.Inspect(ctx, sb.ID)
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return err
 	}
@@ -168,13 +168,13 @@ func (s *Service) stepSnapshotting(ctx context.Context, sb *Sandbox) error {
 		case now.State != StateSnapshotting:
 			return nil
 		case gone:
-			return now.enter(StateError, diskLost, s.Clock.Now())
+			return now.enter(StateError, diskLost, s.config.Clock.Now())
 		case st.Phase == engine.PhaseRunning:
-			return now.enter(StateStarted, "", s.Clock.Now())
+			return now.enter(StateStarted, "", s.config.Clock.Now())
 		case now.Desired == DesiredStarted && !st.Booted: // the machine was rebooted
-			return now.enter(StateStarting, "", s.Clock.Now())
+			return now.enter(StateStarting, "", s.config.Clock.Now())
 		}
 		now.Desired = DesiredStopped // it may have ended by itself
-		return now.enter(StateStopped, "", s.Clock.Now())
+		return now.enter(StateStopped, "", s.config.Clock.Now())
 	})
 }

@@ -41,20 +41,20 @@ func (s *Service) applySize(ctx context.Context, t *controller.Task) error {
 }
 
 func (s *Service) setNetwork(ctx context.Context, sb *Sandbox) error {
-	if err := s.Engine.SetNetwork(ctx, sb.ID, sb.Network.spec()); err != nil {
+	if err := s.config.Engine.SetNetwork(ctx, sb.ID, sb.Network.spec()); err != nil {
 		return fmt.Errorf("set network of sandbox %s: %w", sb.ID, err)
 	}
 	return nil
 }
 
 func (s *Service) setSize(ctx context.Context, sb *Sandbox) error {
-	err := s.Engine.Resize(ctx, sb.ID, spec(sb.Resources))
+	err := s.config.Engine.Resize(ctx, sb.ID, spec(sb.Resources))
 	small := (*engine.TooSmall)(nil)
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &small), errors.Is(err, engine.ErrNoSpace):
-		s.Log.Warn("a sandbox cannot have its sizes now", "sandbox", sb.ID, "err", err)
+		s.config.Log.Warn("a sandbox cannot have its sizes now", "sandbox", sb.ID, "err", err)
 		return controller.Permanent(err)
 	}
 	return fmt.Errorf("resize sandbox %s: %w", sb.ID, err)
@@ -68,7 +68,7 @@ func (s *Service) applySetting(ctx context.Context, id string, of func(*Sandbox)
 		return err
 	}
 	defer unlock()
-	sb, err := s.Store.Sandbox(ctx, id)
+	sb, err := s.config.Store.Sandbox(ctx, id)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (s *Service) applySetting(ctx context.Context, id string, of func(*Sandbox)
 	if err := apply(ctx, sb); err != nil && !errors.Is(err, engine.ErrNotFound) { // which gets it when it is started
 		return err
 	}
-	_, err = s.Store.UpdateSandbox(ctx, id, func(now *Sandbox) error {
+	_, err = s.config.Store.UpdateSandbox(ctx, id, func(now *Sandbox) error {
 		of(now).Applied = of(sb).Wanted
 		return nil
 	})

@@ -102,7 +102,7 @@ func TestAFailedChangeIsMadeByTheNextServer(t *testing.T) {
 		next := w.service(t)
 		e := m.Open() // which ends the one before
 		t.Cleanup(func() { _ = e.Close() })
-		next.Engine = e
+		next.config.Engine = e
 		m.Heal()
 		w.run(t, next)
 		time.Sleep(time.Second)

@@ -50,7 +50,7 @@ func (s *Service) newJobs() jobs {
 		for _, f := range edit {
 			f(&o)
 		}
-		return s.Controller.Class(o)
+		return s.config.Controller.Class(o)
 	}
 	within := func(d time.Duration) func(*controller.ClassOptions) {
 		return func(o *controller.ClassOptions) { o.Timeout = d }
@@ -78,10 +78,10 @@ func (s *Service) newJobs() jobs {
 	return jobs{
 		recovery:  class("sandbox_recovery", 1, s.recoverAll),
 		observe:   class("sandbox_observation", sandboxesAtOnce, s.observe, unshared, soon, resync(s.endedUnseen, any)),
-		rows:      class("sandbox", sandboxesAtOnce, s.reconcile, soon, resync(s.Store.UnsettledSandboxes, any)),
-		kills:     class("sandbox_kill", changesAtOnce, s.kill, within(s.StopGrace+endPatience)),
-		networks:  class("sandbox_network", changesAtOnce, s.applyNetwork, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Network })),
-		sizes:     class("sandbox_size", changesAtOnce, s.applySize, soon, within(syncPatience), resync(s.Store.UnappliedSandboxes, func(w Work) bool { return w.Size })),
+		rows:      class("sandbox", sandboxesAtOnce, s.reconcile, soon, resync(s.config.Store.UnsettledSandboxes, any)),
+		kills:     class("sandbox_kill", changesAtOnce, s.kill, within(s.config.StopGrace+endPatience)),
+		networks:  class("sandbox_network", changesAtOnce, s.applyNetwork, soon, within(syncPatience), resync(s.config.Store.UnappliedSandboxes, func(w Work) bool { return w.Network })),
+		sizes:     class("sandbox_size", changesAtOnce, s.applySize, soon, within(syncPatience), resync(s.config.Store.UnappliedSandboxes, func(w Work) bool { return w.Size })),
 		pools:     class("warm_pool", poolsAtOnce, s.reconcilePool),
 		snapshots: class("snapshot_change", poolsAtOnce, s.wake),
 		records:   class("sandbox_records", 1, s.noteAll),
@@ -98,11 +98,11 @@ func pool(id, organizationID string) controller.Job {
 
 // endedUnseen lists the sandboxes that should run and do not.
 func (s *Service) endedUnseen(ctx context.Context) ([]Work, error) {
-	rows, err := s.Store.StartedSandboxes(ctx)
+	rows, err := s.config.Store.StartedSandboxes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	here, err := s.Engine.List(ctx)
+	here, err := s.config.Engine.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (s *Service) endedUnseen(ctx context.Context) ([]Work, error) {
 // kill is the job that ends a sandbox at once, while its orderly stop may be
 // waiting: the engine serializes the two.
 func (s *Service) kill(ctx context.Context, t *controller.Task) error {
-	sb, err := s.Store.Sandbox(ctx, t.Key)
+	sb, err := s.config.Store.Sandbox(ctx, t.Key)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (s *Service) kill(ctx context.Context, t *controller.Task) error {
 	if sb.State != StateStopping {
 		return nil
 	}
-	if err := s.Engine.Stop(ctx, sb.ID, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	if err := s.config.Engine.Stop(ctx, sb.ID, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return fmt.Errorf("kill sandbox %s: %w", sb.ID, err)
 	}
 	return nil

@@ -30,7 +30,7 @@ func observed(t *testing.T, rows ...Sandbox) (*world, *Service, *enginetest.Mach
 		}
 	}
 	s := w.service(t)
-	s.Engine = e
+	s.config.Engine = e
 	t.Cleanup(func() { e.Close() })
 	return w, s, m
 }

@@ -39,7 +39,7 @@ func (s *Service) reconcile(ctx context.Context, t *controller.Task) error {
 	}
 	unlock = sync.OnceFunc(unlock)
 	defer unlock()
-	sb, err := s.Store.Sandbox(ctx, t.Key)
+	sb, err := s.config.Store.Sandbox(ctx, t.Key)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
@@ -70,13 +70,13 @@ func (s *Service) reconcile(ctx context.Context, t *controller.Task) error {
 
 // stepPulling goes on when the snapshot has; snapshotMoved adds the job again.
 func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
-	snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, sb.SnapshotID)
+	snap, err := s.config.Snapshots.Get(ctx, sb.OrganizationID, sb.SnapshotID)
 	if err != nil && !fault.Is(err, fault.KindNotFound) {
 		return err
 	}
 	var wrongUser error
 	if snap != nil && snap.State == snapshot.StateActive && sb.User != "" {
-		wrongUser = s.Snapshots.CheckUser(ctx, snap, sb.User)
+		wrongUser = s.config.Snapshots.CheckUser(ctx, snap, sb.User)
 		if wrongUser != nil && !fault.Is(wrongUser, fault.KindInvalid) {
 			return wrongUser
 		}
@@ -84,18 +84,18 @@ func (s *Service) stepPulling(ctx context.Context, sb *Sandbox) error {
 	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
 		switch {
 		case snap == nil:
-			return now.enter(StateError, fmt.Sprintf("Snapshot %q was deleted before the sandbox started.", now.Snapshot), s.Clock.Now())
+			return now.enter(StateError, fmt.Sprintf("Snapshot %q was deleted before the sandbox started.", now.Snapshot), s.config.Clock.Now())
 		case wrongUser != nil:
-			return now.enter(StateError, wrongUser.Error(), s.Clock.Now())
+			return now.enter(StateError, wrongUser.Error(), s.config.Clock.Now())
 		case snap.State == snapshot.StateActive:
 			now.standOn(snap)
-			return now.enter(StateCreating, "", s.Clock.Now())
+			return now.enter(StateCreating, "", s.config.Clock.Now())
 		case snap.State == snapshot.StateBuilding && now.State == StatePendingBuild:
-			return now.enter(StateBuilding, "", s.Clock.Now())
+			return now.enter(StateBuilding, "", s.config.Clock.Now())
 		case snap.State == snapshot.StateBuildFailed && now.State != StatePulling:
-			return now.enter(StateBuildFailed, snap.ErrorReason, s.Clock.Now())
+			return now.enter(StateBuildFailed, snap.ErrorReason, s.config.Clock.Now())
 		case snap.State.Settled():
-			return now.enter(StateError, fmt.Sprintf("Snapshot %q is %s: %s", now.Snapshot, snap.State, snap.ErrorReason), s.Clock.Now())
+			return now.enter(StateError, fmt.Sprintf("Snapshot %q is %s: %s", now.Snapshot, snap.State, snap.ErrorReason), s.config.Clock.Now())
 		}
 		return nil
 	})
@@ -116,7 +116,7 @@ func movedKey(snap *snapshot.Snapshot) string { return snap.ID + "/" + snap.Name
 // of the pools that are made of it.
 func (s *Service) wake(ctx context.Context, t *controller.Task) error {
 	id, name, _ := strings.Cut(t.Key, "/")
-	pools, err := s.Store.WarmPools(ctx, "")
+	pools, err := s.config.Store.WarmPools(ctx, "")
 	if err != nil {
 		return fmt.Errorf("find the warm pools of snapshot %s: %w", name, err)
 	}
@@ -125,7 +125,7 @@ func (s *Service) wake(ctx context.Context, t *controller.Task) error {
 			s.jobs.pools.Add(pool(p.ID, p.OrganizationID))
 		}
 	}
-	those, err := s.Store.SandboxesOfSnapshot(ctx, id, waiting...)
+	those, err := s.config.Store.SandboxesOfSnapshot(ctx, id, waiting...)
 	if err != nil {
 		return fmt.Errorf("find the sandboxes that wait for snapshot %s: %w", name, err)
 	}
@@ -150,65 +150,65 @@ func (s *Service) stepStart(ctx context.Context, sb *Sandbox) error {
 		err = errEnvLost
 	}
 	if err == nil {
-		err = s.Engine.Create(ctx, spec)
+		err = s.config.Engine.Create(ctx, spec)
 	}
 	if err == nil {
-		err = s.Engine.Start(ctx, spec)
+		err = s.config.Engine.Start(ctx, spec)
 	}
 	// One that ran already has what it had. Its size has a job for that.
 	if err == nil && sb.NetworkGeneration.pending() {
 		err = s.setNetwork(ctx, sb)
 	}
 	if err == nil && sb.Claimed {
-		err = s.Agents.Configure(ctx, sb.ID, spec.Hostname, sb.Env)
+		err = s.config.Agents.Configure(ctx, sb.ID, spec.Hostname, sb.Env)
 	}
 	if err != nil && ctx.Err() != nil {
 		// A removal has added the job again; a server that stops resumes it.
 		return nil
 	}
 	if err != nil {
-		s.Log.Error("start sandbox", "sandbox", sb.ID, "err", err)
+		s.config.Log.Error("start sandbox", "sandbox", sb.ID, "err", err)
 		// It may run for all that, without its network policy or uncounted.
-		if stopErr := s.Engine.Stop(ctx, sb.ID, 0); stopErr != nil && !errors.Is(stopErr, engine.ErrNotFound) {
+		if stopErr := s.config.Engine.Stop(ctx, sb.ID, 0); stopErr != nil && !errors.Is(stopErr, engine.ErrNotFound) {
 			return errors.Join(err, fmt.Errorf("stop what did not start as it should: %w", stopErr))
 		}
 		return s.apply(ctx, sb.ID, func(now *Sandbox) error {
-			return now.enter(StateError, reasonOf(err), s.Clock.Now())
+			return now.enter(StateError, reasonOf(err), s.config.Clock.Now())
 		})
 	}
 	// What was changed meanwhile is a later generation, which has its own job.
 	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
 		now.NetworkGeneration.Applied = sb.NetworkGeneration.Wanted
-		return now.enter(StateStarted, "", s.Clock.Now())
+		return now.enter(StateStarted, "", s.config.Clock.Now())
 	})
 }
 
 func (s *Service) stepStop(ctx context.Context, sb *Sandbox) error {
-	limited, cancel := context.WithTimeout(ctx, s.StopGrace+endPatience)
+	limited, cancel := context.WithTimeout(ctx, s.config.StopGrace+endPatience)
 	defer cancel()
-	if err := s.Engine.Stop(limited, sb.ID, s.StopGrace); err != nil && !errors.Is(err, engine.ErrNotFound) {
+	if err := s.config.Engine.Stop(limited, sb.ID, s.config.StopGrace); err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return fmt.Errorf("stop sandbox %s: %w", sb.ID, err)
 	}
 	return s.apply(ctx, sb.ID, func(now *Sandbox) error {
-		return now.enter(StateStopped, "", s.Clock.Now())
+		return now.enter(StateStopped, "", s.config.Clock.Now())
 	})
 }
 
 func (s *Service) stepDestroy(ctx context.Context, sb *Sandbox) error {
-	limited, cancel := context.WithTimeout(ctx, s.StopGrace+endPatience)
+	limited, cancel := context.WithTimeout(ctx, s.config.StopGrace+endPatience)
 	defer cancel()
-	if err := s.Engine.Delete(limited, sb.ID); err != nil {
+	if err := s.config.Engine.Delete(limited, sb.ID); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", sb.ID, err)
 	}
-	if err := s.Store.DeleteSandbox(ctx, sb.ID); err != nil {
+	if err := s.config.Store.DeleteSandbox(ctx, sb.ID); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", sb.ID, err)
 	}
 	s.activity.forget(sb.ID)
 	if sb.ImageDigest != "" {
-		s.Snapshots.FreeImage(sb.ImageDigest)
+		s.config.Snapshots.FreeImage(sb.ImageDigest)
 	}
 	gone := *sb
-	if err := gone.enter(StateDestroyed, "", s.Clock.Now()); err != nil {
+	if err := gone.enter(StateDestroyed, "", s.config.Clock.Now()); err != nil {
 		return err
 	}
 	if sb.WarmPoolID != "" {
@@ -216,8 +216,8 @@ func (s *Service) stepDestroy(ctx context.Context, sb *Sandbox) error {
 		s.changes.Signal(sb.ID)
 		return nil
 	}
-	s.Log.Info("sandbox state", "sandbox", sb.ID, "from", sb.State, "to", gone.State)
-	s.Events.SandboxStateChanged(&gone, sb.State)
+	s.config.Log.Info("sandbox state", "sandbox", sb.ID, "from", sb.State, "to", gone.State)
+	s.config.Events.SandboxStateChanged(&gone, sb.State)
 	s.changes.Signal(sb.ID)
 	return nil
 }
@@ -239,7 +239,7 @@ func ignoreOvertaken(err error) error {
 // watchEngine has the sandboxes looked at that end by themselves, and those that
 // the engine cannot recover or has recovered.
 func (s *Service) watchEngine(ctx context.Context) {
-	for e := range s.Engine.Watch(ctx) {
+	for e := range s.config.Engine.Watch(ctx) {
 		if e.Resync {
 			s.jobs.recovery.Add(controller.Job{Key: "all"})
 			continue
@@ -259,7 +259,7 @@ func (s *Service) end(sb *Sandbox, exit engine.Exit) error {
 		reason = poolFailed
 	}
 	sb.Desired = DesiredStopped
-	return sb.enter(StateStopped, reason, s.Clock.Now())
+	return sb.enter(StateStopped, reason, s.config.Clock.Now())
 }
 
 const poolFailed = "The disks of this server failed, and all sandboxes were stopped to bring them back: what this one had synced is there. Start it again."

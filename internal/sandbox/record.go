@@ -18,7 +18,7 @@ func (s *Service) record(sb *Sandbox) []byte {
 	kept := record{Sandbox: sb}
 	if len(sb.Env) > 0 {
 		env, _ := json.Marshal(sb.Env) // of texts, which never fails
-		kept.SealedEnv = s.Secrets.Seal(string(env), "record", "env", sb.ID)
+		kept.SealedEnv = s.config.Secrets.Seal(string(env), "record", "env", sb.ID)
 	}
 	b, _ := json.Marshal(kept) // of plain fields, which never fails
 	return b
@@ -54,16 +54,16 @@ func ParseRecord(text []byte, secrets Sealer) (*Sandbox, error) {
 // note keeps the sandbox's latest record beside its disk, where there is one.
 // The next start of the sandbox does it again.
 func (s *Service) note(ctx context.Context, sb *Sandbox) {
-	err := s.Engine.SetRecord(ctx, sb.ID, s.record(sb))
+	err := s.config.Engine.SetRecord(ctx, sb.ID, s.record(sb))
 	if err != nil && !errors.Is(err, engine.ErrNotFound) {
-		s.Log.Warn("keep the record of a sandbox beside its disk", "sandbox", sb.ID, "err", err)
+		s.config.Log.Warn("keep the record of a sandbox beside its disk", "sandbox", sb.ID, "err", err)
 	}
 }
 
 // noteAll is the job that does it for the sandboxes whose last record may be of
 // before the restart, or of a server that kept none.
 func (s *Service) noteAll(ctx context.Context, _ *controller.Task) error {
-	all, err := s.Store.AllSandboxes(ctx)
+	all, err := s.config.Store.AllSandboxes(ctx)
 	if err != nil {
 		return fmt.Errorf("keep records of sandboxes: %w", err)
 	}
@@ -91,18 +91,18 @@ type AdoptParams struct {
 // deletes. The limits of the organization do not count. Errors: fault of kind
 // Invalid, when it is not known what the disk stands on; NotFound (snapshot).
 func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	sb := &Sandbox{
 		Name: p.ID, Resources: Resources(snapshot.DefaultResources),
 		AutoStop: DefaultAutoStop, AutoArchive: DefaultAutoArchive, CreatedAt: now, LastActivityAt: now,
 	}
 	if p.Record != nil {
 		var err error
-		if sb, err = ParseRecord(p.Record, s.Secrets); err != nil {
+		if sb, err = ParseRecord(p.Record, s.config.Secrets); err != nil {
 			return nil, err
 		}
 		if sb.EnvLost {
-			s.Log.Warn("the variables of an adopted sandbox were encrypted with another key: it has none", "sandbox", p.ID)
+			s.config.Log.Warn("the variables of an adopted sandbox were encrypted with another key: it has none", "sandbox", p.ID)
 			sb.EnvLost = false
 		}
 	}
@@ -114,12 +114,12 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 	}
 	if sb.Region == "" {
 		var err error
-		if sb.Region, err = s.Regions.DefaultRegion(ctx, sb.OrganizationID); err != nil {
+		if sb.Region, err = s.config.Regions.DefaultRegion(ctx, sb.OrganizationID); err != nil {
 			return nil, err
 		}
 	}
 	if p.Snapshot != "" {
-		snap, err := s.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
+		snap, err := s.config.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
 		if err != nil {
 			return nil, err
 		}
@@ -139,15 +139,15 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 	sb.AutoDelete, sb.DestroyAt, sb.UpdatedAt, sb.StoppedAt = NeverDelete, nil, now, &now
 	sb.ParentID, sb.RootID, sb.CopyOf, sb.WarmPoolID, sb.Claimed = "", "", "", "", false
 	sb.NetworkGeneration, sb.SizeGeneration = Generation{}, Generation{}
-	err := s.Store.AdoptSandbox(ctx, sb)
+	err := s.config.Store.AdoptSandbox(ctx, sb)
 	if fault.Is(err, fault.KindConflict) && sb.Name != sb.ID { // somebody has the name now
 		sb.Name = sb.ID
-		err = s.Store.AdoptSandbox(ctx, sb)
+		err = s.config.Store.AdoptSandbox(ctx, sb)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("adopt disk %s: %w", p.ID, err)
 	}
-	s.Events.SandboxCreated(sb)
-	s.Log.Info("adopted a disk that no row knew", "sandbox", sb.ID, "name", sb.Name, "organization", sb.OrganizationID)
+	s.config.Events.SandboxCreated(sb)
+	s.config.Log.Info("adopted a disk that no row knew", "sandbox", sb.ID, "name", sb.Name, "organization", sb.OrganizationID)
 	return sb, nil
 }

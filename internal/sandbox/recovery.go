@@ -190,7 +190,7 @@ func (s *Service) Resume(ctx context.Context) error {
 	select {
 	case <-s.recovery.all:
 	case <-late.C:
-		s.Log.Warn("some sandboxes are not recovered yet; the others are")
+		s.config.Log.Warn("some sandboxes are not recovered yet; the others are")
 	case <-ctx.Done():
 		return fmt.Errorf("resume sandboxes: %w", ctx.Err())
 	}
@@ -202,11 +202,11 @@ func (s *Service) Resume(ctx context.Context) error {
 // engine's list is enough for most. It is done again when events of the engine may
 // have been missed.
 func (s *Service) recoverAll(ctx context.Context, _ *controller.Task) error {
-	rows, err := s.Store.AllSandboxes(ctx)
+	rows, err := s.config.Store.AllSandboxes(ctx)
 	if err != nil {
 		return fmt.Errorf("resume sandboxes: %w", err)
 	}
-	pools, err := s.Store.WarmPools(ctx, "")
+	pools, err := s.config.Store.WarmPools(ctx, "")
 	if err != nil {
 		return fmt.Errorf("resume warm pools: %w", err)
 	}
@@ -243,9 +243,9 @@ func (s *Service) recoverAll(ctx context.Context, _ *controller.Task) error {
 func (s *Service) listed(ctx context.Context) map[string]*engine.Status {
 	limited, cancel := context.WithTimeout(ctx, observePatience)
 	defer cancel()
-	found, err := s.Engine.List(limited)
+	found, err := s.config.Engine.List(limited)
 	if err != nil {
-		s.Log.Error("list the sandboxes of the engine, which is asked for each", "err", err)
+		s.config.Log.Error("list the sandboxes of the engine, which is asked for each", "err", err)
 	}
 	here := make(map[string]*engine.Status, len(found))
 	for _, st := range found {
@@ -286,7 +286,7 @@ func (s *Service) look(ctx context.Context, id string) (*Sandbox, error) {
 		return nil, err
 	}
 	defer unlock()
-	sb, err := s.Store.Sandbox(ctx, id)
+	sb, err := s.config.Store.Sandbox(ctx, id)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil, nil
 	}
@@ -299,7 +299,7 @@ func (s *Service) look(ctx context.Context, id string) (*Sandbox, error) {
 	st := s.recovery.status(id)
 	known := st != nil
 	if !known {
-		now, err := s.Engine.Inspect(ctx, id)
+		now, err := s.config.Engine.Inspect(ctx, id)
 		if err != nil && !errors.Is(err, engine.ErrNotFound) {
 			return sb, fmt.Errorf("inspect sandbox %s: %w", id, err)
 		}
@@ -319,11 +319,11 @@ func (s *Service) square(ctx context.Context, sb *Sandbox, known bool, st engine
 	case sb.State == StateStarted && !running:
 		return s.lostRunning(ctx, sb.ID, known, st)
 	case sb.State == StateStopped && !known:
-		return s.apply(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateError, diskLost, s.Clock.Now()) })
+		return s.apply(ctx, sb.ID, func(sb *Sandbox) error { return sb.enter(StateError, diskLost, s.config.Clock.Now()) })
 	case sb.State == StateError && sb.Desired == DesiredStarted && running, sb.unrecovered():
 		return s.apply(ctx, sb.ID, func(now *Sandbox) error { return s.recoverLate(now, known, running, st) })
 	case running && (sb.State == StateStopped || sb.State == StateError):
-		if err := s.Engine.Stop(ctx, sb.ID, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
+		if err := s.config.Engine.Stop(ctx, sb.ID, 0); err != nil && !errors.Is(err, engine.ErrNotFound) {
 			return fmt.Errorf("stop sandbox %s: %w", sb.ID, err)
 		}
 	}
@@ -333,7 +333,7 @@ func (s *Service) square(ctx context.Context, sb *Sandbox, known bool, st engine
 // recoverLate lets a sandbox in StateError go on that could not be recovered, or
 // whose start failed when it ran already: to start it again changes nothing there.
 func (s *Service) recoverLate(sb *Sandbox, known, running bool, st engine.Status) error {
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	switch {
 	case sb.State != StateError:
 		return nil
@@ -349,7 +349,7 @@ func (s *Service) recoverLate(sb *Sandbox, known, running bool, st engine.Status
 // giveUp puts a sandbox that could not be compared with the engine into
 // StateError, until it can be.
 func (s *Service) giveUp(ctx context.Context, id string, why error) error {
-	s.Log.Error("a sandbox could not be recovered, and is tried again", "sandbox", id, "err", why)
+	s.config.Log.Error("a sandbox could not be recovered, and is tried again", "sandbox", id, "err", why)
 	limited, cancel := context.WithTimeout(ctx, observePatience)
 	defer cancel()
 	return s.apply(limited, id, func(sb *Sandbox) error {
@@ -357,7 +357,7 @@ func (s *Service) giveUp(ctx context.Context, id string, why error) error {
 		case StateDestroying, StateError, StateBuildFailed:
 			return nil
 		}
-		return sb.enter(StateError, fmt.Sprintf("%s: %v", notRecovered, why), s.Clock.Now())
+		return sb.enter(StateError, fmt.Sprintf("%s: %v", notRecovered, why), s.config.Clock.Now())
 	})
 }
 
@@ -390,9 +390,9 @@ func (s *Service) lostRunning(ctx context.Context, id string, known bool, st eng
 		case sb.State != StateStarted:
 			return nil
 		case !known:
-			return sb.lose(s.Clock.Now())
+			return sb.lose(s.config.Clock.Now())
 		case !st.Booted:
-			return sb.enter(StateStarting, "", s.Clock.Now())
+			return sb.enter(StateStarting, "", s.config.Clock.Now())
 		}
 		return s.end(sb, exit)
 	})

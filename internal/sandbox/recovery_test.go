@@ -114,7 +114,7 @@ func afterRestart(t *testing.T) (*world, *Service, *enginetest.Machine) {
 		}
 	}
 	s := w.service(t)
-	s.Engine = e
+	s.config.Engine = e
 	t.Cleanup(func() { _ = e.Close() })
 	return w, s, m
 }
@@ -188,7 +188,7 @@ func TestWhatHasNotBeenLookedAtIsNeitherGivenAwayNorStoppedNorDeleted(t *testing
 		m.Inject(enginetest.Fault{Method: "Inspect", ID: "hangs", Hang: true})
 		m.Inject(enginetest.Fault{Method: "Inspect", ID: "warm", Hang: true})
 		s := w.service(t)
-		s.Engine = e
+		s.config.Engine = e
 		ask := func(id string) map[string]error {
 			block := true
 			_, start := s.Start(t.Context(), "org", id)

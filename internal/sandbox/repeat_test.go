@@ -277,7 +277,7 @@ func (w *world) start(t *testing.T, s *Service) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
-	for _, run := range []func(context.Context) error{s.Controller.Run, s.Run} {
+	for _, run := range []func(context.Context) error{s.config.Controller.Run, s.Run} {
 		go func() { ended <- run(ctx) }()
 	}
 	t.Cleanup(func() {

@@ -58,11 +58,11 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 		return nil, err
 	}
 	was, want := found.Resources, p.create().resources(found.Resources)
-	allow, err := s.Limits.CheckSandbox(want)
+	allow, err := s.config.Limits.CheckSandbox(want)
 	if err != nil {
 		return nil, err
 	}
-	sb, err := s.Store.ResizeSandbox(ctx, found.ID, func(sb *Sandbox, others Usage) error {
+	sb, err := s.config.Store.ResizeSandbox(ctx, found.ID, func(sb *Sandbox, others Usage) error {
 		if sb.Desired == DesiredDestroyed || sb.State != StateStarted && sb.State != StateStopped {
 			return fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s: wait until it is started or stopped, then resize it.", sb.Name, sb.State))
 		}
@@ -71,7 +71,7 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 				return err
 			}
 		}
-		sb.Resources, sb.UpdatedAt = want, s.Clock.Now()
+		sb.Resources, sb.UpdatedAt = want, s.config.Clock.Now()
 		sb.SizeGeneration.Wanted++
 		return nil
 	})
@@ -90,7 +90,7 @@ func (s *Service) Resize(ctx context.Context, organizationID, idOrName string, p
 
 // restore goes back to the sizes that were before a resize that failed.
 func (s *Service) restore(ctx context.Context, sb *Sandbox, was Resources) error {
-	_, err := s.Store.ResizeSandbox(ctx, sb.ID, func(sb *Sandbox, _ Usage) error {
+	_, err := s.config.Store.ResizeSandbox(ctx, sb.ID, func(sb *Sandbox, _ Usage) error {
 		sb.Resources = was
 		sb.SizeGeneration.Wanted++
 		return nil

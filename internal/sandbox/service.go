@@ -25,7 +25,7 @@ var ErrSnapshotMoved = errors.New("the snapshot has just changed its state")
 // Service takes the commands on sandboxes. A command writes what is wanted; the
 // controller's jobs make it true.
 type Service struct {
-	Config
+	config   Config
 	jobs     jobs
 	recovery *recovery
 	changes  notify.Notifier
@@ -58,7 +58,7 @@ type Config struct {
 // NewService makes a service; nothing happens to sandboxes until the controller
 // runs, and nothing may be asked of them until Resume.
 func NewService(c Config) *Service {
-	s := &Service{Config: c, recovery: newRecovery()}
+	s := &Service{config: c, recovery: newRecovery()}
 	s.jobs = s.newJobs()
 	c.Snapshots.OnMoved(s.snapshotMoved)
 	return s
@@ -74,11 +74,11 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 	region := p.Region
 	if region == "" {
 		var err error
-		if region, err = s.Regions.DefaultRegion(ctx, organizationID); err != nil {
+		if region, err = s.config.Regions.DefaultRegion(ctx, organizationID); err != nil {
 			return nil, fmt.Errorf("create sandbox: %w", err)
 		}
 	}
-	if err := s.Regions.CheckRegion(ctx, organizationID, region); err != nil {
+	if err := s.config.Regions.CheckRegion(ctx, organizationID, region); err != nil {
 		return nil, err
 	}
 	sb, err := s.build(p, organizationID, region)
@@ -101,7 +101,7 @@ func (s *Service) Create(ctx context.Context, organizationID string, p CreatePar
 	if err != nil {
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
-	s.Events.SandboxCreated(sb)
+	s.config.Events.SandboxCreated(sb)
 	if !sb.State.Settled() { // as one claimed from a pool may be
 		s.jobs.rows.Add(job(sb))
 	}
@@ -114,16 +114,16 @@ func (s *Service) limitEgress(ctx context.Context, sb *Sandbox) error {
 	if sb.Network.limits() {
 		return nil
 	}
-	limited, err := s.Limits.LimitedEgress(ctx, sb.OrganizationID)
+	limited, err := s.config.Limits.LimitedEgress(ctx, sb.OrganizationID)
 	if limited {
-		sb.Network = s.LimitedEgress
+		sb.Network = s.config.LimitedEgress
 	}
 	return err
 }
 
 // build makes the sandbox that p describes, but for what its snapshot decides.
 func (s *Service) build(p CreateParams, organizationID, region string) (*Sandbox, error) {
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	sb := &Sandbox{
 		ID:             uuid.NewString(),
 		OrganizationID: organizationID,
@@ -180,7 +180,7 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 		return fault.Invalid("snapshot", fmt.Sprintf("Snapshot %q is %s and cannot be used: delete it and create it again.", snap.Name, snap.State))
 	}
 	if snap.State == snapshot.StateInactive {
-		activated, err := s.Snapshots.Activate(ctx, sb.OrganizationID, snap.ID)
+		activated, err := s.config.Snapshots.Activate(ctx, sb.OrganizationID, snap.ID)
 		if fault.Is(err, fault.KindInvalid) {
 			return ErrSnapshotMoved // somebody else was quicker
 		}
@@ -196,7 +196,7 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 	}
 	if snap.State == snapshot.StateActive {
 		if p.User != "" {
-			if err := s.Snapshots.CheckUser(ctx, snap, p.User); err != nil {
+			if err := s.config.Snapshots.CheckUser(ctx, snap, p.User); err != nil {
 				return err
 			}
 		}
@@ -214,17 +214,17 @@ func (s *Service) insertFrom(ctx context.Context, sb *Sandbox, p CreateParams) e
 		}
 		if claimed != nil {
 			*sb = *claimed
-			return s.Snapshots.Used(ctx, snap)
+			return s.config.Snapshots.Used(ctx, snap)
 		}
 	}
-	allow, err := s.Limits.CheckSandbox(sb.Resources)
+	allow, err := s.config.Limits.CheckSandbox(sb.Resources)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.InsertSandbox(ctx, sb, allow); err != nil {
+	if err := s.config.Store.InsertSandbox(ctx, sb, allow); err != nil {
 		return err
 	}
-	return s.Snapshots.Used(ctx, snap)
+	return s.config.Snapshots.Used(ctx, snap)
 }
 
 // standOn takes over what only an active snapshot knows.
@@ -237,21 +237,21 @@ func (s *Sandbox) standOn(snap *snapshot.Snapshot) {
 
 func (s *Service) findSnapshot(ctx context.Context, sb *Sandbox, p CreateParams) (*snapshot.Snapshot, error) {
 	if p.Build != nil {
-		return s.Snapshots.ForBuild(ctx, sb.OrganizationID, sb.Region, *p.Build)
+		return s.config.Snapshots.ForBuild(ctx, sb.OrganizationID, sb.Region, *p.Build)
 	}
 	if p.Snapshot != "" {
-		return s.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
+		return s.config.Snapshots.Get(ctx, sb.OrganizationID, p.Snapshot)
 	}
-	snap, err := s.Snapshots.Default(ctx, sb.OrganizationID, s.DefaultSnapshot)
+	snap, err := s.config.Snapshots.Default(ctx, sb.OrganizationID, s.config.DefaultSnapshot)
 	if fault.Is(err, fault.KindNotFound) {
-		return nil, fault.Invalid("snapshot", fmt.Sprintf("The default snapshot %q does not exist yet: name another snapshot, or create one with that name.", s.DefaultSnapshot))
+		return nil, fault.Invalid("snapshot", fmt.Sprintf("The default snapshot %q does not exist yet: name another snapshot, or create one with that name.", s.config.DefaultSnapshot))
 	}
 	return snap, err
 }
 
 // Get finds by id or name. Errors: fault of kind NotFound.
 func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
-	sb, err := s.Store.FindSandbox(ctx, organizationID, idOrName)
+	sb, err := s.config.Store.FindSandbox(ctx, organizationID, idOrName)
 	if err == nil {
 		s.activity.refresh(sb)
 	}
@@ -262,7 +262,7 @@ func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Sa
 // a key. Errors: fault of kind NotFound, also for one that waits in a pool or is
 // being deleted.
 func (s *Service) Find(ctx context.Context, id string) (*Sandbox, error) {
-	sb, err := s.Store.Sandbox(ctx, id)
+	sb, err := s.config.Store.Sandbox(ctx, id)
 	if err == nil && (sb.WarmPoolID != "" || sb.Desired == DesiredDestroyed) {
 		return nil, fault.NotFound("SANDBOX_NOT_FOUND", fmt.Sprintf("Sandbox %q does not exist.", id))
 	}
@@ -271,14 +271,14 @@ func (s *Service) Find(ctx context.Context, id string) (*Sandbox, error) {
 
 // List returns one page by cursor.
 func (s *Service) List(ctx context.Context, f Filter) ([]*Sandbox, string, error) {
-	page, next, err := s.Store.ListSandboxes(ctx, f)
+	page, next, err := s.config.Store.ListSandboxes(ctx, f)
 	s.activity.refresh(page...)
 	return page, next, err
 }
 
 // Page returns one page by number, and the total.
 func (s *Service) Page(ctx context.Context, f Filter, page int) ([]*Sandbox, int, error) {
-	items, total, err := s.Store.PageSandboxes(ctx, f, page)
+	items, total, err := s.config.Store.PageSandboxes(ctx, f, page)
 	s.activity.refresh(items...)
 	return items, total, err
 }
@@ -286,7 +286,7 @@ func (s *Service) Page(ctx context.Context, f Filter, page int) ([]*Sandbox, int
 // Start asks for a stopped sandbox to run again; one that runs is fine. Errors:
 // fault of kind NotFound; Conflict while it is stopping or going away.
 func (s *Service) Start(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
-	return s.askBy(ctx, organizationID, idOrName, DesiredStarted, s.Store.ResizeSandbox, func(sb *Sandbox, others Usage) (State, error) {
+	return s.askBy(ctx, organizationID, idOrName, DesiredStarted, s.config.Store.ResizeSandbox, func(sb *Sandbox, others Usage) (State, error) {
 		switch sb.State {
 		case StateStarted, StateStarting, StateCreating, StatePulling, StatePendingBuild, StateBuilding:
 			return sb.State, nil
@@ -305,7 +305,7 @@ func (s *Service) Start(ctx context.Context, organizationID, idOrName string) (*
 // allowStart fails with a quota fault when the cores and the memory of one that
 // does not run are not free any more. Its disk is counted already.
 func (s *Service) allowStart(sb *Sandbox, others Usage) error {
-	allow, err := s.Limits.CheckSandbox(Resources{CPU: sb.Resources.CPU, Memory: sb.Resources.Memory})
+	allow, err := s.config.Limits.CheckSandbox(Resources{CPU: sb.Resources.CPU, Memory: sb.Resources.Memory})
 	if err != nil {
 		return err
 	}
@@ -386,7 +386,7 @@ func (s *Service) askBy(ctx context.Context, organizationID, idOrName string, wa
 		if next == sb.State {
 			return nil
 		}
-		return sb.enter(next, "", s.Clock.Now())
+		return sb.enter(next, "", s.config.Clock.Now())
 	})
 }
 
@@ -395,7 +395,7 @@ func (s *Service) askBy(ctx context.Context, organizationID, idOrName string, wa
 func (s *Service) Settle(ctx context.Context, sb *Sandbox) (*Sandbox, error) {
 	latest := sb
 	err := s.changes.Wait(ctx, sb.ID, func(ctx context.Context) (bool, error) {
-		now, err := s.Store.Sandbox(ctx, sb.ID)
+		now, err := s.config.Store.Sandbox(ctx, sb.ID)
 		if fault.Is(err, fault.KindNotFound) {
 			gone := *latest
 			gone.State = StateDestroyed
@@ -488,7 +488,7 @@ func (s *Service) edit(ctx context.Context, organizationID, idOrName string, cha
 		return nil, err
 	}
 	sb, err := s.update(ctx, found.ID, func(sb *Sandbox) error {
-		sb.UpdatedAt = s.Clock.Now()
+		sb.UpdatedAt = s.config.Clock.Now()
 		return change(sb)
 	})
 	if err == nil {
@@ -508,7 +508,7 @@ type writer func(ctx context.Context, id string, change func(sb *Sandbox, others
 
 // alone is the writer for changes that depend on no other sandbox.
 func (s *Service) alone(ctx context.Context, id string, change func(sb *Sandbox, others Usage) error) (*Sandbox, error) {
-	return s.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error { return change(sb, Usage{}) })
+	return s.config.Store.UpdateSandbox(ctx, id, func(sb *Sandbox) error { return change(sb, Usage{}) })
 }
 
 // updateBy is update with a choice of how the row is written.
@@ -517,7 +517,7 @@ func (s *Service) updateBy(ctx context.Context, id string, write writer, change 
 	sb, err := write(ctx, id, func(sb *Sandbox, others Usage) error {
 		old = *sb
 		err := change(sb, others)
-		sb.ErrorReason = s.HostPaths.Hide(sb.ErrorReason)
+		sb.ErrorReason = s.config.HostPaths.Hide(sb.ErrorReason)
 		return err
 	})
 	if err != nil {
@@ -526,18 +526,18 @@ func (s *Service) updateBy(ctx context.Context, id string, write writer, change 
 	moved := sb.State != old.State
 	switch {
 	case sb.WarmPoolID != "" && moved:
-		s.Log.Debug("warm sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
+		s.config.Log.Debug("warm sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
 		s.changes.Signal(id)
 		s.jobs.pools.Add(pool(sb.WarmPoolID, sb.OrganizationID))
 	case sb.WarmPoolID != "":
 		return sb, nil
 	case moved:
-		s.Log.Info("sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
-		s.Events.SandboxStateChanged(sb, old.State)
+		s.config.Log.Info("sandbox state", "sandbox", id, "from", old.State, "to", sb.State, "reason", sb.ErrorReason)
+		s.config.Events.SandboxStateChanged(sb, old.State)
 		s.changes.Signal(id)
 	}
 	if sb.Desired != old.Desired && sb.WarmPoolID == "" { // whose event has the state too
-		s.Events.SandboxDesiredStateChanged(sb, old.Desired)
+		s.config.Events.SandboxDesiredStateChanged(sb, old.Desired)
 	}
 	if moved || sb.Desired != old.Desired {
 		s.jobs.rows.Add(job(sb))

@@ -48,21 +48,21 @@ func (s *Service) CreatePool(ctx context.Context, organizationID, snapshotIDOrNa
 	if err := checkPoolSize(size); err != nil {
 		return nil, err
 	}
-	snap, err := s.Snapshots.Get(ctx, organizationID, snapshotIDOrName)
+	snap, err := s.config.Snapshots.Get(ctx, organizationID, snapshotIDOrName)
 	if err != nil {
 		return nil, err
 	}
 	if region == "" {
-		if region, err = s.Regions.DefaultRegion(ctx, organizationID); err != nil {
+		if region, err = s.config.Regions.DefaultRegion(ctx, organizationID); err != nil {
 			return nil, fmt.Errorf("create warm pool: %w", err)
 		}
 	}
-	if err := s.Regions.CheckRegion(ctx, organizationID, region); err != nil {
+	if err := s.config.Regions.CheckRegion(ctx, organizationID, region); err != nil {
 		return nil, err
 	}
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	p := &WarmPool{ID: uuid.NewString(), OrganizationID: organizationID, Snapshot: snap.Name, Region: region, Size: size, CreatedAt: now, UpdatedAt: now}
-	if err := s.Store.InsertWarmPool(ctx, p); err != nil {
+	if err := s.config.Store.InsertWarmPool(ctx, p); err != nil {
 		return nil, fmt.Errorf("create warm pool: %w", err)
 	}
 	s.jobs.pools.Add(pool(p.ID, p.OrganizationID))
@@ -78,7 +78,7 @@ func checkPoolSize(n int) error {
 
 // Pools lists the organization's.
 func (s *Service) Pools(ctx context.Context, organizationID string) ([]*PoolStatus, error) {
-	pools, err := s.Store.WarmPools(ctx, organizationID)
+	pools, err := s.config.Store.WarmPools(ctx, organizationID)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (s *Service) poolStatus(ctx context.Context, p *WarmPool) (*PoolStatus, err
 
 // poolStatuses reads what the pools of an organization have, of all at once.
 func (s *Service) poolStatuses(ctx context.Context, organizationID string, pools ...*WarmPool) ([]*PoolStatus, error) {
-	ready, err := s.Store.ReadyInPools(ctx, organizationID)
+	ready, err := s.config.Store.ReadyInPools(ctx, organizationID)
 	if err != nil {
 		return nil, fmt.Errorf("count what waits in warm pools: %w", err)
 	}
@@ -103,7 +103,7 @@ func (s *Service) poolStatuses(ctx context.Context, organizationID string, pools
 	for i, p := range pools {
 		names[i] = p.Snapshot
 	}
-	named, err := s.Snapshots.Named(ctx, organizationID, names)
+	named, err := s.config.Snapshots.Named(ctx, organizationID, names)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (s *Service) ResizePool(ctx context.Context, organizationID, id string, siz
 	if err := s.ownPool(ctx, organizationID, id); err != nil {
 		return nil, err
 	}
-	p, err := s.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.Size, p.UpdatedAt = size, s.Clock.Now() })
+	p, err := s.config.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.Size, p.UpdatedAt = size, s.config.Clock.Now() })
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (s *Service) DeletePool(ctx context.Context, organizationID, id string) err
 	if err := s.ownPool(ctx, organizationID, id); err != nil {
 		return err
 	}
-	if err := s.Store.DeleteWarmPool(ctx, id); err != nil {
+	if err := s.config.Store.DeleteWarmPool(ctx, id); err != nil {
 		return err
 	}
 	s.jobs.pools.Add(pool(id, organizationID))
@@ -144,7 +144,7 @@ func (s *Service) DeletePool(ctx context.Context, organizationID, id string) err
 }
 
 func (s *Service) ownPool(ctx context.Context, organizationID, id string) error {
-	p, err := s.Store.WarmPool(ctx, id)
+	p, err := s.config.Store.WarmPool(ctx, id)
 	if err == nil && p.OrganizationID != organizationID {
 		err = fault.NotFound("WARM_POOL_NOT_FOUND", fmt.Sprintf("Warm pool %q does not exist.", id))
 	}
@@ -160,7 +160,7 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 		return nil, nil
 	}
 	var from string
-	sb, err := s.Store.ClaimSandbox(ctx, want, func(sb *Sandbox) error {
+	sb, err := s.config.Store.ClaimSandbox(ctx, want, func(sb *Sandbox) error {
 		if sb.Damaged || !sb.Network.equal(want.Network) || sb.NetworkGeneration.pending() || s.recovery.pending(sb.ID) {
 			return ErrUnlike
 		}
@@ -172,7 +172,7 @@ func (s *Service) claim(ctx context.Context, want *Sandbox) (*Sandbox, error) {
 		sb.AutoStop, sb.AutoArchive, sb.AutoDelete, sb.DestroyAt = want.AutoStop, want.AutoArchive, want.AutoDelete, want.DestroyAt
 		sb.CreatedAt, sb.UpdatedAt, sb.LastActivityAt = want.CreatedAt, want.UpdatedAt, want.LastActivityAt
 		if sb.Claimed = len(sb.Env) > 0 || sb.Name != sb.ID; sb.Claimed {
-			return sb.enter(StateStarting, "", s.Clock.Now())
+			return sb.enter(StateStarting, "", s.config.Clock.Now())
 		}
 		return nil
 	})
@@ -195,7 +195,7 @@ func (n Network) equal(o Network) bool {
 // snapshot is now. A claim, a move of a waiting sandbox or of the snapshot adds it.
 func (s *Service) reconcilePool(ctx context.Context, t *controller.Task) error {
 	id := t.Key
-	p, err := s.Store.WarmPool(ctx, id)
+	p, err := s.config.Store.WarmPool(ctx, id)
 	if fault.Is(err, fault.KindNotFound) {
 		p, err = &WarmPool{ID: id}, nil
 	}
@@ -204,7 +204,7 @@ func (s *Service) reconcilePool(ctx context.Context, t *controller.Task) error {
 	}
 	var snap *snapshot.Snapshot
 	if p.Size > 0 {
-		if snap, err = s.Snapshots.Get(ctx, p.OrganizationID, p.Snapshot); err != nil && !fault.Is(err, fault.KindNotFound) {
+		if snap, err = s.config.Snapshots.Get(ctx, p.OrganizationID, p.Snapshot); err != nil && !fault.Is(err, fault.KindNotFound) {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (s *Service) reconcilePool(ctx context.Context, t *controller.Task) error {
 		reason = fmt.Sprintf("Snapshot %q is %s: the pool is filled when it is active.", p.Snapshot, snap.State)
 		snap = nil
 	}
-	warm, err := s.Store.WarmSandboxes(ctx, id)
+	warm, err := s.config.Store.WarmSandboxes(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -259,10 +259,10 @@ func (s *Service) reconcilePool(ctx context.Context, t *controller.Task) error {
 		if errors.As(failed, &told) {
 			reason = told.Message
 		}
-		reason = s.HostPaths.Hide(reason)
+		reason = s.config.HostPaths.Hide(reason)
 	}
 	if p.OrganizationID != "" && p.ErrorReason != reason {
-		if _, err := s.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.ErrorReason = reason }); err != nil {
+		if _, err := s.config.Store.UpdateWarmPool(ctx, id, func(p *WarmPool) { p.ErrorReason = reason }); err != nil {
 			return err
 		}
 	}
@@ -281,7 +281,7 @@ func (s *Service) drop(ctx context.Context, sb *Sandbox) error {
 		}
 		starting = sb.starts()
 		sb.Desired = DesiredDestroyed
-		return sb.enter(StateDestroying, "", s.Clock.Now())
+		return sb.enter(StateDestroying, "", s.config.Clock.Now())
 	})
 	if starting {
 		s.jobs.rows.Restart(job(sb))
@@ -301,11 +301,11 @@ func (s *Service) warm(ctx context.Context, p *WarmPool, snap *snapshot.Snapshot
 	if err := s.limitEgress(ctx, sb); err != nil {
 		return err
 	}
-	allow, err := s.Limits.CheckSandbox(sb.Resources)
+	allow, err := s.config.Limits.CheckSandbox(sb.Resources)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.InsertSandbox(ctx, sb, allow); err != nil {
+	if err := s.config.Store.InsertSandbox(ctx, sb, allow); err != nil {
 		return err
 	}
 	s.jobs.rows.Add(job(sb))

@@ -35,9 +35,9 @@ func advice(files oci.Contents, r Resources) string {
 // warn writes what its maker should know into the snapshot's log. A sandbox's own build has the
 // resources that the sandbox asks for, which are not known here.
 func (s *Service) warn(ctx context.Context, log *buildlog.Writer, img *oci.Image, snap *Snapshot) {
-	files, err := s.Images.Contents(ctx, img.Digest)
+	files, err := s.config.Images.Contents(ctx, img.Digest)
 	if err != nil {
-		s.Log.Warn("look into an image", "snapshot", snap.Name, "image", img.Digest, "err", err)
+		s.config.Log.Warn("look into an image", "snapshot", snap.Name, "image", img.Digest, "err", err)
 		return
 	}
 	for _, text := range warnings(img, files, snap) {

@@ -23,7 +23,7 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 	}
 	ref := build.Ref
 	for range 3 {
-		snap, err := s.Store.BuiltSnapshot(ctx, ref, true)
+		snap, err := s.config.Store.BuiltSnapshot(ctx, ref, true)
 		if err == nil && !snap.State.Failed() {
 			return snap, nil
 		}
@@ -43,7 +43,7 @@ func (s *Service) ForBuild(ctx context.Context, organizationID, regionID string,
 
 // newBuild is the build of what is there now.
 func (s *Service) newBuild(ctx context.Context, organizationID string, p BuildParams) (*Build, error) {
-	versions, err := s.Builder.Versions(ctx, organizationID, p.Contexts)
+	versions, err := s.config.Builder.Versions(ctx, organizationID, p.Contexts)
 	if err != nil {
 		return nil, fmt.Errorf("look for build contexts: %w", err)
 	}
@@ -83,8 +83,8 @@ func (s *Service) build(ctx context.Context, t *controller.Task) error {
 	if done, err := s.reuse(ctx, snap, log); done || err != nil {
 		return err
 	}
-	began := s.Clock.Now()
-	img, err := s.Builder.Build(ctx, BuildRequest{
+	began := s.config.Clock.Now()
+	img, err := s.config.Builder.Build(ctx, BuildRequest{
 		ID: snap.Revision, OrganizationID: snap.OrganizationID, Owner: snapshotOwner(snap.Revision), Build: *snap.Build, Log: log, Place: t,
 	})
 	switch {
@@ -92,30 +92,30 @@ func (s *Service) build(ctx context.Context, t *controller.Task) error {
 		return nil
 	case err != nil:
 		reason := reasonOf(err)
-		s.Log.Warn("build failed", "snapshot", snap.Name, "err", err)
+		s.config.Log.Warn("build failed", "snapshot", snap.Name, "err", err)
 		log.Line(reason)
 		return s.failed(ctx, snap, StateBuildFailed, reason)
 	}
-	log.Line(fmt.Sprintf("Built image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	log.Line(fmt.Sprintf("Built image %s in %s", img.Digest, s.config.Clock.Since(began).Round(time.Millisecond)))
 	s.warn(ctx, log, img, snap)
 	return s.made(ctx, snap, img)
 }
 
 // reuse settles the snapshot with what another one of the same build has.
 func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Writer) (done bool, err error) {
-	twin, err := s.Store.BuiltSnapshot(ctx, snap.Build.Ref, false)
+	twin, err := s.config.Store.BuiltSnapshot(ctx, snap.Build.Ref, false)
 	if fault.Is(err, fault.KindNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	img, err := s.Images.Image(ctx, twin.ImageDigest)
+	img, err := s.config.Images.Image(ctx, twin.ImageDigest)
 	if err == nil {
-		err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), twin.ImageDigest)
+		err = s.config.Images.Hold(ctx, snapshotOwner(snap.Revision), twin.ImageDigest)
 	}
 	if err != nil {
-		s.Log.Warn("the image of the same build is not here, building again", "snapshot", snap.Name, "twin", twin.Name, "err", err)
+		s.config.Log.Warn("the image of the same build is not here, building again", "snapshot", snap.Name, "twin", twin.Name, "err", err)
 		return false, nil
 	}
 	log.Line(fmt.Sprintf("The same build was made before: image %s", twin.ImageDigest))
@@ -127,7 +127,7 @@ func (s *Service) reuse(ctx context.Context, snap *Snapshot, log *buildlog.Write
 const transientLife = 24 * time.Hour
 
 func (s *Service) expireTransient(ctx context.Context) error {
-	unused, err := s.Store.UnusedSnapshots(ctx, s.Clock.Now().Add(-transientLife), true)
+	unused, err := s.config.Store.UnusedSnapshots(ctx, s.config.Clock.Now().Add(-transientLife), true)
 	if err != nil {
 		return fmt.Errorf("expire snapshots: %w", err)
 	}

@@ -101,7 +101,7 @@ func reach(t *testing.T, s *snapshot.Service, organization, name string, want sn
 
 func TestTheSameBuildIsDoneOnce(t *testing.T) {
 	s, _, images, organization := service(t)
-	b := s.Builder.(*builder)
+	b := s.Config().Builder.(*builder)
 	one, two := build(t, s, organization, "one", "FROM a:1"), build(t, s, organization, "two", "FROM a:1")
 	other := build(t, s, organization, "other", "FROM b:1")
 	one, two, other = settle(t, s, one), settle(t, s, two), settle(t, s, other)
@@ -158,7 +158,7 @@ func TestBuildsWaitTheirTurnAndADeletionEndsThem(t *testing.T) {
 			t.Fatalf("the log of the third is %q", log.String())
 		}
 		log.Reset()
-		if err := errors.Join(s.Logs.Copy(t.Context(), &log, next.ID, false), s.Logs.Copy(t.Context(), &log, third.ID, false)); err != nil {
+		if err := errors.Join(s.Config().Logs.Copy(t.Context(), &log, next.ID, false), s.Config().Logs.Copy(t.Context(), &log, third.ID, false)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +254,7 @@ func TestBuildsThatCannotBeAreRefused(t *testing.T) {
 // same hash.
 func TestOtherFilesUnderTheSameHashAreAnotherBuild(t *testing.T) {
 	s, _, _, organization := service(t)
-	b := s.Builder.(*builder)
+	b := s.Config().Builder.(*builder)
 	params := snapshot.BuildParams{Dockerfile: "FROM a:1\nCOPY . .", Contexts: []string{"hash"}}
 	create := func(name string, make func(context.Context, string, bool, snapshot.CreateParams) (*snapshot.Snapshot, error)) string {
 		t.Helper()

@@ -42,15 +42,15 @@ const (
 )
 
 func (s *Service) newJobs() jobs {
-	c := s.Controller
+	c := s.config.Controller
 	return jobs{
 		recovery: c.Class(controller.ClassOptions{Name: "snapshot_recovery", Limit: 1, Timeout: stepPatience, Run: s.resume}),
 		rows: c.Class(controller.ClassOptions{
 			Name: "snapshot", Limit: stepsAtOnce, PerTenant: stepsOfOrganization, Timeout: stepPatience, Run: s.reconcile, Resync: s.unsettled,
 		}),
 		pulls:    c.Class(controller.ClassOptions{Name: "pull", Limit: pullsAtOnce, PerTenant: pullsOfOrganization, Pause: retryBuild, OwnTurn: true, Run: s.pull}),
-		builds:   c.Class(controller.ClassOptions{Name: "build", Limit: max(s.Builds, 1), Pause: retryBuild, OwnTurn: true, Run: s.build}),
-		captures: c.Class(controller.ClassOptions{Name: "capture", Limit: max(s.Builds, 1), Pause: retryBuild, OwnTurn: true, Run: s.capture}),
+		builds:   c.Class(controller.ClassOptions{Name: "build", Limit: max(s.config.Builds, 1), Pause: retryBuild, OwnTurn: true, Run: s.build}),
+		captures: c.Class(controller.ClassOptions{Name: "capture", Limit: max(s.config.Builds, 1), Pause: retryBuild, OwnTurn: true, Run: s.capture}),
 		releases: c.Class(controller.ClassOptions{Name: "image_release", Limit: releasesAtOnce, Timeout: stepPatience, Run: func(ctx context.Context, t *controller.Task) error {
 			return s.custody.sandboxGone(ctx, t.Key)
 		}}),
@@ -95,7 +95,7 @@ func (s *Service) stopMaking(ctx context.Context, revision string) error {
 // wanted is the snapshot whose content the job is to make; nil when that is not
 // wanted any more. As the job runs already, the answer holds until it is stopped.
 func (s *Service) wanted(ctx context.Context, t *controller.Task, wanted func(State) bool) (*Snapshot, error) {
-	snap, err := s.Store.Snapshot(ctx, t.Row)
+	snap, err := s.config.Store.Snapshot(ctx, t.Row)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil, nil
 	}
@@ -110,7 +110,7 @@ func (s *Service) wanted(ctx context.Context, t *controller.Task, wanted func(St
 
 // unsettled lists the rows that need work.
 func (s *Service) unsettled(ctx context.Context) ([]controller.Job, error) {
-	all, err := s.Store.SnapshotsIn(ctx, StatePending, StateBuilding, StatePulling, StateSnapshotting, StateRemoving)
+	all, err := s.config.Store.SnapshotsIn(ctx, StatePending, StateBuilding, StatePulling, StateSnapshotting, StateRemoving)
 	if err != nil {
 		return nil, fmt.Errorf("list snapshots that need work: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 // startLog begins the log of the snapshot's content and wakes those who wait
 // for it.
 func (s *Service) startLog(snap *Snapshot) (*buildlog.Writer, error) {
-	log, err := s.Logs.Start(snap.Revision)
+	log, err := s.config.Logs.Start(snap.Revision)
 	if err == nil {
 		s.changes.Signal(snap.named())
 	}
@@ -26,20 +26,20 @@ func (s *Service) CopyLog(ctx context.Context, dst io.Writer, snap *Snapshot, fo
 	revision := snap.Latest()
 	if follow {
 		err := s.changes.Wait(ctx, snap.ID, func(ctx context.Context) (bool, error) {
-			now, err := s.Store.Snapshot(ctx, snap.ID)
+			now, err := s.config.Store.Snapshot(ctx, snap.ID)
 			if fault.Is(err, fault.KindNotFound) {
 				return true, nil
 			}
 			if err != nil {
 				return false, err
 			}
-			return s.Logs.Live(revision) || !now.making(revision), nil
+			return s.config.Logs.Live(revision) || !now.making(revision), nil
 		})
 		if err != nil {
 			return fmt.Errorf("wait for the log of snapshot %q: %w", snap.Name, err)
 		}
 	}
-	return s.Logs.Copy(ctx, dst, revision, follow)
+	return s.config.Logs.Copy(ctx, dst, revision, follow)
 }
 
 // making reports whether the content of that revision is being made.

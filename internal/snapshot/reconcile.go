@@ -20,13 +20,13 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.Resume(ctx); err != nil {
 		return nil // ctx has ended
 	}
-	tick := s.Clock.NewTicker(expiryPeriod)
+	tick := s.config.Clock.NewTicker(expiryPeriod)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C():
 			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
-				s.Log.Error("deactivate unused snapshots", "err", err)
+				s.config.Log.Error("deactivate unused snapshots", "err", err)
 			}
 		case <-ctx.Done():
 			return nil
@@ -37,7 +37,7 @@ func (s *Service) Run(ctx context.Context) error {
 // reconcile is the job that takes one snapshot a step towards what its row says,
 // or adds the job that makes its image.
 func (s *Service) reconcile(ctx context.Context, t *controller.Task) error {
-	snap, err := s.Store.Snapshot(ctx, t.Key)
+	snap, err := s.config.Store.Snapshot(ctx, t.Key)
 	if fault.Is(err, fault.KindNotFound) {
 		return nil
 	}
@@ -64,11 +64,11 @@ func (s *Service) reconcile(ctx context.Context, t *controller.Task) error {
 		s.jobs.captures.Add(making(snap))
 	case StateActive:
 		if snap.SourceSandboxID != "" {
-			return s.Captures.Discard(ctx, snap.Revision)
+			return s.config.Captures.Discard(ctx, snap.Revision)
 		}
 	case StateInactive, StateError, StateBuildFailed:
 		if snap.SourceSandboxID != "" {
-			if err := s.Captures.Discard(ctx, snap.Revision); err != nil || snap.State == StateInactive {
+			if err := s.config.Captures.Discard(ctx, snap.Revision); err != nil || snap.State == StateInactive {
 				return err
 			}
 		}
@@ -132,18 +132,18 @@ func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
 	if snap.SourceSandboxID != "" {
-		if err := s.Captures.Discard(ctx, snap.Revision); err != nil {
+		if err := s.config.Captures.Discard(ctx, snap.Revision); err != nil {
 			return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 		}
 	}
-	if err := s.Logs.Remove(snap.Revision); err != nil {
+	if err := s.config.Logs.Remove(snap.Revision); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
-	if err := s.Store.DeleteSnapshot(ctx, snap.ID); err != nil {
+	if err := s.config.Store.DeleteSnapshot(ctx, snap.ID); err != nil {
 		return fmt.Errorf("remove snapshot %q: %w", snap.Name, err)
 	}
 	if snap.Replaces == "" {
-		s.Events.SnapshotRemoved(snap)
+		s.config.Events.SnapshotRemoved(snap)
 		s.changes.Signal(snap.ID)
 	}
 	return nil
@@ -153,12 +153,12 @@ func (s *Service) remove(ctx context.Context, snap *Snapshot) error {
 // allow. General ones stay.
 func (s *Service) Expire(ctx context.Context) error {
 	failed := []error{s.expireTransient(ctx)}
-	limit := s.Limits.DeactivateAfter()
+	limit := s.config.Limits.DeactivateAfter()
 	if limit <= 0 {
 		return errors.Join(failed...)
 	}
-	since := s.Clock.Now().Add(-limit)
-	unused, err := s.Store.UnusedSnapshots(ctx, since, false)
+	since := s.config.Clock.Now().Add(-limit)
+	unused, err := s.config.Store.UnusedSnapshots(ctx, since, false)
 	if err != nil {
 		return fmt.Errorf("expire snapshots: %w", err)
 	}

@@ -33,15 +33,15 @@ func (s *Service) Resume(ctx context.Context) error {
 // resume is the job that compares the rows with the images and the copies of
 // disks that are here.
 func (s *Service) resume(ctx context.Context, _ *controller.Task) error {
-	all, err := s.Store.SnapshotsIn(ctx)
+	all, err := s.config.Store.SnapshotsIn(ctx)
 	if err != nil {
 		return fmt.Errorf("resume snapshots: %w", err)
 	}
-	owners, err := s.Images.Owners(ctx)
+	owners, err := s.config.Images.Owners(ctx)
 	if err != nil {
 		return fmt.Errorf("resume snapshots: list image owners: %w", err)
 	}
-	copies, err := s.Captures.Captures(ctx)
+	copies, err := s.config.Captures.Captures(ctx)
 	if err != nil {
 		return fmt.Errorf("resume snapshots: list copies of disks: %w", err)
 	}
@@ -50,9 +50,9 @@ func (s *Service) resume(ctx context.Context, _ *controller.Task) error {
 		_, held := owners[snapshotOwner(snap.Revision)]
 		switch {
 		case snap.Damaged && snap.State != StateRemoving: // it keeps what it holds
-			s.Log.Error("the record of a snapshot is damaged", "snapshot", snap.ID, "err", snap.ErrorReason)
+			s.config.Log.Error("the record of a snapshot is damaged", "snapshot", snap.ID, "err", snap.ErrorReason)
 		case snap.State == StateActive && !held:
-			s.Log.Warn("image of an active snapshot is not here, bringing it again", "snapshot", snap.Name)
+			s.config.Log.Warn("image of an active snapshot is not here, bringing it again", "snapshot", snap.Name)
 			_, err := s.move(ctx, snap.ID, StatePending, "", sameAs(snap))
 			failed = append(failed, ignoreOvertaken(err))
 		case !snap.State.Settled(), // goes on

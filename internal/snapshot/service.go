@@ -21,7 +21,7 @@ import (
 // Service takes the commands on snapshots. A command writes what is wanted; the
 // controller's jobs make it true.
 type Service struct {
-	Config
+	config    Config
 	jobs      jobs
 	changes   notify.Notifier
 	custody   custody
@@ -51,7 +51,7 @@ type Config struct {
 // NewService makes a service; nothing happens to snapshots until the controller
 // runs.
 func NewService(c Config) *Service {
-	s := &Service{Config: c, recovered: make(chan struct{})}
+	s := &Service{config: c, recovered: make(chan struct{})}
 	s.custody = custody{store: c.Store, images: c.Images}
 	s.jobs = s.newJobs()
 	return s
@@ -65,28 +65,28 @@ func (s *Service) OnMoved(f func(*Snapshot)) { s.onMoved = append(s.onMoved, f) 
 // image. Errors: fault of kind Invalid, NotFound (region), Quota, Conflict
 // (name taken).
 func (s *Service) Create(ctx context.Context, organizationID string, general bool, p CreateParams) (*Snapshot, error) {
-	if err := p.validate(s.Images); err != nil {
+	if err := p.validate(s.config.Images); err != nil {
 		return nil, err
 	}
 	region := p.RegionID
 	if region == "" {
 		var err error
-		if region, err = s.Regions.DefaultRegion(ctx, organizationID); err != nil {
+		if region, err = s.config.Regions.DefaultRegion(ctx, organizationID); err != nil {
 			return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
 		}
 	}
-	if err := s.Regions.CheckRegion(ctx, organizationID, region); err != nil {
+	if err := s.config.Regions.CheckRegion(ctx, organizationID, region); err != nil {
 		return nil, err
 	}
 	resources := p.resources()
 	allow := func(int) error { return nil }
 	if !general && !p.transient {
 		var err error
-		if allow, err = s.Limits.CheckSnapshot(resources); err != nil {
+		if allow, err = s.config.Limits.CheckSnapshot(resources); err != nil {
 			return nil, err
 		}
 	}
-	now, id := s.Clock.Now(), uuid.NewString()
+	now, id := s.config.Clock.Now(), uuid.NewString()
 	snap := &Snapshot{
 		ID:             id,
 		OrganizationID: organizationID,
@@ -112,10 +112,10 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 			return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
 		}
 	}
-	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
+	if err := s.config.Store.InsertSnapshot(ctx, snap, allow); err != nil {
 		return nil, fmt.Errorf("create snapshot %q: %w", p.Name, err)
 	}
-	s.Events.SnapshotCreated(snap)
+	s.config.Events.SnapshotCreated(snap)
 	s.jobs.rows.Add(step(snap))
 	return snap, nil
 }
@@ -123,24 +123,24 @@ func (s *Service) Create(ctx context.Context, organizationID string, general boo
 // Get finds by id or name among the organization's own and the general ones.
 // Errors: fault of kind NotFound.
 func (s *Service) Get(ctx context.Context, organizationID, idOrName string) (*Snapshot, error) {
-	return s.Store.FindSnapshot(ctx, organizationID, idOrName)
+	return s.config.Store.FindSnapshot(ctx, organizationID, idOrName)
 }
 
 // Named finds by name, each as Get does; those that are missing are left out.
 func (s *Service) Named(ctx context.Context, organizationID string, names []string) (map[string]*Snapshot, error) {
-	return s.Store.NamedSnapshots(ctx, organizationID, names)
+	return s.config.Store.NamedSnapshots(ctx, organizationID, names)
 }
 
 // Default finds by name what the organization's sandboxes are made of that name
 // no snapshot. Errors: fault of kind NotFound.
 func (s *Service) Default(ctx context.Context, organizationID, name string) (*Snapshot, error) {
-	return s.Store.FindDefault(ctx, organizationID, name)
+	return s.config.Store.FindDefault(ctx, organizationID, name)
 }
 
 // CheckUser fails with fault.KindInvalid when the image of an active snapshot has
 // no such user[:group], with which no command of a sandbox could be run.
 func (s *Service) CheckUser(ctx context.Context, snap *Snapshot, user string) error {
-	files, err := s.Images.Contents(ctx, snap.ImageDigest)
+	files, err := s.config.Images.Contents(ctx, snap.ImageDigest)
 	if errors.Is(err, oci.ErrNotFound) {
 		return nil // it is active no more, which the caller finds out
 	}
@@ -160,7 +160,7 @@ func (s *Service) CheckUser(ctx context.Context, snap *Snapshot, user string) er
 
 // List returns one page and the total.
 func (s *Service) List(ctx context.Context, f Filter) ([]*Snapshot, int, error) {
-	return s.Store.ListSnapshots(ctx, f)
+	return s.config.Store.ListSnapshots(ctx, f)
 }
 
 // Activate brings an inactive snapshot back. Errors: fault of kind NotFound;
@@ -231,7 +231,7 @@ func (s *Service) owned(ctx context.Context, organizationID, idOrName string, ad
 func (s *Service) Settle(ctx context.Context, snap *Snapshot) (*Snapshot, error) {
 	latest := snap
 	err := s.changes.Wait(ctx, snap.ID, func(ctx context.Context) (bool, error) {
-		now, err := s.Store.Snapshot(ctx, snap.ID)
+		now, err := s.config.Store.Snapshot(ctx, snap.ID)
 		if err != nil {
 			return false, err
 		}
@@ -250,11 +250,11 @@ const usedGrain = time.Minute
 
 // Used records that a sandbox was made from the snapshot, as it was read before.
 func (s *Service) Used(ctx context.Context, snap *Snapshot) error {
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	if last := snap.LastUsedAt; last != nil && now.Sub(*last) < usedGrain && !now.Before(*last) {
 		return nil
 	}
-	return s.Store.TouchSnapshot(ctx, snap.ID, now)
+	return s.config.Store.TouchSnapshot(ctx, snap.ID, now)
 }
 
 // FreeImage has an image let go that was kept for sandboxes only, once none stands
@@ -271,27 +271,27 @@ func (s *Service) KeepImage(ctx context.Context, digest string) error {
 // it, and tells everyone.
 func (s *Service) move(ctx context.Context, id string, next State, reason string, check func(*Snapshot) error) (*Snapshot, error) {
 	var old State
-	told := s.HostPaths.Hide(reason)
-	snap, err := s.Store.UpdateSnapshot(ctx, id, func(snap *Snapshot) error {
+	told := s.config.HostPaths.Hide(reason)
+	snap, err := s.config.Store.UpdateSnapshot(ctx, id, func(snap *Snapshot) error {
 		if check != nil {
 			if err := check(snap); err != nil {
 				return err
 			}
 		}
 		old = snap.State
-		return snap.enter(next, told, s.Clock.Now())
+		return snap.enter(next, told, s.config.Clock.Now())
 	})
 	if err != nil {
 		return nil, fmt.Errorf("move snapshot %s to %s: %w", id, next, err)
 	}
-	s.Log.Info("snapshot state", "snapshot", snap.Name, "id", id, "from", old, "to", next, "reason", reason)
+	s.config.Log.Info("snapshot state", "snapshot", snap.Name, "id", id, "from", old, "to", next, "reason", reason)
 	s.jobs.rows.Add(step(snap))
 	if snap.Replaces == "" {
 		s.tell(snap, old)
 		return snap, nil
 	}
 	// People know the snapshot that is updated, not this one.
-	named, err := s.Store.Snapshot(ctx, snap.Replaces)
+	named, err := s.config.Store.Snapshot(ctx, snap.Replaces)
 	if err == nil {
 		s.tell(named, named.State)
 	}
@@ -300,7 +300,7 @@ func (s *Service) move(ctx context.Context, id string, next State, reason string
 
 // tell tells everyone that a snapshot has changed.
 func (s *Service) tell(snap *Snapshot, old State) {
-	s.Events.SnapshotStateChanged(snap, old)
+	s.config.Events.SnapshotStateChanged(snap, old)
 	s.changes.Signal(snap.ID)
 	for _, f := range s.onMoved {
 		f(snap)

@@ -28,11 +28,11 @@ func (s *Service) Take(ctx context.Context, organizationID string, p TakeParams)
 	if err := validateName(p.Name); err != nil {
 		return nil, err
 	}
-	allow, err := s.Limits.CheckSnapshot(p.Resources)
+	allow, err := s.config.Limits.CheckSnapshot(p.Resources)
 	if err != nil {
 		return nil, err
 	}
-	now := s.Clock.Now()
+	now := s.config.Clock.Now()
 	id := uuid.NewString()
 	snap := &Snapshot{
 		ID: id, OrganizationID: organizationID, Name: p.Name, CreatedAt: now, UpdatedAt: now,
@@ -41,17 +41,17 @@ func (s *Service) Take(ctx context.Context, organizationID string, p TakeParams)
 			Entrypoint: p.Entrypoint, User: p.User, Resources: p.Resources, RegionIDs: []string{p.Region},
 		},
 	}
-	if err := s.Store.InsertSnapshot(ctx, snap, allow); err != nil {
+	if err := s.config.Store.InsertSnapshot(ctx, snap, allow); err != nil {
 		return nil, fmt.Errorf("snapshot sandbox %s: %w", p.SandboxID, err)
 	}
-	s.Events.SnapshotCreated(snap)
+	s.config.Events.SnapshotCreated(snap)
 	s.jobs.rows.Add(step(snap))
 	return snap, nil
 }
 
 // Taking tells whether a snapshot of the sandbox is being made.
 func (s *Service) Taking(ctx context.Context, sandboxID string) (bool, error) {
-	making, err := s.Store.SnapshotsIn(ctx, StateSnapshotting)
+	making, err := s.config.Store.SnapshotsIn(ctx, StateSnapshotting)
 	for _, snap := range making {
 		if snap.SourceSandboxID == sandboxID {
 			return true, err
@@ -73,12 +73,12 @@ func (s *Service) capture(ctx context.Context, t *controller.Task) error {
 		return err
 	}
 	defer log.Close()
-	began := s.Clock.Now()
+	began := s.config.Clock.Now()
 	log.Line("Copying the disk of sandbox " + snap.SourceSandboxID)
 	// The sandbox, which holds its image, may go as soon as its disk is copied.
-	err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), snap.ImageDigest)
+	err = s.config.Images.Hold(ctx, snapshotOwner(snap.Revision), snap.ImageDigest)
 	if err == nil {
-		err = s.Captures.Capture(ctx, snap.SourceSandboxID, snap.Revision)
+		err = s.config.Captures.Capture(ctx, snap.SourceSandboxID, snap.Revision)
 	}
 	if err != nil {
 		return s.captureFailed(ctx, snap, err, log.Line)
@@ -92,11 +92,11 @@ func (s *Service) capture(ctx context.Context, t *controller.Task) error {
 		return nil // removed, or the server ends
 	}
 	log.Line("Making a layer of what the sandbox changed")
-	img, err := s.Captures.Commit(ctx, snap.Revision, snap.ImageDigest, snapshotOwner(snap.Revision))
+	img, err := s.config.Captures.Commit(ctx, snap.Revision, snap.ImageDigest, snapshotOwner(snap.Revision))
 	if err != nil {
 		return s.captureFailed(ctx, snap, err, log.Line)
 	}
-	log.Line(fmt.Sprintf("Made image %s in %s", img.Digest, s.Clock.Since(began).Round(time.Millisecond)))
+	log.Line(fmt.Sprintf("Made image %s in %s", img.Digest, s.config.Clock.Since(began).Round(time.Millisecond)))
 	_, err = s.move(ctx, snap.ID, StateActive, "", func(now *Snapshot) error {
 		if err := now.still(snap); err != nil {
 			return err
@@ -116,7 +116,7 @@ func (s *Service) captureFailed(ctx context.Context, snap *Snapshot, err error, 
 	if ctx.Err() != nil {
 		return nil // removed, or the server ends and the next one goes on
 	}
-	s.Log.Warn("snapshot of a sandbox failed", "snapshot", snap.Name, "sandbox", snap.SourceSandboxID, "err", err)
+	s.config.Log.Warn("snapshot of a sandbox failed", "snapshot", snap.Name, "sandbox", snap.SourceSandboxID, "err", err)
 	reason := "The snapshot could not be made: " + reasonOf(err)
 	line(reason)
 	return s.failed(ctx, snap, StateError, reason)
@@ -128,16 +128,16 @@ func (s *Snapshot) keepsImage() bool { return s.SourceSandboxID != "" && s.State
 
 // restore makes a snapshot of a sandbox active again: its image never left.
 func (s *Service) restore(ctx context.Context, snap *Snapshot) error {
-	img, err := s.Images.Image(ctx, snap.ImageDigest)
+	img, err := s.config.Images.Image(ctx, snap.ImageDigest)
 	if err == nil {
-		err = s.Images.Hold(ctx, snapshotOwner(snap.Revision), img.Digest)
+		err = s.config.Images.Hold(ctx, snapshotOwner(snap.Revision), img.Digest)
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil
 	}
 	next, reason := StateActive, ""
 	if err != nil {
-		s.Log.Error("the image of a sandbox's snapshot is lost", "snapshot", snap.Name, "err", err)
+		s.config.Log.Error("the image of a sandbox's snapshot is lost", "snapshot", snap.Name, "err", err)
 		next, reason = StateError, "The snapshot's image is no longer on this machine, and there is no registry it could come from: make the snapshot again."
 	}
 	_, err = s.move(ctx, snap.ID, next, reason, func(now *Snapshot) error { return now.still(snap) })

@@ -115,7 +115,7 @@ func TestASnapshotOfASandboxKeepsItsImageWhileItIsInactive(t *testing.T) {
 
 func TestDisksAreCopiedAtOnceAndPackedInTurn(t *testing.T) {
 	s, _, _, organization := service(t)
-	disks := s.Captures.(*disks)
+	disks := s.Config().Captures.(*disks)
 	var all []*snapshot.Snapshot
 	for i := range 5 {
 		all = append(all, begin(t, s, organization, fmt.Sprintf("saved-%d", i), "box"))

@@ -19,7 +19,7 @@ import (
 // image's own. Errors: fault of kind Invalid, NotFound, Quota; Forbidden for a
 // general snapshot unless admin.
 func (s *Service) Update(ctx context.Context, organizationID, idOrName string, admin bool, p CreateParams) (*Snapshot, error) {
-	if err := p.validateUpdate(s.Images); err != nil {
+	if err := p.validateUpdate(s.config.Images); err != nil {
 		return nil, err
 	}
 	snap, err := s.owned(ctx, organizationID, idOrName, admin)
@@ -30,14 +30,14 @@ func (s *Service) Update(ctx context.Context, organizationID, idOrName string, a
 		return nil, fault.Invalid("name", fmt.Sprintf("Snapshot %q keeps its name: leave name out, or create %q beside it.", snap.Name, p.Name))
 	}
 	if p.RegionID != "" {
-		if err := s.Regions.CheckRegion(ctx, snap.OrganizationID, p.RegionID); err != nil {
+		if err := s.config.Regions.CheckRegion(ctx, snap.OrganizationID, p.RegionID); err != nil {
 			return nil, err
 		}
 	}
 	if !snap.General {
 		wanted := snap.Content
 		p.amend(&wanted)
-		if _, err := s.Limits.CheckSnapshot(wanted.Resources); err != nil {
+		if _, err := s.config.Limits.CheckSnapshot(wanted.Resources); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +104,7 @@ func (p CreateParams) amend(c *Content) {
 
 // change amends the content that is there, and that of an update that goes on.
 func (s *Service) change(ctx context.Context, snap *Snapshot, p CreateParams) (*Snapshot, error) {
-	snap, err := s.Store.UpdateReplacement(ctx, snap.ID, func(now, next *Snapshot) (*Snapshot, error) {
+	snap, err := s.config.Store.UpdateReplacement(ctx, snap.ID, func(now, next *Snapshot) (*Snapshot, error) {
 		if now.State == StateRemoving {
 			return nil, gone(now)
 		}
@@ -112,11 +112,11 @@ func (s *Service) change(ctx context.Context, snap *Snapshot, p CreateParams) (*
 			p.amend(&next.Content)
 		}
 		p.amend(&now.Content)
-		now.UpdatedAt = s.Clock.Now()
+		now.UpdatedAt = s.config.Clock.Now()
 		if now.State != StateActive || len(now.Entrypoint) > 0 {
 			return nil, nil
 		}
-		img, err := s.Images.Image(ctx, now.ImageDigest)
+		img, err := s.config.Images.Image(ctx, now.ImageDigest)
 		if err == nil {
 			now.adopt(img)
 		}
@@ -125,7 +125,7 @@ func (s *Service) change(ctx context.Context, snap *Snapshot, p CreateParams) (*
 	if err != nil {
 		return nil, fmt.Errorf("change snapshot %s: %w", snap.ID, err)
 	}
-	s.Log.Info("snapshot changed", "snapshot", snap.Name, "id", snap.ID)
+	s.config.Log.Info("snapshot changed", "snapshot", snap.Name, "id", snap.ID)
 	s.tell(snap, snap.State)
 	return snap, nil
 }
@@ -142,11 +142,11 @@ func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParam
 	}
 	var former *Snapshot
 	id := uuid.NewString()
-	updated, err := s.Store.UpdateReplacement(ctx, snap.ID, func(now, next *Snapshot) (*Snapshot, error) {
+	updated, err := s.config.Store.UpdateReplacement(ctx, snap.ID, func(now, next *Snapshot) (*Snapshot, error) {
 		if now.State == StateRemoving {
 			return nil, gone(now)
 		}
-		at := s.Clock.Now()
+		at := s.config.Clock.Now()
 		if former = next; former != nil {
 			if err := former.enter(StateRemoving, "", at); err != nil {
 				return nil, err
@@ -166,7 +166,7 @@ func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParam
 	if err != nil {
 		return nil, fmt.Errorf("update snapshot %s: %w", snap.ID, err)
 	}
-	s.Log.Info("snapshot update", "snapshot", updated.Name, "id", updated.ID, "update", id)
+	s.config.Log.Info("snapshot update", "snapshot", updated.Name, "id", updated.ID, "update", id)
 	if former != nil {
 		s.cancelMaking(former.Revision)
 		s.jobs.rows.Add(step(former))
@@ -182,11 +182,11 @@ func (s *Service) beginUpdate(ctx context.Context, snap *Snapshot, p CreateParam
 // when it was overtaken.
 func (s *Service) replace(ctx context.Context, update *Snapshot, img *oci.Image) error {
 	var old Content
-	snap, err := s.Store.UpdateReplacement(ctx, update.Replaces, func(now, next *Snapshot) (*Snapshot, error) {
+	snap, err := s.config.Store.UpdateReplacement(ctx, update.Replaces, func(now, next *Snapshot) (*Snapshot, error) {
 		if now.State == StateRemoving || next == nil || next.ID != update.ID {
 			return nil, fault.Conflict("SNAPSHOT_STATE", fmt.Sprintf("Snapshot %q has been removed, or has a newer update.", now.Name))
 		}
-		at := s.Clock.Now()
+		at := s.config.Clock.Now()
 		if err := next.enter(StateActive, "", at); err != nil {
 			return nil, err
 		}
@@ -199,7 +199,7 @@ func (s *Service) replace(ctx context.Context, update *Snapshot, img *oci.Image)
 	if err != nil {
 		return fmt.Errorf("replace snapshot %q: %w", update.Name, err)
 	}
-	s.Log.Info("snapshot replaced", "snapshot", snap.Name, "id", snap.ID, "from", old.ImageDigest, "to", snap.ImageDigest)
+	s.config.Log.Info("snapshot replaced", "snapshot", snap.Name, "id", snap.ID, "from", old.ImageDigest, "to", snap.ImageDigest)
 	s.cancelMaking(old.Revision)
 	s.jobs.rows.Add(step(update))
 	s.tell(snap, old.State)
