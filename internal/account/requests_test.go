@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/opendaytona/daytona/internal/fault"
 )
@@ -129,5 +130,32 @@ func TestAKeyThatIsDeletedWhileItIsLookedForIsNotGood(t *testing.T) {
 	}
 	if s.cache.Len() != 0 || len(s.requests) != 0 {
 		t.Error("it is remembered")
+	}
+}
+
+// A key that another process deletes is known for a while, and no longer.
+func TestAKeyIsLookedUpAgainAfterAWhile(t *testing.T) {
+	s, store := serviceOf(&Key{Hash: HashKey("key")})
+	now := testclock.NewFakePassiveClock(time.Now())
+	s.config.Clock = now
+	authenticate := func() error {
+		ctx, done := s.Begin(t.Context())
+		defer done()
+		_, err := s.Authenticate(ctx, "key", "")
+		return err
+	}
+	if err := authenticate(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.DeleteKey(t.Context(), "", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	now.SetTime(now.Now().Add(cacheFor - time.Second))
+	if err := authenticate(); err != nil {
+		t.Errorf("before its time: %v", err)
+	}
+	now.SetTime(now.Now().Add(time.Second))
+	if err := authenticate(); !fault.Is(err, fault.KindUnauthorized) {
+		t.Errorf("after its time: %v", err)
 	}
 }

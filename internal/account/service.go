@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	lru "github.com/hashicorp/golang-lru/v2/expirable"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/utils/clock"
 
 	"github.com/opendaytona/daytona/internal/fault"
@@ -25,7 +25,7 @@ import (
 // Service authenticates requests and manages keys.
 type Service struct {
 	config Config
-	cache  *lru.LRU[string, cached] // by hash
+	cache  *lru.Cache[string, cached] // by hash
 
 	mu        sync.Mutex
 	used      map[string]time.Time             // by hash, not written yet
@@ -44,6 +44,7 @@ type Config struct {
 }
 
 type cached struct {
+	until     time.Time
 	principal Principal
 	expires   *time.Time
 }
@@ -53,7 +54,8 @@ const cacheFor = 30 * time.Second
 
 // NewService makes a service.
 func NewService(c Config) *Service {
-	return &Service{config: c, cache: lru.NewLRU[string, cached](4096, nil, cacheFor)}
+	cache, _ := lru.New[string, cached](4096) // fails for no size only
+	return &Service{config: c, cache: cache}
 }
 
 // Quota is what each organization may use.
@@ -89,7 +91,7 @@ func (s *Service) authenticate(ctx context.Context, hash string) (Principal, err
 		s.mu.Lock()
 		deletions := s.deletions
 		s.mu.Unlock()
-		hit, known := s.cache.Get(hash)
+		hit, known := s.recent(hash)
 		if !known {
 			key, admin, err := s.config.Store.KeyByHash(ctx, hash)
 			if fault.Is(err, fault.KindNotFound) {
@@ -113,6 +115,12 @@ func (s *Service) authenticate(ctx context.Context, hash string) (Principal, err
 	}
 }
 
+// recent is what the store knew of a key not long ago.
+func (s *Service) recent(hash string) (cached, bool) {
+	hit, known := s.cache.Get(hash)
+	return hit, known && s.config.Clock.Now().Before(hit.until)
+}
+
 // begin notes the use of a key and ties the request to it, unless a key was
 // deleted after so many deletions: it may have been this one.
 func (s *Service) begin(ctx context.Context, hash string, hit cached, now time.Time, deletions uint64) bool {
@@ -121,7 +129,8 @@ func (s *Service) begin(ctx context.Context, hash string, hit cached, now time.T
 	if s.deletions != deletions {
 		return false
 	}
-	if _, known := s.cache.Get(hash); !known {
+	if _, known := s.recent(hash); !known {
+		hit.until = now.Add(cacheFor)
 		s.cache.Add(hash, hit)
 	}
 	if s.used == nil {
