@@ -97,7 +97,7 @@ FUZZTIME ?= 3s
 fuzz: $(AGENT)
 	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
 	  for target in $$($(GO) test -list '^Fuzz' "$$dir" | grep '^Fuzz' | sort -u); do \
-	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir"; \
 	  done; done
 
 ## conformance: run the official SDKs and the examples against a test server

@@ -65,7 +65,7 @@ func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mo
 		_, err = io.Copy(io.Discard, counted) // what follows the end of the archive is part of the digest
 	}
 	if err != nil {
-		if !ofMachine(err) && !errors.Is(err, ErrTooLarge) {
+		if !ofMachine(err) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, errInvalid) {
 			err = fmt.Errorf("%w: %w", errInvalid, err)
 		}
 		return ocispec.Descriptor{}, fmt.Errorf("unpack layer %s: %w", desc.Digest, err)
