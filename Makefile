@@ -13,13 +13,15 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Distribution packages that the server needs, and those that the tests need in addition.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-myhostname mmdebstrap runc util-linux
 # The race detector needs a C compiler.
-TEST_PACKAGES := $(PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev postgresql procps python3 python3-venv unzip
+# Packages of a desktop, for the agent's own tests.
+DESKTOP_PACKAGES := at-spi2-core dbus-daemon novnc openbox python3-tk x11vnc xvfb
+TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev postgresql procps python3 python3-venv unzip
 # Packages for building runc from source, and crun.
 RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
 # Packages for running virtual machines. Nothing is compiled inside them.
 VM_HOST_PACKAGES := e2fsprogs ipxe-qemu mmdebstrap openssh-client python3 qemu-system-x86 qemu-utils seabios util-linux $(if $(IMAGE),genisoimage)
-VM_GUEST_PACKAGES := $(filter-out gcc libc6-dev postgresql unzip,$(TEST_PACKAGES))
+VM_GUEST_PACKAGES := $(filter-out $(DESKTOP_PACKAGES) gcc libc6-dev postgresql unzip,$(TEST_PACKAGES))
 
 # The version of this checkout, not of a repository around it; empty in a source archive.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)

@@ -2,7 +2,7 @@
 // starts it without arguments as the first process, with its socket and its
 // configuration as inherited descriptors. For debugging it also runs outside:
 // toolbox serve --socket PATH --config FILE. As toolbox probe it is the program
-// by which the engine tries a sandbox.
+// by which the engine tries a sandbox; the agent runs it as the desktop's worker.
 package main
 
 import (
@@ -19,6 +19,8 @@ import (
 
 	"github.com/opendaytona/daytona/internal/toolbox"
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
+	"github.com/opendaytona/daytona/internal/toolbox/desktop/link"
+	"github.com/opendaytona/daytona/internal/toolbox/desktop/worker"
 	"github.com/opendaytona/daytona/internal/toolbox/probe"
 )
 
@@ -37,6 +39,9 @@ func run(args []string) error {
 	source := inherited
 	if len(args) > 0 && args[0] == boot.Probe {
 		return probe.Run(os.Stdout) // a shell's arguments may follow
+	}
+	if len(args) > 0 && args[0] == link.Argument {
+		return worker.Run()
 	}
 	if len(args) > 0 {
 		if args[0] != "serve" {

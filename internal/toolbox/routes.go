@@ -7,6 +7,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/toolbox/boot"
 	"github.com/opendaytona/daytona/internal/toolbox/cgroup"
+	"github.com/opendaytona/daytona/internal/toolbox/desktop"
 	"github.com/opendaytona/daytona/internal/toolbox/fs"
 	"github.com/opendaytona/daytona/internal/toolbox/git"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
@@ -24,6 +25,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	process.New(l).Register(mux)
 	sessions.Register(mux)
 	git.New(l).Register(mux)
+	desktop.New(l).Register(mux)
 	port.Register(mux)
 	metrics.New(group).Register(mux)
 

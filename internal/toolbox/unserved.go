@@ -14,7 +14,7 @@ var unserved = []struct {
 	path string
 	what string // completes "this toolbox has no"
 }{
-	{"/computeruse", "desktop"},
+	{"/computeruse", "such part of the desktop yet"},
 	{"/lsp", "language servers yet"},
 	{"/process/pty", "terminals yet: use sessions"},
 	{"/process/interpreter", "code interpreter yet: use process.code-run"},

@@ -55,6 +55,8 @@ type Error struct {
 	Status  int
 	Code    Code
 	Message string // one sentence for people that says what to do
+	// Details are more lines, where clients know the message by its words.
+	Details []string
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -79,7 +81,7 @@ type Envelope struct {
 	Path       string   `json:"path"`
 	Method     string   `json:"method"`
 	Timestamp  string   `json:"timestamp"`
-	Errors     []string `json:"errors,omitempty"` // one line per failed item of a bulk request
+	Errors     []string `json:"errors,omitempty"` // one line per failed item of a bulk request, or Error.Details
 }
 
 // NewEnvelope describes err as the answer to r.
@@ -95,6 +97,7 @@ func NewEnvelope(r *http.Request, err error) Envelope {
 		Path:      r.URL.Path,
 		Method:    r.Method,
 		Timestamp: time.Now().UTC().Format(time.RFC3339Nano),
+		Errors:    e.Details,
 	}
 }
 

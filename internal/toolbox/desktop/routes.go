@@ -1,0 +1,29 @@
+package desktop
+
+// route is one that the worker answers.
+type route struct {
+	pattern string
+	// anytime routes need neither a desktop that runs nor one in the image.
+	anytime bool
+}
+
+var workerRoutes = []route{
+	{pattern: "GET /computeruse/display/info"},
+	{pattern: "GET /computeruse/display/windows"},
+	{pattern: "GET /computeruse/screenshot"},
+	{pattern: "GET /computeruse/screenshot/compressed"},
+	{pattern: "GET /computeruse/screenshot/region"},
+	{pattern: "GET /computeruse/screenshot/region/compressed"},
+	{pattern: "GET /computeruse/mouse/position"},
+	{pattern: "POST /computeruse/mouse/move"},
+	{pattern: "POST /computeruse/mouse/click"},
+	{pattern: "POST /computeruse/mouse/down"},
+	{pattern: "POST /computeruse/mouse/up"},
+	{pattern: "POST /computeruse/mouse/drag"},
+	{pattern: "POST /computeruse/mouse/scroll"},
+	{pattern: "POST /computeruse/keyboard/type"},
+	{pattern: "POST /computeruse/keyboard/key"},
+	{pattern: "POST /computeruse/keyboard/hotkey"},
+	{pattern: "POST /computeruse/keyboard/down"},
+	{pattern: "POST /computeruse/keyboard/up"},
+}
