@@ -12,9 +12,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Distribution packages that the server needs, and those that the tests need in addition.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-myhostname mmdebstrap runc util-linux
-# The race detector needs a C compiler.
 # Packages of a desktop, for the agent's own tests.
 DESKTOP_PACKAGES := at-spi2-core dbus-daemon novnc openbox python3-tk x11vnc xvfb
+# The race detector needs a C compiler.
 TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev postgresql procps python3 python3-venv unzip
 # Packages for building runc from source, and crun.
 RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
