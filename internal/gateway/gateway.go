@@ -56,6 +56,7 @@ type Inspector interface {
 type Config struct {
 	Authorizer Authorizer
 	Tokens     Tokens
+	FileURLs   FileURLs
 	Dialer     Dialer
 	Inspector  Inspector
 	Touch      Touch
@@ -111,7 +112,7 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.refuse(w, r, fault.Invalid("", "The path is not valid: use the form /toolbox/SANDBOX/ROUTE."))
 		return
 	}
-	id, err := t.authorize(r, name)
+	id, err := t.authorize(r, name, route)
 	if err != nil {
 		t.refuse(w, r, err)
 		return
@@ -120,8 +121,13 @@ func (t *Toolbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authorize is for a key, or for a token where there is none: pages cannot give
-// their WebSockets headers. It takes the token out of the request.
-func (t *Toolbox) authorize(r *http.Request, name string) (id string, err error) {
+// their WebSockets headers; or for a signed URL. It takes tokens and signatures
+// out of the request.
+func (t *Toolbox) authorize(r *http.Request, name, route string) (id string, err error) {
+	if isFileURL(r, route) {
+		takeQuery(r.URL)
+		return name, t.admitFileURL(r, name)
+	}
 	tokens := []string{takeQuery(r.URL), r.Header.Get(tokenHeader)}
 	tokens = slices.DeleteFunc(tokens, func(token string) bool { return token == "" })
 	if authorization := r.Header.Get("Authorization"); authorization != "" || len(tokens) == 0 {

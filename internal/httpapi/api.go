@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/buildlog"
+	"github.com/opendaytona/daytona/internal/fileurl"
 	"github.com/opendaytona/daytona/internal/httperror"
 	"github.com/opendaytona/daytona/internal/image/hosted"
 	"github.com/opendaytona/daytona/internal/objectstore"
@@ -39,6 +40,7 @@ type Config struct {
 	Contexts   objectstore.Contexts
 	Hosted     *hosted.Registry
 	Previews   *preview.Service
+	FileURLs   *fileurl.Service
 	Ready      map[string]func(context.Context) error // the parts that must work, by name
 	Log        *slog.Logger
 	Version    string
@@ -102,6 +104,7 @@ func New(c Config) *API {
 	a.registerSnapshot()
 	a.registerSandbox()
 	a.registerPreview()
+	a.registerSigningKey()
 	a.registerWarmPool()
 	a.registerObjectStorage()
 	a.registerRegistry()

@@ -37,9 +37,6 @@ var unserved = []struct {
 	{"recovery apart from the start yet (start the sandbox again)", []string{
 		"POST /sandbox/{sandboxIdOrName}/recover",
 	}},
-	{"signed URLs of files yet", []string{
-		"GET /sandbox/{sandboxId}/signing-key", "POST /sandbox/{sandboxId}/signing-key/rotate",
-	}},
 	{"telemetry of sandboxes yet", []string{
 		"GET /sandbox/{sandboxId}/telemetry/logs", "GET /sandbox/{sandboxId}/telemetry/metrics",
 		"GET /sandbox/{sandboxId}/telemetry/traces", "GET /sandbox/{sandboxId}/telemetry/traces/{traceId}",

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,6 +140,7 @@ func (s *Service) Adopt(ctx context.Context, p AdoptParams) (*Sandbox, error) {
 	sb.AutoDelete, sb.DestroyAt, sb.UpdatedAt, sb.StoppedAt = NeverDelete, nil, now, &now
 	sb.ParentID, sb.RootID, sb.CopyOf, sb.WarmPoolID, sb.Claimed = "", "", "", "", false
 	sb.NetworkGeneration, sb.SizeGeneration = Generation{}, Generation{}
+	sb.SigningSalt = rand.Text() // the record may be older than the last rotation
 	err := s.config.Store.AdoptSandbox(ctx, sb)
 	if fault.Is(err, fault.KindConflict) && sb.Name != sb.ID { // somebody has the name now
 		sb.Name = sb.ID

@@ -64,6 +64,7 @@ type Sandbox struct {
 	LastActivityAt time.Time
 	StoppedAt      *time.Time // since when it is stopped
 	Stops          int        // how often it was; the token of its previews ends with each
+	SigningSalt    string     // its signing key is derived from it
 }
 
 // Resources are cores, and GiB of memory and disk.

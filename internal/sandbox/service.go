@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -429,6 +430,14 @@ func (s *Service) SetLabels(ctx context.Context, organizationID, idOrName string
 func (s *Service) SetPublic(ctx context.Context, organizationID, idOrName string, public bool) (*Sandbox, error) {
 	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
 		sb.Public = public
+		return nil
+	})
+}
+
+// RotateSigningKey replaces what the sandbox's signing key is derived from.
+func (s *Service) RotateSigningKey(ctx context.Context, organizationID, idOrName string) (*Sandbox, error) {
+	return s.edit(ctx, organizationID, idOrName, func(sb *Sandbox) error {
+		sb.SigningSalt = rand.Text()
 		return nil
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 	"github.com/opendaytona/daytona/internal/events"
 	"github.com/opendaytona/daytona/internal/fault"
+	"github.com/opendaytona/daytona/internal/fileurl"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/httpserver"
@@ -257,6 +258,7 @@ func (s *server) makeServices(ctx context.Context) error {
 	s.previews = preview.NewService(preview.Config{
 		Domain: s.PreviewDomain(), Store: s.db, Sandboxes: adapter.PreviewSandboxes{Service: s.sandboxes}, Keys: adapter.PreviewKeys{Service: s.accounts}, Secret: secret, Clock: s.clock,
 	})
+	s.fileURLs = &fileurl.Service{Sandboxes: adapter.FileURLSandboxes{Service: s.sandboxes}, Secret: secret, Clock: s.clock}
 	return nil
 }
 
@@ -322,7 +324,7 @@ func (s *server) bootstrap(ctx context.Context) error {
 func (s *server) makeWeb() {
 	toolboxURL := func(origin string) string { return web.ToolboxURL(s.Config, origin) }
 	control := httpapi.New(httpapi.Config{
-		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Previews: s.previews,
+		Accounts: s.accounts, Regions: s.regions, Snapshots: s.snapshots, Sandboxes: s.sandboxes, Registries: s.registries, Previews: s.previews, FileURLs: s.fileURLs,
 		Usage: s.db, Contexts: s.contexts, Hosted: s.pushed, Logs: s.logs,
 		Dissolver: offboard.Offboarder{Rows: s.db, Accounts: s.accounts, Sandboxes: s.sandboxes, Snapshots: s.snapshots},
 		Ready:     s.readiness(), Log: s.log, Version: s.version, PublicURL: s.PublicURL, DefaultSnapshot: s.DefaultSnapshot,
@@ -330,7 +332,7 @@ func (s *server) makeWeb() {
 	})
 	toolbox := gateway.New(gateway.Config{
 		Authorizer: s.toolboxes(),
-		Tokens:     s.previews, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log,
+		Tokens:     s.previews, FileURLs: s.fileURLs, Dialer: s.engine, Inspector: s.engine, Touch: s.sandboxes.Touch, Log: s.log,
 	})
 	previews := gateway.NewPreview(gateway.PreviewConfig{
 		Admission: s.previews, Domain: s.previews.Domain, Toolbox: toolbox, Dialer: s.engine, Touch: s.sandboxes.Touch, Log: s.log,

@@ -25,6 +25,7 @@ import (
 	"github.com/opendaytona/daytona/internal/defaultimage"
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/events"
+	"github.com/opendaytona/daytona/internal/fileurl"
 	"github.com/opendaytona/daytona/internal/httpserver"
 	"github.com/opendaytona/daytona/internal/image"
 	"github.com/opendaytona/daytona/internal/image/hosted"
@@ -85,6 +86,7 @@ type server struct {
 	defaults      *defaultimage.Snapshots
 	quarantine    *quarantine.Keeper
 	previews      *preview.Service
+	fileURLs      *fileurl.Service
 	web           *web.Web
 
 	background supervisor

@@ -81,6 +81,7 @@ func earlierDatabase(t *testing.T, path string) string {
 func TestADatabaseOfTheVersionBeforeOpens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	database := earlierDatabase(t, path)
+	salt := ""
 	for range 2 { // the second has nothing to do
 		s, err := Open(t.Context(), database, testKey, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -89,6 +90,13 @@ func TestADatabaseOfTheVersionBeforeOpens(t *testing.T) {
 		sb, err := s.FindSandbox(t.Context(), "o", "box")
 		if err != nil || !maps.Equal(sb.Env, map[string]string{"TOKEN": "hunter2"}) || sb.EnvLost || sb.Labels["team"] != "blue" {
 			t.Errorf("the sandbox is %+v, %v", sb, err)
+		}
+		if sb.SigningSalt != salt {
+			t.Errorf("the salt is %q, want %q", sb.SigningSalt, salt)
+		}
+		salt = "of a rotation"
+		if _, err := s.UpdateSandbox(t.Context(), sb.ID, func(sb *sandbox.Sandbox) error { sb.SigningSalt = salt; return nil }); err != nil {
+			t.Error(err)
 		}
 		snap, err := s.FindSnapshot(t.Context(), "o", "built")
 		if err != nil || snap.Build == nil || snap.Build.Dockerfile != "FROM x\nENV T=hunter2" || snap.Build.Ref != "build-1" {

@@ -54,6 +54,7 @@ type sandboxRow struct {
 	WarmPoolID     string
 	Claimed        bool
 	Stops          int
+	SigningSalt    string
 	DueAt          *time.Time
 	Version        int64
 
@@ -77,7 +78,7 @@ func plainSandboxRow(s *sandbox.Sandbox) *sandboxRow {
 		Public: s.Public, CPU: s.Resources.CPU, Memory: s.Resources.Memory, Disk: s.Resources.Disk, Network: column(s.Network),
 		AutoStop: s.AutoStop, AutoArchive: s.AutoArchive, AutoDelete: s.AutoDelete, DestroyAt: utc(s.DestroyAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(), LastActivityAt: s.LastActivityAt.UTC(), StoppedAt: utc(s.StoppedAt),
-		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf, WarmPoolID: s.WarmPoolID, Claimed: s.Claimed, Stops: s.Stops, DueAt: utc(s.DueAt()),
+		ParentID: s.ParentID, RootID: s.RootID, CopyOf: s.CopyOf, WarmPoolID: s.WarmPoolID, Claimed: s.Claimed, Stops: s.Stops, SigningSalt: s.SigningSalt, DueAt: utc(s.DueAt()),
 		NetworkWanted: s.NetworkGeneration.Wanted, NetworkApplied: s.NetworkGeneration.Applied, SizeWanted: s.SizeGeneration.Wanted, SizeApplied: s.SizeGeneration.Applied,
 	}
 }
@@ -98,7 +99,7 @@ func (r *sandboxRow) plain() *sandbox.Sandbox {
 		Public: r.Public, Resources: sandbox.Resources{CPU: r.CPU, Memory: r.Memory, Disk: r.Disk}, Network: r.Network.v,
 		AutoStop: r.AutoStop, AutoArchive: r.AutoArchive, AutoDelete: r.AutoDelete, DestroyAt: r.DestroyAt,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastActivityAt: r.LastActivityAt, StoppedAt: r.StoppedAt,
-		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf, WarmPoolID: r.WarmPoolID, Claimed: r.Claimed, Stops: r.Stops,
+		ParentID: r.ParentID, RootID: r.RootID, CopyOf: r.CopyOf, WarmPoolID: r.WarmPoolID, Claimed: r.Claimed, Stops: r.Stops, SigningSalt: r.SigningSalt,
 		NetworkGeneration: sandbox.Generation{Wanted: r.NetworkWanted, Applied: r.NetworkApplied},
 		SizeGeneration:    sandbox.Generation{Wanted: r.SizeWanted, Applied: r.SizeApplied},
 	}
