@@ -403,6 +403,9 @@ func TestAnImageWithoutShellAndInterpretersSaysSo(t *testing.T) {
 			t.Errorf("%s: %+v", language, a)
 		}
 	}
+	if a := s.call("POST", "/process/interpreter/context", map[string]any{}); a.status != 500 || !strings.Contains(a.Message, "no Python") {
+		t.Errorf("%+v", a)
+	}
 }
 
 func TestSessionsOfEveryShellKeepStateThroughSyntaxErrors(t *testing.T) {

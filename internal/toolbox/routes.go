@@ -10,6 +10,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/desktop"
 	"github.com/opendaytona/daytona/internal/toolbox/fs"
 	"github.com/opendaytona/daytona/internal/toolbox/git"
+	"github.com/opendaytona/daytona/internal/toolbox/interpreter"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
 	"github.com/opendaytona/daytona/internal/toolbox/metrics"
 	"github.com/opendaytona/daytona/internal/toolbox/port"
@@ -24,6 +25,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	fs.New(l, served).Register(mux)
 	process.New(l).Register(mux)
 	sessions.Register(mux)
+	interpreter.New(l).Register(mux)
 	git.New(l).Register(mux)
 	desktop.New(l).Register(mux)
 	port.Register(mux)

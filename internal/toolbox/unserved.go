@@ -17,7 +17,6 @@ var unserved = []struct {
 	{"/computeruse", "such part of the desktop yet"},
 	{"/lsp", "language servers yet"},
 	{"/process/pty", "terminals yet: use sessions"},
-	{"/process/interpreter", "code interpreter yet: use process.code-run"},
 }
 
 // refuseUnserved answers for them; done says that it has.

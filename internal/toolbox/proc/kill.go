@@ -50,6 +50,23 @@ func (p *Process) KillTree(grace time.Duration) {
 	}
 }
 
+// Signal sends a signal to p's first thread, or to its whole process group. A
+// process that has ended gets none.
+func (p *Process) Signal(s unix.Signal, group bool) {
+	p.table.fork.RLock() // its number is not given to another meanwhile
+	defer p.table.fork.RUnlock()
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	if group {
+		_ = unix.Kill(-p.Pid, s)
+	} else {
+		_ = unix.Tgkill(p.Pid, p.Pid, s)
+	}
+}
+
 // tree lists the running processes of p's session and their descendants, and
 // those of before that still run with theirs.
 func (p *Process) tree(before []int) []int {

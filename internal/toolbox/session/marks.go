@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/opendaytona/daytona/internal/toolbox/logfile"
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 // sdkVersion is the header in which the official SDKs tell their version.
@@ -61,7 +61,7 @@ func writeMarked(w io.Writer, log *logfile.Log) error {
 	begun := map[logfile.Stream][]byte{} // a character of which there is more to come
 	err := log.Each(func(s logfile.Stream, p []byte) error {
 		p = append(begun[s], p...)
-		whole := len(p) - unfinished(p)
+		whole := len(p) - wire.Unfinished(p)
 		begun[s] = bytes.Clone(p[whole:])
 		if whole == 0 {
 			return nil
@@ -82,19 +82,6 @@ func writeMarked(w io.Writer, log *logfile.Log) error {
 		}
 	}
 	return nil
-}
-
-// unfinished is how many bytes at the end of p begin a character.
-func unfinished(p []byte) int {
-	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
-		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
-			if utf8.FullRune(tail) {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
 }
 
 // marked reads what writeMarked writes, until it is closed.

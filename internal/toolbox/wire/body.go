@@ -22,17 +22,21 @@ func Decode(w http.ResponseWriter, r *http.Request, v any) error {
 	if errors.As(err, &tooLarge) {
 		return err
 	}
+	return Errorf(http.StatusBadRequest, InvalidRequestBody, "invalid request body: %s", Explain(err))
+}
+
+// Explain says what is wrong with a JSON object that could not be decoded.
+func Explain(err error) string {
 	var wrongType *json.UnmarshalTypeError
-	why := err.Error()
 	switch {
 	case errors.Is(err, io.EOF):
-		why = "it is empty"
+		return "it is empty"
 	case errors.As(err, &wrongType) && wrongType.Field != "":
-		why = fmt.Sprintf("field %q must be %s, not %s", wrongType.Field, jsonType(wrongType.Type.Kind().String()), wrongType.Value)
+		return fmt.Sprintf("field %q must be %s, not %s", wrongType.Field, jsonType(wrongType.Type.Kind().String()), wrongType.Value)
 	case errors.As(err, &wrongType):
-		why = "it must be a JSON object, not " + wrongType.Value
+		return "it must be a JSON object, not " + wrongType.Value
 	}
-	return Errorf(http.StatusBadRequest, InvalidRequestBody, "invalid request body: %s", strings.TrimPrefix(why, "json: "))
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 func jsonType(kind string) string {

@@ -79,3 +79,16 @@ func writeEscaped(out *bufio.Writer, p []byte, last bool) int {
 	_, _ = out.Write(p[plain:i])
 	return i
 }
+
+// Unfinished is how many bytes at the end of p begin a character.
+func Unfinished(p []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(p); n++ {
+		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
