@@ -65,7 +65,12 @@ require (
 	modernc.org/sqlite v1.62.0
 )
 
-require go.uber.org/goleak v1.3.0
+require (
+	github.com/HugoSmits86/nativewebp v0.9.3
+	github.com/jezek/xgb v1.1.1
+	go.uber.org/goleak v1.3.0
+	golang.org/x/image v0.45.0
+)
 
 require (
 	github.com/moby/patternmatcher v0.6.1 // indirect

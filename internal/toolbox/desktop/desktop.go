@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 // Service answers the desktop's routes.
 type Service struct {
 	launcher *launch.Launcher
+	program  string // the agent's own
 	workers  workers
 
 	turn chan struct{} // holds one token: whose turn it is to start or stop
@@ -29,6 +31,7 @@ type Service struct {
 func New(l *launch.Launcher) *Service {
 	s := &Service{launcher: l, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
+	s.program, _ = os.Executable() // without one, its start says that there is none
 	s.workers = workers{start: s.startWorker, idle: idlePatience}
 	return s
 }

@@ -52,7 +52,8 @@ func catalogue() []program {
 		},
 		{
 			name: "xfce4", file: "openbox", pkg: "openbox", priority: 200, listed: true, required: true, again: true,
-			argv: func(*session) []string { return nil },
+			argv:  func(*session) []string { return nil },
+			ready: func(ctx context.Context, s *session) error { return s.service.workers.ready(ctx) },
 		},
 		{
 			name: "atspi", file: "/usr/libexec/at-spi-bus-launcher", pkg: "at-spi2-core", priority: 250, listed: true,

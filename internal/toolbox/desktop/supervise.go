@@ -14,6 +14,8 @@ import (
 const (
 	// restartPause is how long after its end a program is started again.
 	restartPause = 5 * time.Second
+	// probePause is how long after a look that failed another is taken.
+	probePause = 200 * time.Millisecond
 	// endGrace is how long one has to end that was asked to.
 	endGrace = 2 * time.Second
 )
@@ -66,14 +68,7 @@ func (p *supervised) awaitEarlier() error {
 func (p *supervised) watch(process *proc.Process) {
 	ctx, cancel := context.WithCancel(p.session.ctx)
 	defer cancel()
-	go func() {
-		if p.program.ready != nil {
-			if err := p.program.ready(ctx, p.session); err != nil {
-				return
-			}
-		}
-		p.set(func() { p.ready = p.process == process })
-	}()
+	go p.probe(ctx, process)
 	select {
 	case <-process.Done():
 		slog.Info("a program of the desktop has ended", "name", p.name, "exit code", process.ExitCode())
@@ -84,6 +79,26 @@ func (p *supervised) watch(process *proc.Process) {
 		p.process, p.ready = nil, false
 		p.failed = fmt.Errorf("it ended with exit code %d", process.ExitCode())
 	})
+}
+
+// probe looks until the program can be used, or ctx ends.
+func (p *supervised) probe(ctx context.Context, process *proc.Process) {
+	for p.program.ready != nil {
+		err := p.program.ready(ctx, p.session)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		p.set(func() { p.failed = err })
+		select {
+		case <-time.After(probePause):
+		case <-ctx.Done():
+			return
+		}
+	}
+	p.set(func() { p.ready = p.process == process })
 }
 
 // pause waits until the program is to be started again; ok says that it is.

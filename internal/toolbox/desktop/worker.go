@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -141,27 +140,41 @@ func (w *worker) kill(patience time.Duration) {
 func (w *worker) held() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://worker/held", nil)
-	if err != nil {
-		return false
-	}
-	res, err := w.client.Do(r)
-	if err != nil {
-		return false
-	}
-	defer res.Body.Close()
 	var answer struct {
 		Held bool `json:"held"`
 	}
-	return json.NewDecoder(res.Body).Decode(&answer) == nil && answer.Held
+	return w.ask(ctx, "/held", &answer) == nil && answer.Held
+}
+
+// ready returns when the worker finds that a window manager runs.
+func (s *workers) ready(ctx context.Context) error {
+	w, done, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return w.ask(ctx, "/ready", &struct{}{})
+}
+
+// ask sends the worker a request of the agent itself.
+func (w *worker) ask(ctx context.Context, path string, answer any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://worker"+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := w.client.Do(r)
+	if err != nil {
+		return fmt.Errorf("ask the desktop's worker: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the desktop's worker answers %s with %s", path, res.Status)
+	}
+	return json.NewDecoder(res.Body).Decode(answer)
 }
 
 // startWorker runs one.
 func (s *Service) startWorker() (*worker, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find the agent's program: %w", err)
-	}
 	env, err := s.environment()
 	if err != nil {
 		return nil, err
@@ -178,7 +191,7 @@ func (s *Service) startWorker() (*worker, error) {
 	}
 	defer logs.close()
 	p, err := s.launcher.Start(launch.Command{
-		Argv: []string{program, link.Argument}, Env: env, Dir: "/",
+		Argv: []string{s.program, link.Argument}, Env: env, Dir: "/",
 		Files: []uintptr{logs.null.Fd(), logs.out.Fd(), logs.err.Fd(), uintptr(far)},
 	})
 	if err != nil {

@@ -3,11 +3,16 @@ package worker
 import (
 	"context"
 	"net/http"
+	"os"
+
+	"github.com/opendaytona/daytona/internal/toolbox/desktop/x11"
 )
 
 // register adds the routes of all rooms. They find the display and the session
 // bus in DISPLAY and DBUS_SESSION_BUS_ADDRESS. ctx ends with the worker; the
 // returned function is called when no request is served any more.
-func register(_ context.Context, _ *http.ServeMux, _ *Holds) (end func()) {
-	return func() {}
+func register(_ context.Context, mux *http.ServeMux, _ *Holds) (end func()) {
+	display := x11.New(os.Getenv("DISPLAY"))
+	display.Register(mux)
+	return display.Close
 }
