@@ -35,11 +35,14 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	owners := map[string]string{} // by sandbox, what its owner wrote into it
-	for round := range 6 {
+	var took time.Duration        // for all creations to be answered when nothing is killed
+	for round := range 7 {
+		fullPool(s, 3)
 		client := s.Client
 		var mu sync.Mutex
 		var work sync.WaitGroup
 		ctx := serve.Within(t, 20*time.Second)
+		begun := time.Now()
 		for i := range 4 {
 			work.Go(func() {
 				b, err := client.Create(ctx, daytona.CreateParams{Snapshot: "box", Env: map[string]string{"MINE": fmt.Sprint(round, i)}})
@@ -54,11 +57,16 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 				mu.Unlock()
 			})
 		}
-		time.Sleep(serve.Slow(time.Duration(random.IntN(150)) * time.Millisecond))
-		s.End(unix.SIGKILL)
-		work.Wait()
-		s.Start()
-		fullPool(s, 3)
+		if round == 0 {
+			work.Wait()
+			took = time.Since(begun)
+		} else {
+			time.Sleep(time.Duration(random.Float64() * 1.5 * float64(took)))
+			s.End(unix.SIGKILL)
+			work.Wait()
+			s.Start()
+			fullPool(s, 3)
+		}
 		settled(s)
 		for b, err := range s.Client.List(t.Context(), daytona.ListParams{}) {
 			if err != nil {
@@ -80,7 +88,7 @@ func TestKillsWhileAPoolIsFilledAndClaimedGiveNoSandboxTwice(t *testing.T) {
 			return nil
 		})
 	}
-	if len(owners) < 4 {
-		t.Errorf("%d of 24 creations were answered before the kills: too few to tell whether a sandbox is given twice", len(owners))
+	if len(owners) < 8 {
+		t.Errorf("%d of 28 creations were answered: too few to tell whether a sandbox is given twice", len(owners))
 	}
 }

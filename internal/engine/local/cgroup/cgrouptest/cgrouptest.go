@@ -5,6 +5,7 @@ package cgrouptest
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,14 +19,32 @@ const root = "/sys/fs/cgroup"
 // one for each controller, of which it may be that none is mounted.
 func Trees(t testing.TB) []string {
 	t.Helper()
+	if version2(root) {
+		return []string{root}
+	}
 	below, err := filepath.Glob(root + "/*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(append([]string{root}, below...), func(dir string) bool {
+	return slices.DeleteFunc(below, func(dir string) bool {
 		var st unix.Statfs_t
 		return unix.Statfs(dir, &st) != nil || st.Type != unix.CGROUP_SUPER_MAGIC && st.Type != unix.CGROUP2_SUPER_MAGIC
 	})
+}
+
+func version2(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// Delegated is what a sandbox's root may write below /sys/fs/cgroup. Its
+// processes are its own to move between its groups; with v2 those below its own
+// are its own as well. The limits are those of its own group.
+func Delegated() *regexp.Regexp {
+	if version2(root) {
+		return regexp.MustCompile(`^/sys/fs/cgroup/(cgroup\.(procs|threads|subtree_control)$|[^/]+/)`)
+	}
+	return regexp.MustCompile(`^/sys/fs/cgroup/([\w,]+/)?(cgroup\.(procs|threads|subtree_control)|tasks)$`)
 }
 
 // Glob finds groups by a pattern of their path below the root, in every tree.
