@@ -15,7 +15,7 @@ PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-
 # Packages of a desktop, for the agent's own tests.
 DESKTOP_PACKAGES := at-spi2-core dbus-daemon novnc openbox python3-tk x11vnc xvfb
 # The race detector needs a C compiler.
-TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc iproute2 libc6-dev postgresql procps python3 python3-venv unzip
+TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc htop iproute2 libc6-dev postgresql procps python3 python3-venv tmux unzip vim-tiny
 # Packages for building runc from source, and crun.
 RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 

@@ -67,6 +67,7 @@ require (
 
 require (
 	github.com/HugoSmits86/nativewebp v0.9.3
+	github.com/hinshun/vt10x v0.0.0-20220301184237-5011da428d02
 	github.com/jezek/xgb v1.1.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/image v0.45.0

@@ -1,7 +1,7 @@
 // Package toolbox is the agent: the first process of every sandbox, which
 // collects orphans, runs the entrypoint and serves the toolbox API on a socket
 // that the engine hands it. Each room below it has one subject (fs, process,
-// session, port, metrics); launch knows how processes are run and proc runs
+// session, pty, port, metrics); launch knows how processes are run and proc runs
 // them; rights touches files as the sandbox's user; upgrade accepts WebSockets;
 // cgroup reads the sandbox's limits and view shows them to programs. It is a small static program: it
 // imports the standard library, golang.org/x/sys, coder/websocket and

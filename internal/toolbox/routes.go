@@ -15,6 +15,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/metrics"
 	"github.com/opendaytona/daytona/internal/toolbox/port"
 	"github.com/opendaytona/daytona/internal/toolbox/process"
+	"github.com/opendaytona/daytona/internal/toolbox/pty"
 	"github.com/opendaytona/daytona/internal/toolbox/session"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
@@ -28,6 +29,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	interpreter.New(l).Register(mux)
 	git.New(l).Register(mux)
 	desktop.New(l).Register(mux)
+	pty.New(l).Register(mux)
 	port.Register(mux)
 	metrics.New(group).Register(mux)
 

@@ -16,7 +16,6 @@ var unserved = []struct {
 }{
 	{"/computeruse", "such part of the desktop yet"},
 	{"/lsp", "language servers yet"},
-	{"/process/pty", "terminals yet: use sessions"},
 }
 
 // refuseUnserved answers for them; done says that it has.

@@ -1,8 +1,10 @@
 package launch
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
@@ -14,6 +16,23 @@ func (l *Launcher) Shell() (string, error) {
 		return path, nil
 	}
 	return "", wire.Bad("this sandbox has no shell: commands need zsh, bash or sh in its image")
+}
+
+// InteractiveShell finds the shell of a terminal with these variables: zsh or bash,
+// else the one that SHELL or the user's entry in /etc/passwd names, else sh.
+func (l *Launcher) InteractiveShell(vars map[string]string) (string, error) {
+	if path := l.Find("zsh", "bash"); path != "" {
+		return path, nil
+	}
+	own := cmp.Or(vars["SHELL"], l.Env.Get("SHELL"))
+	if u, err := l.User(); own == "" && err == nil {
+		own = u.Shell
+	}
+	refuses := slices.Contains([]string{"nologin", "false"}, filepath.Base(own))
+	if filepath.IsAbs(own) && !refuses && isProgram(own) {
+		return own, nil
+	}
+	return l.Shell()
 }
 
 // wellKnownPath is where programs are whatever an image says in its PATH: where
@@ -47,11 +66,16 @@ func lookPath(name, path, dir string) (string, error) {
 			d = filepath.Join(dir, d)
 		}
 		file := filepath.Join(d, name)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if isProgram(file) {
 			return file, nil
 		}
 	}
 	return "", wire.Bad("program %q is not in the sandbox's PATH (%s)", name, path)
+}
+
+func isProgram(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 func pathOf(env []string) string {
