@@ -15,11 +15,15 @@ import (
 
 // The variants: each is a stage of the Dockerfile.
 const (
-	Slim = "slim" // Python, Node.js, git and language servers
-	Full = "full" // and the libraries and tools that agents ask for
+	Slim    = "slim"    // Python, Node.js, git and language servers
+	Desktop = "desktop" // and a desktop with a browser
+	Full    = "full"    // and the libraries and tools that agents ask for
 )
 
-//go:embed Dockerfile install-node packages python node
+// Variants are all of them, each with what the one before it has.
+func Variants() []string { return []string{Slim, Desktop, Full} }
+
+//go:embed Dockerfile install-node packages desktop-packages openbox python node
 var files embed.FS
 
 //go:embed Dockerfile

@@ -9,7 +9,7 @@ import (
 )
 
 func TestTheDockerfileStandsOnTheBaseAndEndsWithTheVariant(t *testing.T) {
-	for _, variant := range []string{Slim, Full} {
+	for _, variant := range Variants() {
 		text := Dockerfile(variant, "example.com/debian:1")
 		if !strings.Contains(text, "\nARG BASE=example.com/debian:1\n") || strings.Contains(text, fromDefault) {
 			t.Errorf("%s does not stand on the base", variant)

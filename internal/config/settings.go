@@ -248,12 +248,12 @@ var settings = []setting{
 		},
 	},
 	{
-		key: "default-image", fallback: DefaultImageAuto, usage: "image of daytona-small, -medium and -large at the first start: slim or full (built here), auto (slim, then full in its place, built in the background), debian (slim, without asking docker.io for its Debian base), none, or an image `reference`",
-		allowed: "auto, slim, full, debian, none, or an image with a tag or digest such as python:3.13-slim",
+		key: "default-image", fallback: DefaultImageAuto, usage: "image of daytona-small, -medium and -large at the first start: slim, desktop or full (built here), auto (slim, then full in its place, built in the background), debian (slim, without asking docker.io for its Debian base), none, or an image `reference`",
+		allowed: "auto, slim, desktop, full, debian, none, or an image with a tag or digest such as python:3.13-slim",
 		set: func(c *Config, s string) bool {
 			c.DefaultImage = s
 			switch s {
-			case DefaultImageAuto, DefaultImageDebian, DefaultImageNone, recipes.Slim, recipes.Full:
+			case DefaultImageAuto, DefaultImageDebian, DefaultImageNone, recipes.Slim, recipes.Desktop, recipes.Full:
 				return true
 			}
 			return oci.ValidateReference(s) == nil

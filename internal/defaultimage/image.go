@@ -113,7 +113,7 @@ func (m Names) Reference(variant string) string {
 
 // Variant finds the variant that a reference, with a tag or digest, names.
 func (m Names) Variant(ref string) (string, bool) {
-	for _, v := range []string{recipes.Slim, recipes.Full} {
+	for _, v := range recipes.Variants() {
 		rest, ok := strings.CutPrefix(ref, m.Source.Base.Host()+"/"+v)
 		if ok && strings.HasPrefix(rest, ":") || ok && strings.HasPrefix(rest, "@") {
 			return v, true
@@ -239,7 +239,7 @@ func (m *Image) chosen() string {
 	switch m.Setting {
 	case config.DefaultImageAuto, config.DefaultImageDebian:
 		return m.Reference(recipes.Slim)
-	case recipes.Slim, recipes.Full:
+	case recipes.Slim, recipes.Desktop, recipes.Full:
 		return m.Reference(m.Setting)
 	}
 	return m.Setting

@@ -33,14 +33,14 @@ daytona-small, daytona-medium and daytona-large to it. The snapshots keep their 
 image until the new one is built. Existing sandboxes do not change. Default snapshots
 that were deleted are created again.
 
-slim contains Python, Node.js, git and language servers. full adds several GiB of
-libraries and tools that agents use. A server with default-image auto upgrades from
+slim contains Python, Node.js, git and language servers. desktop adds a desktop with a
+browser. full adds several GiB of libraries and tools that agents use. A server with default-image auto upgrades from
 slim to full automatically, unless you choose --variant slim.`,
 		Example: "  daytona server images build --variant full",
 		Args:    cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if variants := []string{"", recipes.Slim, recipes.Full}; !slices.Contains(variants, variant) {
-				return fmt.Errorf("--variant %s is not valid: use slim or full", variant)
+			if variant != "" && !slices.Contains(recipes.Variants(), variant) {
+				return fmt.Errorf("--variant %s is not valid: use slim, desktop or full", variant)
 			}
 			conf, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {
@@ -56,7 +56,7 @@ slim to full automatically, unless you choose --variant slim.`,
 			return BuildImages(ctx, conf, defaultimage.Standard(), variant, cmd.OutOrStdout())
 		},
 	}
-	b.Flags().StringVar(&variant, "variant", "", "variant to build: slim or full (default: the current variant, otherwise slim)")
+	b.Flags().StringVar(&variant, "variant", "", "variant to build: slim, desktop or full (default: the current variant, otherwise slim)")
 	c.AddCommand(b)
 	return c
 }
@@ -108,7 +108,7 @@ func present(ctx context.Context, client *daytona.Client, names defaultimage.Nam
 		if err != nil {
 			return "", err
 		}
-		if v, _ := names.Variant(snap.ImageName); v == recipes.Full {
+		if v, _ := names.Variant(snap.ImageName); v == recipes.Full || v == recipes.Desktop {
 			return v, nil
 		}
 	}

@@ -1,7 +1,7 @@
 """Proves the default image from inside a sandbox: every promised Python package
 is imported, every Node tool is started, and pip and npm work without root.
 
-Run in the sandbox as its user: python3 verify.py slim|full. Prints a table of
+Run in the sandbox as its user: python3 verify.py slim|desktop|full. Prints a table of
 versions; exits with 1 when anything is missing.
 """
 
@@ -50,7 +50,7 @@ NODE = {
     "typescript-language-server": "typescript-language-server --version",
 }
 SLIM_NODE = ["ts-node", "typescript", "typescript-language-server"]
-# What both variants promise.
+# What all variants promise.
 SYSTEM = {
     "user": 'test "$(id -un)" = daytona && id -un',
     "sudo": 'test "$(sudo -n id -u)" = 0 && echo "without a password"',
@@ -64,6 +64,16 @@ SYSTEM = {
     "pip as the user": "pip install -q cowsay==6.1 && cowsay -t moo >/dev/null && which cowsay",
     "npm as the user": "npm install -g --silent semver@7.7.2 && semver 1.2.3 >/dev/null && which semver",
     "npx": "cd $(mktemp -d) && npx --yes semver@7.7.2 1.2.3",
+}
+
+# What a desktop needs (docs/desktop.md).
+DESKTOP = {
+    "a browser": "chromium --version",
+    "a recorder": "ffmpeg -version | head -n 1",
+    "a window toolkit": "python3 -c 'import tkinter; print(tkinter.TkVersion)'",
+    "a display": "Xvfb -help 2>&1 | head -n 1 && command -v Xvfb openbox x11vnc websockify dbus-daemon",
+    "a viewer": "test -f /usr/share/novnc/vnc.html && echo /usr/share/novnc",
+    "accessibility": "test -x /usr/libexec/at-spi-bus-launcher && echo at-spi",
 }
 
 failed = 0
@@ -105,6 +115,9 @@ def main(variant: str) -> int:
         start(name, command)
     for name in NODE if variant == "full" else SLIM_NODE:
         start(name, NODE[name])
+    if variant != "slim":
+        for name, command in DESKTOP.items():
+            start(name, command)
     if variant == "full":
         for name, module in PYTHON.items():
             load(name, module)
