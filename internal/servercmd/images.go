@@ -34,8 +34,9 @@ image until the new one is built. Existing sandboxes do not change. Default snap
 that were deleted are created again.
 
 slim contains Python, Node.js, git and language servers. desktop adds a desktop with a
-browser. full adds several GiB of libraries and tools that agents use. A server with default-image auto upgrades from
-slim to full automatically, unless you choose --variant slim.`,
+browser. full adds several GiB of libraries and tools that agents use. A server with
+default-image auto upgrades from slim to full automatically, unless you choose another
+variant.`,
 		Example: "  daytona server images build --variant full",
 		Args:    cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

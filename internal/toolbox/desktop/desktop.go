@@ -18,7 +18,8 @@ import (
 // Service answers the desktop's routes.
 type Service struct {
 	launcher *launch.Launcher
-	program  string // the agent's own
+	program  string                      // the agent's own
+	find     func(program string) string // where the image has it; "" where it has not
 	workers  workers
 
 	turn chan struct{} // holds one token: whose turn it is to start or stop
@@ -31,6 +32,7 @@ type Service struct {
 func New(l *launch.Launcher) *Service {
 	s := &Service{launcher: l, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
+	s.find = func(program string) string { return l.Find(program) }
 	s.program, _ = os.Executable() // without one, its start says that there is none
 	s.workers = workers{start: s.startWorker, idle: idlePatience}
 	return s

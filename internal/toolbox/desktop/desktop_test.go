@@ -13,6 +13,7 @@ import (
 )
 
 func TestADesktopStartsAnswersForItsProcessesAndEndsWithAll(t *testing.T) {
+	t.Parallel()
 	s := newSandbox(t, 71)
 	if got := s.do("GET", "/computeruse/status", nil)["status"]; got != "inactive" {
 		t.Errorf("before the start: %v", got)

@@ -108,7 +108,7 @@ const Unavailable = "Computer-use functionality is not available"
 func (s *Service) available() error {
 	var missing []string
 	for _, p := range catalogue() {
-		if p.required && s.launcher.Find(p.file) == "" {
+		if p.required && s.find(p.file) == "" {
 			missing = append(missing, p.pkg)
 		}
 	}

@@ -1,11 +1,13 @@
 package desktop
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
 
 func TestAFormIsFilledInAndItsAnswerIsReadFromTheScreen(t *testing.T) {
+	t.Parallel()
 	s := started(t, 72)
 	read := s.events()
 	before, format, answer := s.look("")
@@ -44,4 +46,60 @@ func TestAFormIsFilledInAndItsAnswerIsReadFromTheScreen(t *testing.T) {
 		t.Errorf("the text: %s", read()[strings.LastIndex(read(), "text"):])
 	}
 	s.look("?showCursor=true")
+}
+
+func TestScreenshotsAreMadeAsTheyAreAskedFor(t *testing.T) {
+	t.Parallel()
+	s := started(t, 75, "VNC_RESOLUTION", "640x480")
+	if got := fmt.Sprint(s.do("GET", "/computeruse/display/info", nil)); got != "map[displays:[map[height:480 id:0 isActive:true width:640 x:0 y:0]]]" {
+		t.Error(got)
+	}
+	s.do("POST", "/computeruse/mouse/move", body{"x": 300, "y": 400})
+	for query, want := range map[string]struct {
+		format        string
+		width, height int
+		cursor        any
+	}{
+		"":                                       {"png", 640, 480, nil},
+		"?showCursor=true":                       {"png", 640, 480, "map[x:300 y:400]"},
+		"?show_cursor=True":                      {"png", 640, 480, "map[x:300 y:400]"},
+		"/region?x=100&y=100&width=41&height=30": {"png", 41, 30, nil},
+		"/compressed":                            {"png", 640, 480, nil},
+		"/compressed?format=jpeg&quality=30":     {"jpeg", 640, 480, nil},
+		"/compressed?format=JPG&scale=0.5&showCursor=true":                                  {"jpeg", 320, 240, "map[x:150 y:200]"},
+		"/compressed?format=webp&scale=0.1":                                                 {"webp", 64, 48, nil},
+		"/compressed?format=tiff":                                                           {"png", 640, 480, nil},
+		"/region/compressed?x=639&y=479&width=1&height=1&scale=0.1&format=jpeg&quality=100": {"jpeg", 1, 1, nil},
+	} {
+		img, format, answer := s.look(query)
+		cursor := answer["cursorPosition"]
+		if cursor != nil {
+			cursor = fmt.Sprint(cursor)
+		}
+		if format != want.format || img.Bounds().Dx() != want.width || img.Bounds().Dy() != want.height || cursor != want.cursor {
+			t.Errorf("%s: %s of %v with the pointer at %v", query, format, img.Bounds(), cursor)
+		}
+	}
+	plain, _, _ := s.look("")
+	marked, _, _ := s.look("?showCursor=true")
+	differ := 0
+	for x := range 640 {
+		for y := range 480 {
+			if colour(plain, x, y) != colour(marked, x, y) {
+				if differ++; x < 270 || x > 330 || y < 370 || y > 430 {
+					t.Fatalf("the pointer is drawn at %d,%d", x, y)
+				}
+			}
+		}
+	}
+	if differ == 0 {
+		t.Error("the pointer is not drawn")
+	}
+	for _, bad := range []string{
+		"?showCursor=maybe", "/region", "/region?x=0&y=0&width=0&height=5", "/region?x=0&y=0&width=-1&height=5", "/region?x=0&y=0&width=1.5&height=5",
+		"/region?x=0&y=0&width=641&height=5", "/region?x=-1&y=0&width=5&height=5", "/region?x=0&y=0&width=99999999999999999999&height=5", "/region?x=9223372036854775807&y=0&width=5&height=5",
+		"/compressed?quality=0", "/compressed?quality=101", "/compressed?quality=x", "/compressed?scale=0.05", "/compressed?scale=1.1", "/compressed?scale=NaN",
+	} {
+		s.refused("GET", "/computeruse/screenshot"+bad, nil, 400)
+	}
 }

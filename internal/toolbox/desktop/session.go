@@ -58,7 +58,7 @@ func (s *Service) begin() (*session, error) {
 	}
 	current.ctx, current.cancel = context.WithCancel(context.Background())
 	for _, p := range catalogue() {
-		if s.launcher.Find(p.file) == "" {
+		if s.find(p.file) == "" {
 			continue // what is not required
 		}
 		current.programs = append(current.programs, &supervised{program: p, session: current, changed: make(chan struct{})})
@@ -169,7 +169,7 @@ func stopped() map[string]processStatus {
 
 // command is how the program is run.
 func (p *supervised) command() launch.Command {
-	file := p.session.service.launcher.Find(p.file)
+	file := p.session.service.find(p.file)
 	return launch.Command{
 		Argv: append([]string{file}, p.argv(p.session)...), Env: p.session.env,
 		Dir: p.session.service.launcher.Home(),

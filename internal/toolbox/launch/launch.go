@@ -174,6 +174,8 @@ func (l *Launcher) Start(c Command) (*proc.Process, error) {
 
 func startError(err error, path, dir string, u identity.User) error {
 	switch {
+	case errors.Is(err, proc.ErrEnding):
+		return wire.Errorf(http.StatusServiceUnavailable, wire.Internal, "start %s: the sandbox is being stopped: start it again", path)
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):
 		return wire.Errorf(http.StatusServiceUnavailable, wire.Internal,
 			"start %s: the sandbox has no process or memory left (%v): end some of its processes", path, err)

@@ -144,8 +144,10 @@ func scan() []entry {
 // when the caller is its first process, else everything started here. It asks
 // first, and kills after grace. The process first, which may be nil, is asked
 // before the others and has half of the time alone: dockerd stops its containers
-// in order only as long as nobody ends them under it.
+// in order only as long as nobody ends them under it. Nothing is started from then
+// on: what is watched and started again would come back.
 func (t *Table) KillAll(first *Process, grace time.Duration) {
+	t.ending.Store(true)
 	if os.Getpid() != 1 {
 		t.mu.Lock()
 		procs := make([]*Process, 0, len(t.live))

@@ -133,3 +133,11 @@ func runs(pid string) bool {
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && !strings.Contains(string(b), ") Z ")
 }
+
+func TestNothingIsStartedWhileAllIsBeingEnded(t *testing.T) {
+	table := New(false)
+	table.KillAll(nil, 0)
+	if _, err := table.Start(Spec{Path: "/bin/true", Args: []string{"true"}}); !errors.Is(err, ErrEnding) {
+		t.Errorf("started: %v", err)
+	}
+}

@@ -5,12 +5,14 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,9 +28,14 @@ type Table struct {
 	// former owner was told.
 	fork sync.RWMutex
 
+	ending atomic.Bool // KillAll has begun: nothing is started any more
+
 	mu   sync.Mutex
 	live map[int]*Process
 }
+
+// ErrEnding is why nothing is started when everything is being ended.
+var ErrEnding = errors.New("everything in the sandbox is being ended")
 
 // Process is one started process, the leader of its own session and group.
 type Process struct {
@@ -81,6 +88,9 @@ func New(adopt bool) *Table {
 
 // Start runs spec.
 func (t *Table) Start(spec Spec) (*Process, error) {
+	if t.ending.Load() {
+		return nil, ErrEnding
+	}
 	t.fork.RLock()
 	defer t.fork.RUnlock()
 	pid, err := forkExec(spec)

@@ -113,7 +113,7 @@ func (k *keyboard) find(sym keysym, group int) (stroke, bool) {
 
 // lend gives symbols to keys that have none, or that were lent before the ones in
 // use. Programs look up a key's symbol when they get to its event, so no key may
-// get another one before; settle is for that.
+// get another one before (settle).
 func (c *connection) lend(ctx context.Context, syms []keysym) error {
 	k, err := c.layout()
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *connection) lend(ctx context.Context, syms []keysym) error {
 		return nil
 	}
 	if len(missing) > len(k.borrow) {
-		if err := pause(ctx, settlePause); err != nil {
+		if err := c.settle(ctx); err != nil {
 			return err
 		}
 		for code, s := range k.lent {
@@ -157,15 +157,10 @@ func (c *connection) lend(ctx context.Context, syms []keysym) error {
 	if err := c.noteLent(k); err != nil {
 		return err
 	}
-	// The server tells everybody of the change, this connection too. It is known
-	// here already, and must not be read again before the events of it are past.
-	if _, err := xproto.GetInputFocus(c.Conn).Reply(); err != nil {
-		return failed("wait for the keyboard's change", err)
-	}
 	c.mu.Lock()
 	c.keys = k
 	c.mu.Unlock()
-	return nil
+	return c.settle(ctx)
 }
 
 func (c *connection) noteLent(k *keyboard) error {
@@ -181,13 +176,8 @@ func (c *connection) noteLent(k *keyboard) error {
 	return failed("note which keys have another symbol", err)
 }
 
-const (
-	// settlePause is how long programs have to take keys in before these get
-	// another symbol.
-	settlePause = 150 * time.Millisecond
-	// maxDelay is how long one may wait between keys.
-	maxDelay = 10_000
-)
+// maxDelay is how long one may wait between keys, in milliseconds.
+const maxDelay = 10_000
 
 // state is which modifiers are on, and the group of the layout.
 func (c *connection) state() (mask uint16, group int, err error) {

@@ -67,9 +67,13 @@ func (r *Room) Register(mux *http.ServeMux) {
 type connection struct {
 	*xgb.Conn
 	root xproto.Window
-	keys *keyboard // nil until it is used, and when the layout has changed
-	mu   sync.Mutex
-	lost bool
+
+	mu    sync.Mutex
+	keys  *keyboard // nil until it is used, and when the layout has changed
+	lost  bool
+	pings uint32        // how many were sent (settle)
+	ping  uint32        // the one whose answer is waited for
+	pong  chan struct{} // closed when it comes; nil when none is waited for
 }
 
 // open is the connection, made anew if it was lost.
@@ -117,10 +121,13 @@ func (c *connection) listen() {
 			c.mu.Unlock()
 			return
 		}
-		if m, ok := event.(xproto.MappingNotifyEvent); ok && m.Request != xproto.MappingPointer {
+		switch m := event.(type) {
+		case xproto.MappingNotifyEvent:
 			c.mu.Lock()
 			c.keys = nil
 			c.mu.Unlock()
+		case xproto.ClientMessageEvent:
+			c.heard(m)
 		}
 	}
 }
