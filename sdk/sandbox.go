@@ -17,13 +17,14 @@ import (
 
 // Sandbox is one sandbox as it was when it was last fetched (RefreshData), and
 // what can be done with it. Its methods write these fields, so calls on one
-// Sandbox must not run at once; those of Process, FileSystem and Git may.
+// Sandbox must not run at once; those of Process, FileSystem, Git and ComputerUse may.
 type Sandbox struct {
 	api.Sandbox
-	Process    *Process
-	FileSystem *FileSystem
-	Git        *Git
-	client     *Client
+	Process     *Process
+	FileSystem  *FileSystem
+	Git         *Git
+	ComputerUse *ComputerUse
+	client      *Client
 }
 
 // CreateParams say what sandbox to make. The zero value is one of the server's
@@ -165,7 +166,7 @@ func (c *Client) List(ctx context.Context, p ListParams) iter.Seq2[*Sandbox, err
 
 func (c *Client) newSandbox() *Sandbox {
 	s := &Sandbox{client: c}
-	s.Process, s.FileSystem, s.Git = &Process{s}, &FileSystem{s}, &Git{s}
+	s.Process, s.FileSystem, s.Git, s.ComputerUse = &Process{s}, &FileSystem{s}, &Git{s}, newComputerUse(s)
 	return s
 }
 
@@ -283,7 +284,7 @@ func (s *Sandbox) setInterval(ctx context.Context, which string, minutes int) er
 }
 
 // RefreshActivity says that the sandbox is in use, which puts off its auto-stop.
-// Calls of Process, FileSystem and Git say so by themselves.
+// Calls of Process, FileSystem, Git and ComputerUse say so by themselves.
 func (s *Sandbox) RefreshActivity(ctx context.Context) error {
 	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/last-activity"), body: api.UpdateLastActivity{}}, nil)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 // Service answers the desktop's routes.
 type Service struct {
 	launcher *launch.Launcher
-	program  string                      // the agent's own
 	find     func(program string) string // where the image has it; "" where it has not
 	workers  workers
 
@@ -33,7 +31,6 @@ func New(l *launch.Launcher) *Service {
 	s := &Service{launcher: l, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	s.find = func(program string) string { return l.Find(program) }
-	s.program, _ = os.Executable() // without one, its start says that there is none
 	s.workers = workers{start: s.startWorker, idle: idlePatience}
 	return s
 }

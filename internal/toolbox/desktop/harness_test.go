@@ -3,7 +3,6 @@ package desktop
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -29,27 +28,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(run(m))
-}
-
-// agent is this test's, where any user may run it.
-var agent string
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "desktop-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	agent = filepath.Join(dir, "agent")
-	own, err := os.ReadFile("/proc/self/exe")
-	if err == nil {
-		err = errors.Join(os.WriteFile(agent, own, 0o755), os.Chmod(dir, 0o755))
-	}
-	if err != nil {
-		panic(err)
-	}
-	return m.Run()
+	os.Exit(m.Run())
 }
 
 // procs collects for all tests of the package.
@@ -106,7 +85,6 @@ func newSandbox(t *testing.T, display int, variables ...string) *sandbox {
 	}
 	l := launch.New(boot.Config{User: "user", WorkDir: home, Env: env}, nil, identity.New(etc), procs())
 	s := New(l)
-	s.program = agent
 	mux := http.NewServeMux()
 	s.Register(mux)
 	sb := &sandbox{t: t, home: home, http: mux, service: s, env: env}

@@ -173,6 +173,10 @@ func (w *worker) ask(ctx context.Context, path string, answer any) error {
 	return json.NewDecoder(res.Body).Decode(answer)
 }
 
+// ownProgram is the program of whoever opens it, wherever its file is and whoever
+// may go there.
+const ownProgram = "/proc/self/exe"
+
 // startWorker runs one.
 func (s *Service) startWorker() (*worker, error) {
 	env, err := s.environment()
@@ -191,7 +195,7 @@ func (s *Service) startWorker() (*worker, error) {
 	}
 	defer logs.close()
 	p, err := s.launcher.Start(launch.Command{
-		Argv: []string{s.program, link.Argument}, Env: env, Dir: "/",
+		Argv: []string{ownProgram, link.Argument}, Env: env, Dir: "/",
 		Files: []uintptr{logs.null.Fd(), logs.out.Fd(), logs.err.Fd(), uintptr(far)},
 	})
 	if err != nil {
