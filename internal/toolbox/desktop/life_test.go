@@ -154,3 +154,22 @@ func TestLogsThatAreNoFilesHangNobody(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAChangedDisplayCountsAtTheNextStart(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t, 82)
+	s.do("POST", "/computeruse/start", nil)
+	s.do("POST", "/computeruse/mouse/move", body{"x": 5, "y": 6})
+	if err := s.service.launcher.Env.Update(map[string]string{"DISPLAY": ":83", "VNC_RESOLUTION": "300x200"}, nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	s.service.workers.end() // the next one belongs to the desktop that runs
+	if at := s.do("GET", "/computeruse/mouse/position", nil); at["x"] != 5.0 || at["y"] != 6.0 {
+		t.Errorf("the pointer is at %v", at)
+	}
+	s.do("POST", "/computeruse/stop", nil)
+	s.do("POST", "/computeruse/start", nil)
+	if img, _, _ := s.look(""); img.Bounds().Dx() != 300 {
+		t.Errorf("the screen has %v", img.Bounds())
+	}
+}

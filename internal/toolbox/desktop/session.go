@@ -56,6 +56,7 @@ func (s *Service) begin() (*session, error) {
 	if err := current.clear(); err != nil {
 		return nil, err
 	}
+	s.workers.endElsewhere(env["DISPLAY"])
 	current.ctx, current.cancel = context.WithCancel(context.Background())
 	for _, p := range catalogue() {
 		if s.find(p.file) == "" {

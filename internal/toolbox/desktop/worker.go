@@ -31,6 +31,7 @@ const (
 
 // worker is the process of package worker while it runs.
 type worker struct {
+	display string
 	process *proc.Process
 	dialer  *link.Dialer
 	proxy   *httputil.ReverseProxy
@@ -100,6 +101,16 @@ func (s *workers) endIdle() {
 	s.current.close()
 	go s.current.kill(endPatience)
 	s.current = nil
+}
+
+// endElsewhere ends a worker of another display than that.
+func (s *workers) endElsewhere(display string) {
+	s.mu.Lock()
+	elsewhere := s.current != nil && s.current.display != display
+	s.mu.Unlock()
+	if elsewhere {
+		s.end()
+	}
 }
 
 // end ends the worker and returns when it is gone.
@@ -180,6 +191,9 @@ const ownProgram = "/proc/self/exe"
 // startWorker runs one.
 func (s *Service) startWorker() (*worker, error) {
 	env, err := s.environment()
+	if current := s.running(); current != nil {
+		env, err = current.env, nil // the variables may have changed since the desktop was started
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +224,7 @@ func (s *Service) startWorker() (*worker, error) {
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "worker"})
 	proxy.Transport, proxy.FlushInterval = transport, -1
 	proxy.ErrorHandler = workerFailed
-	return &worker{process: p, dialer: dialer, proxy: proxy, client: &http.Client{Transport: transport}}, nil
+	return &worker{display: env["DISPLAY"], process: p, dialer: dialer, proxy: proxy, client: &http.Client{Transport: transport}}, nil
 }
 
 // workerFailed answers a request that the worker did not.
