@@ -176,6 +176,10 @@ func (c *connection) noteLent(k *keyboard) error {
 	return failed("note which keys have another symbol", err)
 }
 
+// chordPause is what programs have to act on a chord. Browsers move the focus only
+// after their page did not want the key, and what is typed next would go elsewhere.
+const chordPause = 50 * time.Millisecond
+
 // maxDelay is how long one may wait between keys, in milliseconds.
 const maxDelay = 10_000
 
@@ -296,7 +300,7 @@ func (c *connection) chord(ctx context.Context, key string, modifiers []string) 
 	if err := c.strike(ctx, s); err != nil {
 		return nil, err
 	}
-	return empty{}, pause(ctx, holdPause)
+	return empty{}, pause(ctx, chordPause)
 }
 
 func (r *Room) pressKey(ctx context.Context, c *connection, w http.ResponseWriter, req *http.Request) (any, error) {
