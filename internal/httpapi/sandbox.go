@@ -315,22 +315,22 @@ func wireSummary(s *sandbox.Sandbox, toolbox string) api.SandboxSummary {
 
 // SandboxFilter is what both lists take.
 type SandboxFilter struct {
-	Limit           int       `query:"limit" minimum:"1" maximum:"200" default:"100"`
-	ID              string    `query:"id" doc:"Prefix"`
-	Name            string    `query:"name" doc:"Prefix, case-insensitive"`
-	Labels          string    `query:"labels" doc:"JSON object of labels that sandboxes must have"`
-	States          []string  `query:"states,explode"`
-	Snapshots       []string  `query:"snapshots,explode"`
-	MinCPU          float64   `query:"minCpu"`
-	MaxCPU          float64   `query:"maxCpu"`
-	MinMemory       float64   `query:"minMemoryGiB"`
-	MaxMemory       float64   `query:"maxMemoryGiB"`
-	MinDisk         float64   `query:"minDiskGiB"`
-	MaxDisk         float64   `query:"maxDiskGiB"`
-	LastEventAfter  time.Time `query:"lastEventAfter"`
-	LastEventBefore time.Time `query:"lastEventBefore"`
-	Sort            string    `query:"sort" enum:"name,cpu,memoryGib,diskGib,lastActivityAt,createdAt"`
-	Order           string    `query:"order" enum:"asc,desc"`
+	Limit           int      `query:"limit" minimum:"1" maximum:"200" default:"100"`
+	ID              string   `query:"id" doc:"Prefix"`
+	Name            string   `query:"name" doc:"Prefix, case-insensitive"`
+	Labels          string   `query:"labels" doc:"JSON object of labels that sandboxes must have"`
+	States          []string `query:"states,explode"`
+	Snapshots       []string `query:"snapshots,explode"`
+	MinCPU          float64  `query:"minCpu"`
+	MaxCPU          float64  `query:"maxCpu"`
+	MinMemory       float64  `query:"minMemoryGiB"`
+	MaxMemory       float64  `query:"maxMemoryGiB"`
+	MinDisk         float64  `query:"minDiskGiB"`
+	MaxDisk         float64  `query:"maxDiskGiB"`
+	LastEventAfter  moment   `query:"lastEventAfter"`
+	LastEventBefore moment   `query:"lastEventBefore"`
+	Sort            string   `query:"sort" enum:"name,cpu,memoryGib,diskGib,lastActivityAt,createdAt"`
+	Order           string   `query:"order" enum:"asc,desc"`
 }
 
 func (f SandboxFilter) filter(ctx context.Context) (sandbox.Filter, error) {
@@ -361,29 +361,29 @@ func between(low, high float64) (r sandbox.Range) {
 	return r
 }
 
-func during(after, before time.Time) (r sandbox.TimeRange) {
+func during(after, before moment) (r sandbox.TimeRange) {
 	if !after.IsZero() {
-		r.After = &after
+		r.After = &after.Time
 	}
 	if !before.IsZero() {
-		r.Before = &before
+		r.Before = &before.Time
 	}
 	return r
 }
 
 type listSandboxes struct {
 	SandboxFilter
-	Cursor            string    `query:"cursor" doc:"nextCursor of the previous page"`
-	Regions           []string  `query:"regionIds,explode"`
-	IsPublic          string    `query:"isPublic" enum:"true,false"`
-	IsRecoverable     string    `query:"isRecoverable" enum:"true,false"`
-	Classes           []string  `query:"sandboxClasses,explode"`
-	MinGPU            float64   `query:"minGpu"`
-	Warm              bool      `query:"includeWarm" doc:"Include sandboxes that wait in a warm pool"`
-	CreatedAtAfter    time.Time `query:"createdAtAfter"`
-	CreatedAtBefore   time.Time `query:"createdAtBefore"`
-	AutoDestroyAfter  time.Time `query:"autoDestroyAtAfter"`
-	AutoDestroyBefore time.Time `query:"autoDestroyAtBefore"`
+	Cursor            string   `query:"cursor" doc:"nextCursor of the previous page"`
+	Regions           []string `query:"regionIds,explode"`
+	IsPublic          string   `query:"isPublic" enum:"true,false"`
+	IsRecoverable     string   `query:"isRecoverable" enum:"true,false"`
+	Classes           []string `query:"sandboxClasses,explode"`
+	MinGPU            float64  `query:"minGpu"`
+	Warm              bool     `query:"includeWarm" doc:"Include sandboxes that wait in a warm pool"`
+	CreatedAtAfter    moment   `query:"createdAtAfter"`
+	CreatedAtBefore   moment   `query:"createdAtBefore"`
+	AutoDestroyAfter  moment   `query:"autoDestroyAtAfter"`
+	AutoDestroyBefore moment   `query:"autoDestroyAtBefore"`
 }
 
 func (a *API) listSandboxes(ctx context.Context, in *listSandboxes) (*body[api.ListSandboxesResponse], error) {
