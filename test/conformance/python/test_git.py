@@ -1,6 +1,5 @@
 """Git, by both clients: each method of theirs is called."""
 
-import inspect
 import shlex
 import time
 from collections.abc import AsyncIterator
@@ -31,17 +30,14 @@ from daytona.common.errors import (
     DaytonaGitTransportFailedError,
 )
 
-from conftest import IMAGE
+from conftest import IMAGE, done
+
+pytestmark = pytest.mark.methods
 
 SERVER = (Path(__file__).parents[1] / "git_server.py").read_bytes()
 USER, PASSWORD = "octo-user", "p%ss w/o=rd'\"$(x)é"
 URL = "http://127.0.0.1:8420"
 GIT = "git -c user.name=T -c user.email=t@example.com"
-
-
-async def done(value):
-    """What either client returns."""
-    return await value if inspect.isawaitable(value) else value
 
 
 @dataclass

@@ -1,14 +1,19 @@
 """The S3 endpoint, as the official SDK's own client uses it."""
 
+import io
 import os
+import tarfile
 import uuid
 from pathlib import Path
 
 import obstore
 import pytest
-from daytona import Daytona
+from daytona import AsyncDaytona, Daytona, Image
+from daytona._async.object_storage import AsyncObjectStorage
 from daytona._sync.object_storage import ObjectStorage
 from daytona_api_client import StorageAccessDto
+
+from conftest import IMAGE, done
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +55,20 @@ def test_nothing_else_is_taken(access: StorageAccessDto, storage: ObjectStorage,
     named = key.format(own=access.organization_id, other=uuid.uuid4())
     with pytest.raises((obstore.exceptions.BaseError, PermissionError)):
         storage.store.put(named, b"archive")
+
+
+async def test_what_an_image_copies_is_uploaded_by_both_clients(client, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(100))
+    file, api = str(tmp_path / "file"), client._object_storage_api
+    (key,) = await done(client.snapshot.process_image_context(api, Image.base(IMAGE).add_local_file(file, "/file")))
+    given = await done(api.get_push_access())
+    kind = AsyncObjectStorage if isinstance(client, AsyncDaytona) else ObjectStorage
+    storage = kind(
+        given.storage_url, given.access_key, given.secret, given.session_token, given.bucket, region=given.region
+    )
+    inside = storage.compute_archive_base_path(file)
+    assert inside == file.removeprefix("/")
+    assert await done(storage.upload(file, given.organization_id, inside)) == key
+    stored = await (await storage.store.get_async(f"{given.organization_id}/{key}/context.tar")).bytes_async()
+    with tarfile.open(fileobj=io.BytesIO(bytes(stored))) as tar:
+        assert tar.getnames() == [inside] and tar.extractfile(inside).read() == (tmp_path / "file").read_bytes()

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
+import { Configuration, ObjectStorageApi } from '@daytona/api-client'
 import { Image } from '@daytona/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
+import { load } from './sdk.js'
 import { daytona, image, uniqueName, withSandbox } from './server.js'
 
 const small = { cpu: 1, memory: 1, disk: 3 }
@@ -140,4 +142,30 @@ test('large files are sent in parts', async () => {
   } finally {
     await sandbox.delete()
   }
+})
+
+test('what an image copies is uploaded once, by its content', async () => {
+  const note = join(work, 'note.txt')
+  const copying = Image.base(image).addLocalFile(note, '/note')
+  expect(copying.contextList.map((c) => c.sourcePath)).toEqual([note])
+  const headers = { Authorization: `Bearer ${process.env.DAYTONA_API_KEY}` }
+  const api = new ObjectStorageApi(new Configuration({ basePath: process.env.DAYTONA_API_URL, baseOptions: { headers } }))
+  const service = daytona.snapshot.constructor as unknown as {
+    processImageContext: (api: ObjectStorageApi, image: Image) => Promise<string[]>
+  }
+  const hashes = await service.processImageContext(api, copying)
+  const { data: access } = await api.getPushAccess()
+  const { ObjectStorage } = (await load('ObjectStorage.js')) as unknown as {
+    ObjectStorage: new (config: object) => { upload: (path: string, organization: string, inside: string) => Promise<string> }
+  }
+  const storage = new ObjectStorage({
+    endpointUrl: access.storageUrl,
+    accessKeyId: access.accessKey,
+    secretAccessKey: access.secret,
+    sessionToken: access.sessionToken,
+    bucketName: access.bucket,
+    region: access.region,
+  })
+  expect([await storage.upload(note, access.organizationId, copying.contextList[0]!.archivePath)]).toEqual(hashes)
+  expect(await service.processImageContext(api, copying)).toEqual(hashes)
 })
