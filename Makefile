@@ -26,7 +26,7 @@ VM_GUEST_PACKAGES := $(filter-out $(DESKTOP_PACKAGES) gcc libc6-dev postgresql u
 # The version of this checkout, not of a repository around it; empty in a source archive.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance test-schema test-postgres packages test-packages
+.PHONY: toolchain test-toolchain quickstart test test-images test-kubernetes test-runtimes test-vm test-vm-short vm-packages build up down lint unit race fuzz conformance test-schema test-sdks test-postgres packages test-packages
 
 ## quickstart: build and start the server, then run code in a first sandbox
 quickstart: packages toolchain build
@@ -105,6 +105,10 @@ fuzz: $(AGENT)
 ## conformance: run the official SDKs and the examples against a test server
 conformance: test-packages test-toolchain bin/daytona bin/registry
 	scripts/conformance
+
+## test-sdks: run the Python tests with older and newer versions of the Python SDK; takes minutes per version
+test-sdks: test-packages bin/daytona bin/registry
+	scripts/test-sdks
 
 ## test-schema: check a test server against its OpenAPI document with schemathesis; takes four minutes
 test-schema: test-packages bin/daytona bin/registry
