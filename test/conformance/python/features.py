@@ -97,22 +97,23 @@ def check_parameters() -> None:
             elif not isinstance(member, property):
                 setattr(cls, name, _checked(f"{cls.__name__}.{name}", member))
         if "__init__" in vars(cls) or hasattr(cls, "model_fields"):
-            cls.__init__ = _checked(cls.__name__, cls.__init__, getattr(cls, "model_fields", None))
+            cls.__init__ = _checked("__init__", cls.__init__)
 
 
-def _checked(title: str, call: Callable, fields: dict | None = None) -> Callable:
+def _checked(title: str, call: Callable) -> Callable:
     signature = inspect.signature(call)
 
     @functools.wraps(call)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not sys._getframe(1).f_globals.get("__name__", "").startswith("daytona"):
-            if fields is not None:
+            made = type(args[0]) if title == "__init__" else None
+            if fields := getattr(made, "model_fields", None):
                 taken = {*fields, *(f.alias for f in fields.values())}
                 unknown = [word for word in kwargs if word not in taken]
             else:
                 unknown = _unknown(signature, args, kwargs)
             if unknown:
-                skip(f"{title}({', '.join(unknown)})")
+                skip(f"{made.__name__ if made else title}({', '.join(unknown)})")
         return call(*args, **kwargs)
 
     return checked
@@ -149,16 +150,19 @@ class SkipMissing:
             provide_imports(file)
         check_parameters()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Function) -> Iterator[None]:
-        functions = [item.function, *getattr(getattr(item, "callspec", None), "params", {}).values()]
-        functions += [f.func for defs in item._fixtureinfo.name2fixturedefs.values() for f in defs]
-        for function in functions:
-            if name := missing_name(function):
-                skip(name)
+    def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
+        for item in items:
+            functions = [item.function, *getattr(getattr(item, "callspec", None), "params", {}).values()]
+            functions += [f.func for defs in item._fixtureinfo.name2fixturedefs.values() for f in defs]
+            for name in filter(None, map(missing_name, functions)):
+                item.add_marker(pytest.mark.skip(f"{sdk.version()} has no {name}"))
+                break
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self) -> Iterator[None]:
         return (yield from self.skipping())
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Iterator[None]:
         return (yield from self.skipping())
 

@@ -185,9 +185,9 @@ async def test_snapshots(client, name: str):
         with pytest.raises(Exception, match="already active"):
             await done(client.snapshot.activate(snapshot))
         deactivate(name)
-        again = await done(client.snapshot.activate(name))
+        again = await done(client.snapshot.activate(snapshot))
         assert again.id == snapshot.id and again.state in ("pending", "pulling", "active")
-        await done(client.snapshot.delete(name))
+        await done(client.snapshot.delete(snapshot))
         deadline = time.time() + 10
         with pytest.raises(DaytonaNotFoundError):
             while time.time() < deadline:

@@ -27,7 +27,7 @@ async def test_one_file(fs, folder: str, tmp_path: Path):
     await done(fs.upload_file(str(tmp_path / "source"), f"{folder}/two"))
     await done(fs.download_file(f"{folder}/two", str(tmp_path / "back")))
     assert (tmp_path / "back").read_bytes() == content[:1000]
-    with pytest.raises(DaytonaNotFoundError):
+    with pytest.raises(DaytonaError, match="no such file"):
         await done(fs.download_file(f"{folder}/none"))
 
 

@@ -17,7 +17,7 @@ from daytona import (
 )
 from daytona.common.snapshot import Snapshot
 
-from conftest import IMAGE
+from conftest import IMAGE, done
 
 
 @pytest.fixture
@@ -101,6 +101,13 @@ def deactivate_when_active(daytona: Daytona, snapshot: Snapshot) -> None:
         assert time.time() < deadline
         time.sleep(0.1)
     deactivate(snapshot.name)
+
+
+async def test_a_snapshot_is_known_by_its_name(client, name: str):
+    made = await done(client.snapshot.create(CreateSnapshotParams(name=name, image=IMAGE)))
+    deactivate(name)
+    assert (await done(client.snapshot.activate(name))).id == made.id
+    await done(client.snapshot.delete(name))
 
 
 def test_a_name_is_taken_once_and_free_after_deletion(daytona: Daytona, snapshot: Snapshot):
