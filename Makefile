@@ -13,7 +13,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Distribution packages that the server needs, and those that the tests need in addition.
 PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-myhostname mmdebstrap runc util-linux
 # Packages of a desktop, for the agent's own tests.
-DESKTOP_PACKAGES := at-spi2-core dbus-daemon novnc openbox python3-tk x11vnc xvfb
+DESKTOP_PACKAGES := at-spi2-core dbus-daemon ffmpeg gir1.2-gtk-3.0 novnc openbox python3-gi python3-tk x11vnc xvfb
 # The race detector needs a C compiler.
 TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc htop iproute2 libc6-dev postgresql procps python3 python3-venv tmux unzip vim-tiny
 # Packages for building runc from source, and crun.

@@ -57,7 +57,7 @@ func catalogue() []program {
 		},
 		{
 			name: "atspi", file: "/usr/libexec/at-spi-bus-launcher", pkg: "at-spi2-core", priority: 250, listed: true,
-			argv: func(*session) []string { return []string{"--launch-immediately"} },
+			argv: func(*session) []string { return []string{"--launch-immediately", "--a11y=1"} },
 		},
 		{
 			name: "x11vnc", file: "x11vnc", pkg: "x11vnc", priority: 300, listed: true, required: true, again: true,

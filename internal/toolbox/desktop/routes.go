@@ -26,4 +26,9 @@ var workerRoutes = []route{
 	{pattern: "POST /computeruse/keyboard/hotkey"},
 	{pattern: "POST /computeruse/keyboard/down"},
 	{pattern: "POST /computeruse/keyboard/up"},
+	{pattern: "GET /computeruse/a11y/tree"},
+	{pattern: "POST /computeruse/a11y/find"},
+	{pattern: "POST /computeruse/a11y/node/focus"},
+	{pattern: "POST /computeruse/a11y/node/invoke"},
+	{pattern: "POST /computeruse/a11y/node/value"},
 }

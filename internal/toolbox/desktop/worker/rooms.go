@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/opendaytona/daytona/internal/toolbox/desktop/a11y"
 	"github.com/opendaytona/daytona/internal/toolbox/desktop/x11"
 )
 
@@ -14,5 +15,10 @@ import (
 func register(_ context.Context, mux *http.ServeMux, _ *Holds) (end func()) {
 	display := x11.New(os.Getenv("DISPLAY"))
 	display.Register(mux)
-	return display.Close
+	tree := a11y.New(os.Getenv("DBUS_SESSION_BUS_ADDRESS"))
+	tree.Register(mux)
+	return func() {
+		tree.Close()
+		display.Close()
+	}
 }
