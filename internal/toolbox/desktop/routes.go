@@ -31,4 +31,10 @@ var workerRoutes = []route{
 	{pattern: "POST /computeruse/a11y/node/focus"},
 	{pattern: "POST /computeruse/a11y/node/invoke"},
 	{pattern: "POST /computeruse/a11y/node/value"},
+	{pattern: "GET /computeruse/recordings", anytime: true},
+	{pattern: "POST /computeruse/recordings/start", anytime: true},
+	{pattern: "POST /computeruse/recordings/stop", anytime: true},
+	{pattern: "GET /computeruse/recordings/{id}", anytime: true},
+	{pattern: "DELETE /computeruse/recordings/{id}", anytime: true},
+	{pattern: "GET /computeruse/recordings/{id}/download", anytime: true},
 }
