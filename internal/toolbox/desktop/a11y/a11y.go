@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
@@ -21,7 +20,7 @@ type Service struct{ buses buses }
 
 // New makes the service of the desktop whose session bus has that address.
 func New(sessionBus string) *Service {
-	return &Service{buses: buses{session: sessionBus, silence: silence, turn: make(chan struct{}, 1)}}
+	return &Service{buses: buses{session: sessionBus, patience: usual, turn: make(chan struct{}, 1)}}
 }
 
 // Register adds the service's routes.
@@ -35,10 +34,6 @@ func (s *Service) Register(mux *http.ServeMux) {
 
 // Close ends the connection to the bus.
 func (s *Service) Close() { s.buses.close() }
-
-// walkPatience is how long one walk may take. What was not reached by then is
-// missing, and the answer says so.
-const walkPatience = 20 * time.Second
 
 func (s *Service) tree(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()

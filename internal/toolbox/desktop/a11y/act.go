@@ -32,7 +32,7 @@ func (s *Service) target(client context.Context, id string) (t target, end func(
 	if err != nil {
 		return t, nil, err
 	}
-	ctx, cancel := context.WithTimeout(client, walkPatience)
+	ctx, cancel := context.WithTimeout(client, conn.patience.walk)
 	t = target{ref: at, program: newProgram(ctx, conn, at.bus)}
 	// What is no node has none of them, so this tells of one that is gone from one
 	// that cannot do what is asked.

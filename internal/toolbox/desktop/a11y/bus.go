@@ -41,14 +41,14 @@ func unavailable(err error) error {
 // bus is a connection to the accessibility bus.
 type bus struct {
 	*dbus.Conn
-	silence time.Duration // see the constant
-	slow    sync.Map      // names of programs whose caches cost more than they save
+	patience patience
+	slow     sync.Map // names of programs whose caches cost more than they save
 }
 
 // buses has the connection that all requests share.
 type buses struct {
-	session string // address of the session bus
-	silence time.Duration
+	session  string // address of the session bus
+	patience patience
 
 	turn    chan struct{} // held by who reads or sets current
 	current *bus
@@ -75,7 +75,7 @@ func (b *buses) get(ctx context.Context) (*bus, error) {
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	b.current = &bus{Conn: conn, silence: b.silence}
+	b.current = &bus{Conn: conn, patience: b.patience}
 	return b.current, nil
 }
 

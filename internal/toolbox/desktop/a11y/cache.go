@@ -32,7 +32,7 @@ func (p *program) cached() map[ref]*item {
 		if p.call(rootPath, accessible+".GetRole").Err != nil {
 			return
 		}
-		call := p.patientCall(cacheSilence, "/org/a11y/atspi/cache", "org.a11y.atspi.Cache.GetItems")
+		call := p.patientCall(p.conn.patience.cache, "/org/a11y/atspi/cache", "org.a11y.atspi.Cache.GetItems")
 		if call.Err == nil && len(call.Body) == 1 {
 			p.cache = items(call.Body[0])
 		}

@@ -235,7 +235,7 @@ func TestChildrenWithoutEndAreNotAskedFor(t *testing.T) {
 	c := newClient(t)
 	h := &hostile{children: flat}
 	root := c.join(h)
-	p := newProgram(t.Context(), &bus{Conn: h.conn, silence: silence}, root.bus)
+	p := newProgram(t.Context(), &bus{Conn: h.conn, patience: usual}, root.bus)
 	got, complete, err := p.children(root.path, 10)
 	if err != nil || complete || len(got) != 10 || got[9] != (ref{root.bus, h.path(10)}) {
 		t.Errorf("%v, complete %v, error %v", got, complete, err)

@@ -13,14 +13,20 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
-const (
+// patience is how long things may take.
+type patience struct {
 	// silence is how long a program may answer nothing before it is taken to
 	// hang. It is asked for several things at once, so one that is slow still
 	// says something.
-	silence = 3 * time.Second
-	// cacheSilence is that for the one call that may have much to tell.
-	cacheSilence = 8 * time.Second
-)
+	silence time.Duration
+	// cache is that for the one call that may have much to tell.
+	cache time.Duration
+	// walk is how long a whole walk may take. What was not reached by then is
+	// missing, and the answer says so.
+	walk time.Duration
+}
+
+var usual = patience{silence: 3 * time.Second, cache: 8 * time.Second, walk: 20 * time.Second}
 
 // errSilent is of calls to a program that does not answer.
 var errSilent = errors.New("the program does not answer: it may be busy, or hang")
@@ -58,7 +64,7 @@ func newProgram(ctx context.Context, conn *bus, name string) *program {
 // call asks one of the program's objects. D-Bus starts nothing for it: a node's
 // id may name any service.
 func (p *program) call(path dbus.ObjectPath, method string, args ...any) *dbus.Call {
-	return p.patientCall(p.conn.silence, path, method, args...)
+	return p.patientCall(p.conn.patience.silence, path, method, args...)
 }
 
 func (p *program) patientCall(patience time.Duration, path dbus.ObjectPath, method string, args ...any) *dbus.Call {

@@ -26,7 +26,7 @@ const (
 type walk struct {
 	conn      *bus
 	client    context.Context // ends when the client goes away
-	ctx       context.Context // and this after walkPatience too
+	ctx       context.Context // and this after some time too
 	end       context.CancelFunc
 	truncated atomic.Bool // something is missing
 	text      atomic.Int64
@@ -55,7 +55,7 @@ func (s *Service) walk(client context.Context) (*walk, error) {
 		return nil, err
 	}
 	w := &walk{conn: conn, client: client, programs: map[string]*program{}}
-	w.ctx, w.end = context.WithTimeout(client, walkPatience)
+	w.ctx, w.end = context.WithTimeout(client, conn.patience.walk)
 	return w, nil
 }
 
