@@ -13,16 +13,21 @@ import (
 // must have one, and Start starts it. Errors of all: ErrUnreachable, with the status
 // 503, where the image has no desktop; ErrInvalid where it was not started.
 type ComputerUse struct {
-	Mouse      *Mouse
-	Keyboard   *Keyboard
-	Screenshot *Screenshot
-	Display    *Display
+	Mouse         *Mouse
+	Keyboard      *Keyboard
+	Screenshot    *Screenshot
+	Display       *Display
+	Accessibility *Accessibility
+	Recordings    *Recordings
 
 	sandbox *Sandbox
 }
 
 func newComputerUse(s *Sandbox) *ComputerUse {
-	return &ComputerUse{Mouse: &Mouse{s}, Keyboard: &Keyboard{s}, Screenshot: &Screenshot{s}, Display: &Display{s}, sandbox: s}
+	return &ComputerUse{
+		Mouse: &Mouse{s}, Keyboard: &Keyboard{s}, Screenshot: &Screenshot{s}, Display: &Display{s},
+		Accessibility: &Accessibility{s}, Recordings: &Recordings{s}, sandbox: s,
+	}
 }
 
 // DesktopProcess is a program that makes up the desktop.

@@ -31,7 +31,8 @@ box.add(result)
 
 
 def submit(_):
-    result.set_text(f"Hello {entry.get_text()}, {number.get_value_as_int()}, {slider.get_value()}, {check.get_active()}, {secret.get_text()}")
+    values = (entry.get_text(), number.get_value_as_int(), slider.get_value(), check.get_active(), secret.get_text())
+    result.set_text("Hello " + ", ".join(map(str, values)))
 
 
 def question():
