@@ -69,7 +69,7 @@ async def desktop(request, daytona: Daytona, async_daytona: AsyncDaytona) -> Asy
         started = await done(sandbox.process.exec("setsid python3 form.py >form.log 2>&1 & echo $!"))
         one = Desktop(sandbox, sandbox.computer_use.accessibility, sandbox.computer_use.recording, 0)
         await one.one("frame", "Form")
-        one.pid = int(await one.exec("pgrep -f 'python3 form.py' | head -n 1"))
+        one.pid = int(await one.exec("pgrep -f '^python3 form.py' | head -n 1"))
         assert started.exit_code == 0
         yield one
     finally:
@@ -152,7 +152,7 @@ async def test_what_is_refused(desktop: Desktop):
     await desktop.exec(f"kill -STOP {desktop.pid}")
     with pytest.raises(DaytonaError) as hung:
         await done(desktop.tree.invoke_node(label))
-    assert (hung.value.status_code, hung.value.error_code) == (503, "A11Y_UNAVAILABLE")
+    assert (hung.value.status_code, hung.value.code) == (503, "A11Y_UNAVAILABLE")
     assert (await done(desktop.tree.get_tree(scope="all"))).truncated is True
 
 
@@ -167,7 +167,7 @@ async def test_recordings(desktop: Desktop, tmp_path: Path):
     assert (await done(recording.get(first.id))).status == "recording"
     with pytest.raises(DaytonaConflictError) as active:
         await done(recording.delete(first.id))
-    assert active.value.error_code == "RECORDING_STILL_ACTIVE"
+    assert active.value.code == "RECORDING_STILL_ACTIVE"
     await asyncio.sleep(2)
     stopped = await done(recording.stop(first.id))
     assert stopped.status == "completed" and stopped.duration_seconds >= 1.5 and stopped.size_bytes > 1000
@@ -200,7 +200,7 @@ async def test_recordings(desktop: Desktop, tmp_path: Path):
 async def test_a_recording_needs_ffmpeg(shared):
     with pytest.raises(DaytonaError) as missing:
         await done(shared.computer_use.recording.start())
-    assert (missing.value.status_code, missing.value.error_code) == (503, "RECORDING_FFMPEG_NOT_FOUND")
+    assert (missing.value.status_code, missing.value.code) == (503, "RECORDING_FFMPEG_NOT_FOUND")
     assert shared.computer_use.recording.list().recordings == []
     with pytest.raises(DaytonaError, match="Computer-use functionality is not available") as none:
         shared.computer_use.accessibility.get_tree()

@@ -21,7 +21,7 @@ afterAll(() => sandbox?.delete())
 async function one(role: string, name: string) {
   const find = () => sandbox.computerUse.accessibility.findNodes({ scope: 'all', role, name, states: ['showing'] })
   await expect.poll(async () => (await find()).matches?.length, { timeout: 20_000 }).toBe(1)
-  return (await find()).matches![0]
+  return (await find()).matches![0]!
 }
 
 test('a form is filled in through the tree', async () => {
@@ -37,7 +37,7 @@ test('a form is filled in through the tree', async () => {
   const { root, truncated } = await tree.getTree({ scope: 'focused', maxDepth: 1 })
   expect(truncated).toBe(false)
   expect(root).toMatchObject({ role: 'application', name: 'form.py', states: [], children: [{ role: 'frame', name: 'Form' }] })
-  expect(root!.children![0].children).toBeUndefined()
+  expect(root!.children![0]!.children).toBeUndefined()
   await expect(tree.focusNode(':1.9999:/a')).rejects.toThrow(DaytonaNotFoundError)
   await expect(tree.getTree({ scope: 'pid', pid: 999_999 })).rejects.toThrow(DaytonaNotFoundError)
   await expect(tree.findNodes({ nameMatch: 'regex', name: '(' })).rejects.toThrow('regular expression')
