@@ -72,11 +72,12 @@ func (s *Service) sendPart(form *multipart.Writer, r *http.Request, asked string
 
 func sendError(form *multipart.Writer, r *http.Request, asked string, cause error) error {
 	env := wire.NewEnvelope(r, cause)
+	env.Path = asked
 	switch {
 	case env.Code == wire.BadRequest:
-		env.Code = "INVALID_FILE_PATH"
+		env.Code = wire.InvalidFilePath
 	case env.StatusCode >= 500:
-		env.Code = "FILE_READ_FAILED"
+		env.Code = wire.FileReadFailed
 	}
 	part, err := form.CreatePart(partHeader("error", asked, "application/json"))
 	if err != nil {

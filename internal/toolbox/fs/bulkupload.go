@@ -11,10 +11,30 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
-// maxPath limits the form's paths; Linux takes 4096 bytes.
-const maxPath = 8 << 10
+const (
+	// maxPath limits the form's paths; Linux takes 4096 bytes.
+	maxPath = 8 << 10
+	// maxTold limits what is kept in memory of one form: paths, and errors.
+	maxTold = 32 << 20
+)
 
 var formName = regexp.MustCompile(`^files\[(\d+)\]\.(path|file)$`)
+
+// written is a file of a form that is there now.
+type written struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+}
+
+// bulk is a form of files on its way in.
+type bulk struct {
+	service *Service
+	paths   map[string]string // by number
+	Files   []written         `json:"files"`
+	failed  []string
+	status  int
+	told    int // bytes of all these
+}
 
 // bulkUpload writes the files of a form as they arrive: files[i].path names the
 // place of files[i].file. One that fails does not keep the others from being
@@ -25,73 +45,96 @@ func (s *Service) bulkUpload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return wire.Bad("the body must be multipart/form-data with pairs files[i].path and files[i].file: %v", err)
 	}
-	paths := map[string]string{}
-	var failed []string
-	files, status := 0, http.StatusBadRequest
+	b := &bulk{service: s, paths: map[string]string{}, Files: []written{}, status: http.StatusBadRequest}
 	for {
 		part, err := form.NextRawPart()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			failed = append(failed, "the form cannot be read to its end: "+err.Error())
+			b.fail("the form cannot be read to its end: "+err.Error(), nil)
 			break
 		}
-		name, filename := disposition(part)
-		m := formName.FindStringSubmatch(name)
-		switch {
-		case m == nil: // a field of a newer client
-		case m[2] == "path":
-			p, err := io.ReadAll(io.LimitReader(part, maxPath+1))
-			if err != nil || len(p) > maxPath {
-				failed = append(failed, name+" cannot be read or is too long")
-				continue
-			}
-			paths[m[1]] = string(p)
-		default:
-			files++
-			path := paths[m[1]]
-			if path == "" {
-				path = filename
-			}
-			if err := s.uploadPart(path, part); err != nil {
-				failed = append(failed, name+" ("+path+"): "+err.Error())
-				if wire.From(err).Status == http.StatusInsufficientStorage {
-					status = http.StatusInsufficientStorage
-				}
-			}
+		if err := b.take(part); err != nil {
+			return err
 		}
 	}
 	switch {
-	case len(failed) > 0:
+	case len(b.failed) > 0:
 		code := wire.BadRequest
-		if status == http.StatusInsufficientStorage {
+		if b.status == http.StatusInsufficientStorage {
 			code = wire.Internal
 		}
-		env := wire.NewEnvelope(r, wire.Errorf(status, code, "%s", strings.Join(failed, "; ")))
-		env.Errors = failed
-		wire.JSON(w, status, env)
+		env := wire.NewEnvelope(r, wire.Errorf(b.status, code, "%s", strings.Join(b.failed, "; ")))
+		env.Errors = b.failed
+		_, _ = io.Copy(io.Discard, r.Body)
+		wire.JSON(w, b.status, struct {
+			wire.Envelope
+			Files []written `json:"files"`
+		}{env, b.Files})
 		return nil
-	case files == 0:
+	case len(b.Files) == 0:
 		return wire.Bad("the form has no files: send pairs files[i].path and files[i].file")
 	}
-	w.WriteHeader(http.StatusOK)
+	wire.JSON(w, http.StatusOK, b)
 	return nil
 }
 
-func (s *Service) uploadPart(path string, part io.Reader) error {
+// take takes one part. Errors end the form.
+func (b *bulk) take(part *multipart.Part) error {
+	name, filename := disposition(part)
+	m := formName.FindStringSubmatch(name)
+	switch {
+	case m == nil: // a field of a newer client
+	case m[2] == "path":
+		p, err := io.ReadAll(io.LimitReader(part, maxPath+1))
+		if err != nil || len(p) > maxPath {
+			b.fail(name+" cannot be read or is too long", nil)
+			break
+		}
+		b.paths[m[1]] = string(p)
+		b.told += len(p) + len(m[1])
+	default:
+		path := b.paths[m[1]]
+		if path == "" {
+			path = filename
+		}
+		n, err := b.service.uploadPart(path, part)
+		if err != nil {
+			b.fail(name+" ("+path+"): "+err.Error(), err)
+			break
+		}
+		b.Files = append(b.Files, written{path, n})
+		b.told += len(path)
+	}
+	if b.told > maxTold {
+		return wire.Errorf(http.StatusRequestEntityTooLarge, wire.InvalidRequestBody, "the paths of the files are more than %d bytes: upload fewer at once; %d are written", maxTold, len(b.Files))
+	}
+	return nil
+}
+
+func (b *bulk) fail(line string, err error) {
+	b.failed = append(b.failed, line)
+	b.told += len(line)
+	if err != nil && wire.From(err).Status == http.StatusInsufficientStorage {
+		b.status = http.StatusInsufficientStorage
+	}
+}
+
+// uploadPart writes a file and counts its bytes.
+func (s *Service) uploadPart(path string, part io.Reader) (int64, error) {
 	if path == "" {
-		return wire.Bad("its path must come before it")
+		return 0, wire.Bad("its path must come before it")
 	}
 	path, err := s.launcher.Path(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	body := &tracked{r: part}
 	if err := s.write(path, body); err != nil {
-		return wire.From(body.explain(err))
+		return 0, wire.From(body.explain(err))
 	}
-	return nil
+	return body.n, nil
 }
 
 // disposition returns a part's name and the whole of its file name, of which

@@ -31,7 +31,7 @@ func (s *Service) folder(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch err := os.Mkdir(path, perm.Perm()); {
 	case err == nil:
-		if err := os.Chmod(path, perm); err != nil { // past the umask
+		if err := chmodNew(path, perm); err != nil {
 			return err
 		}
 	case !errors.Is(err, os.ErrExist):
@@ -43,6 +43,20 @@ func (s *Service) folder(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// chmodNew gives a new directory its mode, past the umask. What it has inherited
+// of its parent's set-group-ID bit stays, so that its files have its group, too.
+func chmodNew(path string, perm os.FileMode) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	perm |= info.Mode() & os.ModeSetgid
+	if info.Mode() == os.ModeDir|perm {
+		return nil // chmod(2) would take the bit away if the group is not one of the user's
+	}
+	return os.Chmod(path, perm)
 }
 
 func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {

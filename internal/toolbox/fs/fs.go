@@ -5,7 +5,9 @@ package fs
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 type Service struct {
 	launcher *launch.Launcher
 	served   Served
+	patience time.Duration // with what takes what is uploaded, and is no file
 }
 
 // Served are files that the agent itself serves to the kernel (package view). It
@@ -28,7 +31,9 @@ type Served interface {
 }
 
 // New makes the service; served may be nil.
-func New(l *launch.Launcher, served Served) *Service { return &Service{launcher: l, served: served} }
+func New(l *launch.Launcher, served Served) *Service {
+	return &Service{launcher: l, served: served, patience: 30 * time.Second}
+}
 
 // Register adds the service's routes. Those that copy content have the user's
 // rights only when they open files: a thread with rights of its own is bound to
@@ -47,9 +52,9 @@ func (s *Service) Register(mux *http.ServeMux) {
 	mux.Handle("POST /files/replace", wire.Handler(s.replace))
 	mux.Handle("GET /files/download", wire.Handler(s.download))
 	mux.Handle("POST /files/bulk-download", wire.Handler(s.bulkDownload))
-	mux.Handle("POST /files/upload", wire.Handler(s.upload))
-	mux.Handle("POST /files/upload-v2", wire.Handler(s.upload))
-	mux.Handle("POST /files/bulk-upload", wire.Handler(s.bulkUpload))
+	mux.Handle("POST /files/upload", readingOn(s.upload))
+	mux.Handle("POST /files/upload-v2", readingOn(s.upload))
+	mux.Handle("POST /files/bulk-upload", readingOn(s.bulkUpload))
 }
 
 // asUser answers a route with the rights of the sandbox's user.
@@ -66,6 +71,31 @@ func (s *Service) path(r *http.Request, parameter string) (string, error) {
 		return "", wire.Bad("query parameter %q is missing", parameter)
 	}
 	return s.launcher.Path(p)
+}
+
+// asked is a path as a client wrote it, and where that is.
+type asked struct{ text, path string }
+
+func (s *Service) asked(r *http.Request, parameter string) (asked, error) {
+	path, err := s.path(r, parameter)
+	return asked{r.URL.Query().Get(parameter), path}, err
+}
+
+// show writes a path at or below the one asked for in the client's way, so that
+// it may be asked for in turn.
+func (a asked) show(path string) string {
+	rest := strings.TrimPrefix(strings.TrimPrefix(path, a.path), "/")
+	switch {
+	case rest == "":
+		return a.text
+	case strings.HasPrefix(a.text, "~"): // of whose ".." may lead out of the home directory
+		return strings.TrimRight(a.text, "/") + "/" + rest
+	}
+	shown := filepath.Join(a.text, rest)
+	if strings.HasPrefix(shown, "~") { // which is no home directory
+		shown = "./" + shown
+	}
+	return shown
 }
 
 // mode reads octal permission bits.
@@ -90,7 +120,7 @@ func mode(text string) (os.FileMode, error) {
 // entry is a file as the API tells of it.
 type entry struct {
 	Name        string `json:"name"`
-	Path        string `json:"path"`
+	Path        string `json:"path,omitempty"`
 	IsDir       bool   `json:"isDir"`
 	Size        int64  `json:"size"`
 	Mode        string `json:"mode"`
@@ -101,9 +131,9 @@ type entry struct {
 	ModifiedAt  string `json:"modifiedAt"`
 }
 
-func (s *Service) describe(path string, info os.FileInfo) entry {
+func (s *Service) describe(info os.FileInfo) entry {
 	e := entry{
-		Name: info.Name(), Path: path, IsDir: info.IsDir(), Size: info.Size(), Mode: info.Mode().String(),
+		Name: info.Name(), IsDir: info.IsDir(), Size: info.Size(), Mode: info.Mode().String(),
 		ModTime: info.ModTime().UTC().String(), ModifiedAt: info.ModTime().UTC().Format(time.RFC3339Nano),
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {

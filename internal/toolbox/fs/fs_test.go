@@ -113,6 +113,10 @@ func call(h http.Handler, method, path string, query url.Values, body io.Reader,
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
+	return serve(h, r)
+}
+
+func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -178,9 +182,9 @@ func TestErrors(t *testing.T) {
 		{"GET", "/files/find", q("path", "none", "pattern", "x"), 404, wire.FileNotFound},
 		{"GET", "/files/search", q("path", ".", "pattern", "["), 400, wire.BadRequest},
 		{"GET", "/files/download", q("path", "none"), 404, wire.FileNotFound},
-		{"GET", "/files/download", q("path", "full"), 400, wire.BadRequest},
-		{"GET", "/files/download", q("path", "fifo"), 400, wire.BadRequest},
-		{"GET", "/files/download", q("path", "/dev/zero"), 400, wire.BadRequest},
+		{"GET", "/files/download", q("path", "full"), 400, wire.InvalidFilePath},
+		{"GET", "/files/download", q("path", "fifo"), 400, wire.InvalidFilePath},
+		{"GET", "/files/download", q("path", "/dev/zero"), 400, wire.InvalidFilePath},
 		{"POST", "/files/upload-v2", q("path", "full"), 400, wire.BadRequest},
 		{"POST", "/files/upload-v2", q("path", "fifo"), 400, wire.BadRequest},
 		{"POST", "/files/replace", q(), 400, wire.InvalidRequestBody},
@@ -359,7 +363,7 @@ func TestBulkDownloadHasAPartForEachPath(t *testing.T) {
 func TestUploadMakesParentsAndKeepsWhatAFileHad(t *testing.T) {
 	h, dir := service(t)
 	w := call(h, "POST", "/files/upload-v2", q("path", "new/dir/f"), strings.NewReader("body"), "application/octet-stream")
-	if u := decode[uploaded](t, w); w.Code != 200 || u != (uploaded{Name: "f", Path: dir + "/new/dir/f", Type: "file"}) {
+	if u := decode[uploaded](t, w); w.Code != 200 || u != (uploaded{Name: "f", Path: "new/dir/f", Type: "file"}) {
 		t.Errorf("%d %+v", w.Code, u)
 	}
 	for _, p := range []string{"/new", "/new/dir", "/new/dir/f"} {

@@ -2,43 +2,70 @@ package fs
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 func (s *Service) info(w http.ResponseWriter, r *http.Request) error {
-	path, err := s.path(r, "path")
+	asked, err := s.asked(r, "path")
 	if err != nil {
 		return err
 	}
-	if text, ok := s.servedAt(path); ok {
-		wire.JSON(w, http.StatusOK, s.describeServed(path, text))
-		return nil
-	}
-	info, err := os.Stat(path)
-	if os.IsNotExist(err) {
-		info, err = os.Lstat(path) // a symbolic link that leads nowhere is still there
-	}
+	e, err := s.look(asked.path)
 	if err != nil {
 		return err
 	}
-	wire.JSON(w, http.StatusOK, s.describe(path, info))
+	e.Path = pathFor(r, asked.text)
+	wire.JSON(w, http.StatusOK, e)
 	return nil
 }
 
-// list streams the entries of a directory, each before its children.
+// look describes what is at a path or, for a link, where it leads. One that leads
+// nowhere is still there itself.
+func (s *Service) look(path string) (entry, error) {
+	l, err := s.locate(path, 0)
+	if os.IsNotExist(err) {
+		l, err = s.locate(path, unix.O_NOFOLLOW)
+	}
+	if err != nil {
+		return entry{}, err
+	}
+	defer l.Close()
+	if l.served {
+		return s.describeServed(path, l.text), nil
+	}
+	info, err := l.Stat()
+	if err != nil {
+		return entry{}, err
+	}
+	return s.describe(info), nil
+}
+
+// pathFor is what a client is told of an entry's path. Go SDKs before 0.188 take
+// no field that they do not know.
+func pathFor(r *http.Request, path string) string {
+	if r.Header.Get("X-Daytona-Source") == "sdk-go" && wire.SDKBefore(r, 188) {
+		return ""
+	}
+	return path
+}
+
+// list streams the entries of a directory, each before its children. Those of the
+// directory itself are described by where their links lead; deeper lists are of
+// what is there, links included, and go through none.
 func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
-	dir := s.launcher.WorkDir()
+	root := asked{s.launcher.WorkDir(), s.launcher.WorkDir()}
 	query := r.URL.Query()
 	if query.Get("path") != "" {
 		var err error
-		if dir, err = s.path(r, "path"); err != nil {
+		if root, err = s.asked(r, "path"); err != nil {
 			return err
 		}
 	}
@@ -49,41 +76,57 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 			return wire.Bad("depth must be a whole number of at least 1, not %q", text)
 		}
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := s.readDir(root.path)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	out := array{w: bufio.NewWriterSize(w, 16<<10)}
-	s.walk(r.Context(), dir, entries, depth, &out)
-	out.close()
+	l := listing{Service: s, request: r, root: root, follow: depth == 1, out: array{w: bufio.NewWriterSize(w, 16<<10)}}
+	l.walk(root.path, entries, depth)
+	l.out.close()
 	return nil
 }
 
-func (s *Service) walk(ctx context.Context, dir string, entries []os.DirEntry, depth int, out *array) {
-	virtual := s.hasServed(dir)
+// listing is a list on its way to a client.
+type listing struct {
+	*Service
+	request *http.Request
+	root    asked
+	follow  bool // links
+	out     array
+}
+
+func (l *listing) walk(dir string, entries []os.DirEntry, depth int) {
+	virtual := l.hasServed(dir)
 	for _, e := range entries {
-		if ctx.Err() != nil || out.err != nil {
+		if l.request.Context().Err() != nil || l.out.err != nil {
 			return
 		}
 		path := filepath.Join(dir, e.Name())
-		if virtual && e.Type().IsRegular() {
-			if text, ok := s.servedAt(path); ok {
-				out.add(s.describeServed(path, text))
-				continue
-			}
+		if told, err := l.tell(path, e, virtual); err == nil { // or it was removed meanwhile
+			told.Path = pathFor(l.request, l.root.show(path))
+			l.out.add(told)
 		}
-		info, err := e.Info()
-		if err != nil {
-			continue // removed meanwhile
-		}
-		out.add(s.describe(path, info))
 		if depth > 1 && e.IsDir() {
-			if below, err := os.ReadDir(path); err == nil {
-				s.walk(ctx, path, below, depth-1, out)
+			if below, err := readDirAt(path); err == nil {
+				l.walk(path, below, depth-1)
 			}
 		}
 	}
+}
+
+func (l *listing) tell(path string, e os.DirEntry, virtual bool) (entry, error) {
+	if virtual && e.Type().IsRegular() || l.follow && e.Type()&os.ModeSymlink != 0 {
+		if told, err := l.look(path); err == nil {
+			told.Name = e.Name()
+			return told, nil
+		} // a link to where the user may not look is there all the same
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return entry{}, err
+	}
+	return l.describe(info), nil
 }
 
 // array streams a JSON array, so that its length costs no memory.

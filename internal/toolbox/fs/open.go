@@ -5,11 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
-	"syscall"
 	"time"
-
-	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 // source is a regular file that is read.
@@ -28,27 +24,6 @@ func (c *source) Close() error {
 		return nil
 	}
 	return c.file.Close()
-}
-
-// open opens a regular file for reading, with the rights that the caller has.
-func (s *Service) open(path string) (*source, error) {
-	if text, ok := s.servedAt(path); ok {
-		return &source{ReadSeeker: strings.NewReader(text), size: int64(len(text)), modTime: time.Now()}, nil
-	}
-	// A named pipe without a writer would block without O_NONBLOCK.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = wire.Bad("%s is %s, not a regular file", path, kind(info.Mode()))
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return &source{ReadSeeker: f, file: f, size: info.Size(), modTime: info.ModTime()}, nil
 }
 
 // openWhole opens a file, with the user's rights, whose content is sent. What stat
@@ -97,24 +72,3 @@ type prefixed struct{ io.Reader }
 
 // Seek fails: a file of unknown size has no ranges.
 func (*prefixed) Seek(int64, int) (int64, error) { return 0, errors.ErrUnsupported }
-
-// reason is the error that a PathError holds.
-func reason(err error) error {
-	var e *os.PathError
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
-}
-
-func kind(m os.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a directory"
-	case m&os.ModeNamedPipe != 0:
-		return "a named pipe"
-	case m&os.ModeSocket != 0:
-		return "a socket"
-	}
-	return "a device"
-}

@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	iofs "io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
@@ -37,16 +37,21 @@ func (s *Service) find(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := array{w: bufio.NewWriterSize(w, 16<<10)}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	visit(r, root, func(path string, e iofs.DirEntry) {
-		if e.Type().IsRegular() || (path == root && e.Type()&os.ModeSymlink != 0) {
-			s.findLines(path, pattern, &out)
+	find := func(path string) { s.findLines(path, root.show(path), pattern, &out) }
+	entries, err := s.readDir(root.path)
+	if errors.Is(err, syscall.ENOTDIR) {
+		find(root.path)
+	}
+	visit(r, root.path, entries, func(path string, e os.DirEntry) {
+		if e.Type().IsRegular() {
+			find(path)
 		}
 	}, &out)
 	out.close()
 	return nil
 }
 
-func (s *Service) findLines(path, pattern string, out *array) {
+func (s *Service) findLines(path, shown, pattern string, out *array) {
 	f, err := s.open(path)
 	if err != nil {
 		return
@@ -60,7 +65,7 @@ func (s *Service) findLines(path, pattern string, out *array) {
 	for n := 1; out.err == nil; n++ {
 		line, found, err := readLine(in, want)
 		if found {
-			out.add(match{File: path, Line: n, Content: strings.ToValidUTF8(line, string(utf8.RuneError))})
+			out.add(match{File: shown, Line: n, Content: strings.ToValidUTF8(line, string(utf8.RuneError))})
 		}
 		if err != nil {
 			return
@@ -107,13 +112,14 @@ func (s *Service) search(w http.ResponseWriter, r *http.Request) error {
 		panic(http.ErrAbortHandler)
 	}
 	out := array{w: bufio.NewWriterSize(w, 16<<10)}
-	visit(r, root, func(path string, e iofs.DirEntry) {
+	entries, _ := s.readDir(root.path) // of a file there are none
+	visit(r, root.path, entries, func(path string, e os.DirEntry) {
 		name := e.Name()
 		if byPath {
-			name = strings.TrimPrefix(strings.TrimPrefix(path, root), "/")
+			name = strings.TrimPrefix(strings.TrimPrefix(path, root.path), "/")
 		}
-		if ok, _ := filepath.Match(pattern, name); ok && path != root {
-			out.add(path)
+		if ok, _ := filepath.Match(pattern, name); ok {
+			out.add(root.show(path))
 		}
 	}, &out)
 	out.close()
@@ -121,36 +127,37 @@ func (s *Service) search(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Service) searchIn(r *http.Request) (root, pattern string, err error) {
-	if root, err = s.path(r, "path"); err != nil {
-		return "", "", err
+func (s *Service) searchIn(r *http.Request) (root asked, pattern string, err error) {
+	if root, err = s.asked(r, "path"); err != nil {
+		return root, "", err
 	}
 	if pattern = r.URL.Query().Get("pattern"); pattern == "" {
-		return "", "", wire.Bad(`query parameter "pattern" is missing`)
+		return root, "", wire.Bad(`query parameter "pattern" is missing`)
 	}
-	if _, ok := s.servedAt(root); ok {
-		return root, pattern, nil
+	l, err := s.locate(root.path, 0)
+	if err != nil {
+		return root, "", err
 	}
-	if _, err := os.Stat(root); err != nil {
-		return "", "", err
-	}
-	return root, pattern, nil
+	return root, pattern, l.Close()
 }
 
-// visit walks root until out fails or the client goes away. What cannot be read
-// is left out.
-func visit(r *http.Request, root string, f func(string, iofs.DirEntry), out *array) {
-	_ = filepath.WalkDir(root, func(path string, e iofs.DirEntry, err error) error {
-		switch {
-		case out.err != nil || r.Context().Err() != nil:
-			return filepath.SkipAll
-		case e == nil:
-			return nil
-		case e.IsDir() && path != root && virtual[path]:
-			return filepath.SkipDir
-		case err == nil:
-			f(path, e)
+// visit goes through the entries of a directory and all below them, until out
+// fails or the client goes away. It follows no links, and leaves out what cannot
+// be read.
+func visit(r *http.Request, dir string, entries []os.DirEntry, f func(string, os.DirEntry), out *array) {
+	for _, e := range entries {
+		if out.err != nil || r.Context().Err() != nil {
+			return
 		}
-		return nil
-	})
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() && virtual[path] {
+			continue
+		}
+		f(path, e)
+		if e.IsDir() {
+			if below, err := readDirAt(path); err == nil {
+				visit(r, path, below, f, out)
+			}
+		}
+	}
 }

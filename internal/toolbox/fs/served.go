@@ -49,7 +49,7 @@ func (s *Service) changeableWith(path string, flags int) error {
 func (s *Service) describeServed(path, text string) entry {
 	now := time.Now().UTC()
 	return entry{
-		Name: filepath.Base(path), Path: path, Size: int64(len(text)), Mode: os.FileMode(0o444).String(), Permissions: "0444",
+		Name: filepath.Base(path), Size: int64(len(text)), Mode: os.FileMode(0o444).String(), Permissions: "0444",
 		Owner: s.launcher.IDs.UserName(0), Group: s.launcher.IDs.GroupName(0),
 		ModTime: now.String(), ModifiedAt: now.Format(time.RFC3339Nano),
 	}

@@ -19,7 +19,7 @@ type uploaded struct {
 
 // upload writes one file: the part "file" of a form, or the whole body.
 func (s *Service) upload(w http.ResponseWriter, r *http.Request) error {
-	path, err := s.path(r, "path")
+	asked, err := s.asked(r, "path")
 	if err != nil {
 		return err
 	}
@@ -34,13 +34,23 @@ func (s *Service) upload(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	body := &tracked{r: content}
-	if err := s.write(path, body); err != nil {
-		// Most clients read no answer before they have sent everything.
-		_, _ = io.Copy(io.Discard, r.Body)
+	if err := s.write(asked.path, body); err != nil {
 		return body.explain(err)
 	}
-	wire.JSON(w, http.StatusOK, uploaded{Name: filepath.Base(path), Path: path, Type: "file"})
+	wire.JSON(w, http.StatusOK, uploaded{Name: filepath.Base(asked.path), Path: asked.text, Type: "file"})
 	return nil
+}
+
+// readingOn answers an error when all of the request has come: most clients read
+// no answer before they have sent everything.
+func readingOn(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return wire.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if err != nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		return err
+	})
 }
 
 func filePart(form *multipart.Reader) (io.Reader, error) {
@@ -58,14 +68,17 @@ func filePart(form *multipart.Reader) (io.Reader, error) {
 	}
 }
 
-// tracked remembers whether reading failed: then it is the client's doing.
+// tracked counts what was read, and remembers whether reading failed: then it is
+// the client's doing.
 type tracked struct {
 	r   io.Reader
+	n   int64
 	err error
 }
 
 func (t *tracked) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
+	t.n += int64(n)
 	if err != nil && err != io.EOF {
 		t.err = err
 	}

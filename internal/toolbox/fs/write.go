@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
 // write makes path hold what r gives, with the user's rights. A file that exists
@@ -23,14 +27,35 @@ func (s *Service) write(path string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	err = copyAll(in.file, r)
+	var to io.Writer = in.file
+	if in.direct {
+		to = patient{in.file, s.patience}
+	}
+	err = copyAll(to, r)
 	if e := s.launcher.AsUser(func() error { return in.end(err == nil) }); err == nil {
 		err = e
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return wire.Errorf(http.StatusRequestTimeout, wire.RequestTimeout, "nobody has read from %s for %v", path, s.patience)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// patient writes to a pipe or a device, which may take nothing for ever.
+type patient struct {
+	*os.File
+	patience time.Duration
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	// Files that always take at once have no deadlines.
+	if err := p.SetWriteDeadline(time.Now().Add(p.patience)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+		return 0, err
+	}
+	return p.File.Write(b)
 }
 
 // incoming is a file that is being received.
@@ -44,20 +69,26 @@ type incoming struct {
 
 // receive prepares for the content of a file.
 func (s *Service) receive(path string) (*incoming, error) {
-	if err := s.changeable(path); err != nil {
-		return nil, err
+	var old os.FileInfo
+	l, err := s.locate(path, 0)
+	if err == nil {
+		defer l.Close()
+		if l.served {
+			return nil, &os.PathError{Op: "change", Path: path, Err: syscall.EROFS}
+		}
+		old, err = l.Stat()
 	}
-	old, err := os.Stat(path)
 	switch {
-	case err != nil && !os.IsNotExist(err):
-		return nil, err
+	case os.IsNotExist(err):
 	case err != nil:
-		old = nil
+		return nil, err
 	case old.IsDir():
 		return nil, &os.PathError{Op: "write", Path: path, Err: syscall.EISDIR}
+	case old.Mode()&os.ModeSocket != 0:
+		return nil, &os.PathError{Op: "write", Path: path, Err: syscall.ENXIO}
 	case !old.Mode().IsRegular(): // such as a device
 		// Without O_NONBLOCK a named pipe that nobody reads would block for ever.
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|syscall.O_NONBLOCK, 0)
+		f, err := l.reopen(os.O_WRONLY | syscall.O_NONBLOCK)
 		return &incoming{path: path, file: f, direct: true}, err
 	}
 	if path, err = target(path); err != nil {
@@ -74,7 +105,7 @@ func (s *Service) receive(path string) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.inPlace = old != nil && links(old) > 1 // or its other names would keep the old content
+	in.inPlace = old != nil && mustStay(path, old)
 	in.file, err = os.CreateTemp(dir, ".upload-*")
 	if old != nil && (errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS)) {
 		in.inPlace = true
@@ -104,7 +135,17 @@ func (in *incoming) end(whole bool) error {
 		return refill(in.path, in.file.Name())
 	}
 	err = os.Rename(in.file.Name(), in.path)
-	if err != nil && in.old != nil { // a mount point cannot be replaced
+	switch {
+	case err == nil:
+		return nil
+	case in.old != nil: // a mount point cannot be replaced
+		return refill(in.path, in.file.Name())
+	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EOPNOTSUPP): // as some filesystems of object stores have it
+		if f, err := os.OpenFile(in.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err != nil {
+			return err
+		} else if err := f.Close(); err != nil {
+			return err
+		}
 		return refill(in.path, in.file.Name())
 	}
 	return err
@@ -175,6 +216,9 @@ func refill(path, from string) error {
 	if err != nil {
 		return err
 	}
+	if now, err := f.Stat(); err != nil || !now.Mode().IsRegular() { // something else took its place
+		return errors.Join(err, f.Close(), &os.PathError{Op: "write", Path: path, Err: syscall.EBUSY})
+	}
 	if unix.IoctlFileClone(int(f.Fd()), int(in.Fd())) == nil {
 		return errors.Join(f.Truncate(info.Size()), f.Close())
 	}
@@ -189,7 +233,7 @@ func refill(path, from string) error {
 
 // copyAll gathers what comes in small pieces: a part of a form is read some
 // 4 KiB at a time, and a write for each would take longer than the data.
-func copyAll(f *os.File, r io.Reader) error {
+func copyAll(f io.Writer, r io.Reader) error {
 	const gathered = 256 << 10
 	w := bufio.NewWriterSize(struct{ io.Writer }{f}, gathered)
 	if _, err := io.Copy(w, r); err != nil {
@@ -198,9 +242,21 @@ func copyAll(f *os.File, r io.Reader) error {
 	return w.Flush()
 }
 
-func links(info os.FileInfo) uint64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Nlink)
+// mustStay reports whether a new file cannot take the place of one: other names
+// would keep the old content, and access lists and attributes would be lost.
+func mustStay(path string, info os.FileInfo) bool {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+		return true
 	}
-	return 1
+	names := make([]byte, 64<<10) // the most that there are
+	n, err := unix.Listxattr(path, names)
+	if err != nil {
+		return !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS)
+	}
+	for name := range strings.SplitSeq(string(names[:n]), "\x00") {
+		if strings.HasPrefix(name, "user.") || name == "system.posix_acl_access" {
+			return true
+		}
+	}
+	return false
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/opendaytona/daytona/internal/toolbox/logfile"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
@@ -20,13 +18,8 @@ const sdkVersion = "X-Daytona-SDK-Version"
 const firstPlain = 167
 
 // wantsMarks tells whether the client takes the streams of an output apart
-// itself. 0.0.0-dev is an SDK that was built of its newest source.
-func wantsMarks(r *http.Request) bool {
-	major, rest, _ := strings.Cut(r.Header.Get(sdkVersion), ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(minor)
-	return err == nil && major == "0" && 0 < n && n < firstPlain
-}
+// itself.
+func wantsMarks(r *http.Request) bool { return wire.SDKBefore(r, firstPlain) }
 
 // prefix are the marks: each opens a run of the stream it names, in followed logs
 // and in what old SDKs get.

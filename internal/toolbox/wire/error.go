@@ -34,6 +34,8 @@ const (
 	GitRemoteRejected       Code = "GIT_REMOTE_REJECTED"
 	FileNotFound            Code = "FILE_NOT_FOUND"
 	FileAccessDenied        Code = "FILE_ACCESS_DENIED"
+	InvalidFilePath         Code = "INVALID_FILE_PATH"
+	FileReadFailed          Code = "FILE_READ_FAILED"
 	ProcessExecutionTimeout Code = "PROCESS_EXECUTION_TIMEOUT"
 	ProcessNotFound         Code = "PROCESS_NOT_FOUND"
 	SessionEnded            Code = "SESSION_ENDED"
