@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -105,6 +106,17 @@ func (f *FileSystem) DownloadFileStream(ctx context.Context, remote string) (io.
 func (f *FileSystem) ListFiles(ctx context.Context, remote string) ([]FileInfo, error) {
 	var out []FileInfo
 	err := f.sandbox.call(ctx, request{method: http.MethodGet, url: "/files", query: at(remote)}, &out)
+	return out, err
+}
+
+// ListTree lists a directory and what is below it down to depth, 1 for the
+// directory alone, each entry before its children. It goes through no symbolic
+// links. Errors: ErrNotFound; ErrInvalid for a depth below 1.
+func (f *FileSystem) ListTree(ctx context.Context, remote string, depth int) ([]FileInfo, error) {
+	q := at(remote)
+	q.Set("depth", strconv.Itoa(depth))
+	var out []FileInfo
+	err := f.sandbox.call(ctx, request{method: http.MethodGet, url: "/files", query: q}, &out)
 	return out, err
 }
 

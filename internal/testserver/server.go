@@ -23,6 +23,7 @@ import (
 	"github.com/opendaytona/daytona/internal/adapter"
 	"github.com/opendaytona/daytona/internal/buildlog"
 	"github.com/opendaytona/daytona/internal/controller"
+	"github.com/opendaytona/daytona/internal/fileurl"
 	"github.com/opendaytona/daytona/internal/gateway"
 	"github.com/opendaytona/daytona/internal/httpapi"
 	"github.com/opendaytona/daytona/internal/httperror"
@@ -77,16 +78,17 @@ func Start(t testing.TB) *Server {
 	previews := preview.NewService(preview.Config{
 		Domain: "localhost", Store: db, Sandboxes: adapter.PreviewSandboxes{Service: sandboxes}, Keys: adapter.PreviewKeys{Service: accounts}, Secret: signedtoken.Key("of tests"), Clock: clock.RealClock{},
 	})
+	fileURLs := &fileurl.Service{Sandboxes: adapter.FileURLSandboxes{Service: sandboxes}, Secret: previews.Secret, Clock: clock.RealClock{}}
 	proxy := gateway.NewPreview(gateway.PreviewConfig{
 		Admission: previews, Domain: previews.Domain, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
 		Origin: func(r *http.Request) string { return httpapi.Origin(r, "") },
 	})
 	mux := http.NewServeMux()
 	mux.Handle(httpapi.ToolboxPath+"/", http.StripPrefix(httpapi.ToolboxPath, gateway.New(gateway.Config{
-		Authorizer: &door{accounts, sandboxes}, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
+		Authorizer: &door{accounts, sandboxes}, FileURLs: fileURLs, Dialer: s.Machine, Touch: sandboxes.Touch, Log: log,
 	})))
 	mux.Handle("/", httpapi.New(httpapi.Config{
-		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Registries: registries, Usage: db, Logs: logs, Log: log, Version: "test", Previews: previews,
+		Accounts: accounts, Regions: regions, Snapshots: snapshots, Sandboxes: sandboxes, Registries: registries, Usage: db, Logs: logs, Log: log, Version: "test", Previews: previews, FileURLs: fileURLs,
 		DefaultSnapshot: "default", Ready: map[string]func(context.Context) error{"database": db.Ping},
 	}))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
