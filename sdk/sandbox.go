@@ -216,6 +216,16 @@ func (s *Sandbox) Start(ctx context.Context) error {
 	return s.awaitStarted(ctx)
 }
 
+// Recover starts a sandbox that is in error and waits until it is started. Errors:
+// ErrInvalid for one that is not in error, or that no start may mend; *StateError
+// when it does not start.
+func (s *Sandbox) Recover(ctx context.Context) error {
+	if err := s.change(ctx, http.MethodPost, "/recover"); err != nil {
+		return s.notStarted(ctx, err)
+	}
+	return s.awaitStarted(ctx)
+}
+
 // Stop ends everything in the sandbox and waits until it is stopped. Its disk
 // stays. Errors: *StateError when it does not stop.
 func (s *Sandbox) Stop(ctx context.Context) error {

@@ -50,6 +50,11 @@ type stopSandbox struct {
 	Force bool `query:"force" doc:"Kill immediately"`
 }
 
+type recoverSandbox struct {
+	SandboxID
+	SkipStart bool `query:"skipStart" doc:"Leave it stopped"`
+}
+
 // SandboxByID is the same where the published path says so.
 type SandboxByID struct {
 	ID string `path:"sandboxId"`
@@ -94,6 +99,15 @@ func (a *API) registerSandbox() {
 		func(ctx context.Context, in *SandboxID) (*body[api.Sandbox], error) {
 			sb, err := a.Sandboxes.Start(ctx, caller(ctx).OrganizationID, in.ID)
 			return a.started(ctx, sb, err)
+		})
+	register(a, operation{id: "recoverSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/recover", needs: has(permission.WriteSandboxes), tag: tag, summary: "Recover a sandbox from an error"},
+		func(ctx context.Context, in *recoverSandbox) (*body[api.Sandbox], error) {
+			sb, err := a.Sandboxes.Recover(ctx, caller(ctx).OrganizationID, in.ID, in.SkipStart)
+			if !in.SkipStart {
+				return a.started(ctx, sb, err)
+			}
+			sb, err = a.settle(ctx, sb, err)
+			return a.sandboxBody(ctx, sb, err)
 		})
 	register(a, operation{id: "stopSandbox", method: http.MethodPost, path: "/sandbox/{sandboxIdOrName}/stop", needs: has(permission.WriteSandboxes), tag: tag, summary: "Stop a sandbox and keep its disk"},
 		func(ctx context.Context, in *stopSandbox) (*body[api.Sandbox], error) {

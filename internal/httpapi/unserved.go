@@ -34,9 +34,6 @@ var unserved = []struct {
 	{"way to pause sandboxes yet (stop them instead)", []string{
 		"POST /sandbox/{sandboxIdOrName}/pause", "POST /sandbox/{sandboxIdOrName}/autopause/{interval}",
 	}},
-	{"recovery apart from the start yet (start the sandbox again)", []string{
-		"POST /sandbox/{sandboxIdOrName}/recover",
-	}},
 	{"telemetry of sandboxes yet", []string{
 		"GET /sandbox/{sandboxId}/telemetry/logs", "GET /sandbox/{sandboxId}/telemetry/metrics",
 		"GET /sandbox/{sandboxId}/telemetry/traces", "GET /sandbox/{sandboxId}/telemetry/traces/{traceId}",

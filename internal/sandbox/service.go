@@ -292,14 +292,40 @@ func (s *Service) Start(ctx context.Context, organizationID, idOrName string) (*
 		case StateStarted, StateStarting, StateCreating, StatePulling, StatePendingBuild, StateBuilding:
 			return sb.State, nil
 		case StateError:
-			if sb.ImageDigest == "" {
-				return StatePulling, s.allowStart(sb, others)
-			}
-			return StateStarting, s.allowStart(sb, others)
+			return s.startAnew(sb, others)
 		case StateStopped:
 			return StateStarting, s.allowStart(sb, others)
 		}
 		return "", fault.Conflict("SANDBOX_STATE", fmt.Sprintf("Sandbox %s is %s: wait until it is stopped, then start it.", sb.Name, sb.State))
+	})
+}
+
+// startAnew starts one in error from where it stands.
+func (s *Service) startAnew(sb *Sandbox, others Usage) (State, error) {
+	if sb.ImageDigest == "" {
+		return StatePulling, s.allowStart(sb, others)
+	}
+	return StateStarting, s.allowStart(sb, others)
+}
+
+// Recover asks for a sandbox in error to run again or, with skipStart, to be
+// stopped. Errors: fault of kind NotFound; Invalid for one that is not in error, or
+// that no start may mend.
+func (s *Service) Recover(ctx context.Context, organizationID, idOrName string, skipStart bool) (*Sandbox, error) {
+	desired, write := DesiredStarted, s.config.Store.ResizeSandbox
+	if skipStart {
+		desired, write = DesiredStopped, s.alone
+	}
+	return s.askBy(ctx, organizationID, idOrName, desired, write, func(sb *Sandbox, others Usage) (State, error) {
+		switch {
+		case sb.State != StateError:
+			return "", fault.Invalid("", fmt.Sprintf("Sandbox %s is %s, not in error: there is nothing to recover.", sb.Name, sb.State))
+		case !sb.Recoverable:
+			return "", fault.Invalid("", "Sandbox is not in a recoverable state: "+sb.ErrorReason)
+		case skipStart:
+			return StateStopping, nil
+		}
+		return s.startAnew(sb, others)
 	})
 }
 

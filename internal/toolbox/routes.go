@@ -36,9 +36,11 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		wire.JSON(w, http.StatusOK, map[string]string{"version": cfg.Version})
 	})
-	mux.HandleFunc("GET /user-home-dir", func(w http.ResponseWriter, _ *http.Request) {
+	home := func(w http.ResponseWriter, _ *http.Request) {
 		wire.JSON(w, http.StatusOK, map[string]string{"dir": l.Home()})
-	})
+	}
+	mux.HandleFunc("GET /user-home-dir", home)
+	mux.HandleFunc("GET /project-dir", home) // as older clients call it
 	mux.HandleFunc("GET /work-dir", func(w http.ResponseWriter, _ *http.Request) {
 		wire.JSON(w, http.StatusOK, map[string]string{"dir": l.WorkDir()})
 	})
