@@ -151,10 +151,9 @@ async def test_errors_are_the_clients_own(box):
         await done(fs.download_file("/tmp"))
     with pytest.raises(DaytonaFileNotFoundError):
         await chunks(fs.download_file_stream("none"))
+    three = [FileUpload(b"x", destination) for destination in ("fine", "/proc/none/deeper", "/etc/x")]
     with pytest.raises(DaytonaError, match="none/deeper|permission denied"):
-        await done(
-            fs.upload_files([FileUpload(b"x", "fine"), FileUpload(b"x", "/proc/none/deeper"), FileUpload(b"x", "/etc/x")])
-        )
+        await done(fs.upload_files(three))
     assert await done(fs.download_file("fine")) == b"x"
 
 
