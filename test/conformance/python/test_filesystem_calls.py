@@ -24,6 +24,8 @@ from daytona.common.errors import (
     DaytonaInvalidFilePathError,
 )
 
+pytestmark = pytest.mark.methods
+
 
 async def done(value):
     """What either client returns."""

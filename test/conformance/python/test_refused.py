@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from daytona import CreateSecretParams, DaytonaNotFoundError, UpdateSecretParams
+from daytona import CreateSecretParams, DaytonaError, DaytonaNotFoundError, UpdateSecretParams
 
 from conftest import done
 
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.methods
         ("archives", lambda c, s: s.archive()),
         ("way to pause", lambda c, s: s.pause()),
         ("way to pause", lambda c, s: s.set_auto_pause_interval(5)),
-        ("recovery", lambda c, s: s.recover()),
         ("telemetry", lambda c, s: s.get_metrics()),
     ],
 )
@@ -40,3 +39,8 @@ async def test_refused(client, either, why: str, call):
     assert not isinstance(refused.value, DaytonaNotFoundError)
     status = getattr(refused.value, "status_code", None) or getattr(refused.value, "status", None)
     assert status == 501
+
+
+async def test_a_sandbox_that_is_well_has_nothing_to_recover(either):
+    with pytest.raises(DaytonaError, match="is started, not in error"):
+        await done(either.recover())

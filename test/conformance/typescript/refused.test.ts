@@ -29,8 +29,11 @@ test.each<[string, string, () => Promise<unknown>]>([
   ['archive', 'archives', () => sandbox.archive()],
   ['pause', 'way to pause', () => sandbox.pause()],
   ['setAutoPauseInterval', 'way to pause', () => sandbox.setAutoPauseInterval(5)],
-  ['recover', 'recovery', () => sandbox.recover()],
   ['getMetrics', 'telemetry', () => sandbox.getMetrics()],
 ])('%s', async (_, why, call) => {
   await expect(call()).rejects.toThrow(new RegExp(`This server has no [a-z ]*${why}`))
+})
+
+test('a sandbox that is well has nothing to recover', async () => {
+  await expect(sandbox.recover()).rejects.toThrow('is started, not in error')
 })
