@@ -1,6 +1,5 @@
 """Files, by both clients: each method of theirs is called, signed URLs included."""
 
-import inspect
 import io
 import os
 import time
@@ -24,12 +23,9 @@ from daytona.common.errors import (
     DaytonaInvalidFilePathError,
 )
 
+from conftest import done
+
 pytestmark = pytest.mark.methods
-
-
-async def done(value):
-    """What either client returns."""
-    return await value if inspect.isawaitable(value) else value
 
 
 async def chunks(stream) -> bytes:
