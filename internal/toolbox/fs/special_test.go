@@ -333,7 +333,7 @@ func TestAFileThatChangesItsSizeComesAsItWasMeasured(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-time.After(time.Millisecond):
 				_, _ = f.WriteString("0123456789")
 			}
 		}
