@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,15 +27,19 @@ type name struct {
 
 const timeInName = "20060102_150405"
 
+// Compiled when they are first needed: the agent, which has this package in its
+// program, never does.
 var (
-	label    = regexp.MustCompile(`^[A-Za-z0-9 _-][A-Za-z0-9 ._-]{0,99}$`)
-	fileName = regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_.+_([0-9]{8}_[0-9]{6})\.mp4$`)
+	label    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9 _-][A-Za-z0-9 ._-]{0,99}$`) })
+	fileName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_.+_([0-9]{8}_[0-9]{6})\.mp4$`)
+	})
 )
 
 func newName(asked *string) (name, error) {
 	text := "session"
 	if asked != nil {
-		if text = *asked; !label.MatchString(text) {
+		if text = *asked; !label().MatchString(text) {
 			return name{}, wire.Bad("a label has 1 to 100 letters (a to z), digits, blanks, dots, '_' and '-', and does not begin with a dot")
 		}
 	}
@@ -44,7 +49,7 @@ func newName(asked *string) (name, error) {
 }
 
 func parseName(file string) (n name, ok bool) {
-	m := fileName.FindStringSubmatch(file)
+	m := fileName().FindStringSubmatch(file)
 	if m == nil {
 		return n, false
 	}
