@@ -1,4 +1,5 @@
-"""A desktop in a sandbox: start it, open a program, use it, look at the result.
+"""A desktop in a sandbox: start it, open a program, use it, look at the result, and
+keep a film of it.
 
 Needs `pip install daytona`, and DAYTONA_API_URL and DAYTONA_API_KEY, which
 eval "$(daytona env)" sets. The snapshot's image must have a desktop, as the
@@ -33,6 +34,7 @@ try:
     desktop.start()
     print("watch it in a browser:", sandbox.create_signed_preview_url(6080).url + "/vnc.html?autoconnect=true")
 
+    film = desktop.recording.start("greeting")
     # Programs that are started now find the desktop.
     sandbox.fs.upload_file(PROGRAM.encode(), "greeting.py")
     sandbox.process.exec("setsid python3 greeting.py >greeting.log 2>&1 </dev/null &")
@@ -57,6 +59,9 @@ try:
     picture = desktop.screenshot.take_compressed(ScreenshotOptions(format="jpeg", quality=80, show_cursor=True))
     Path("/tmp/daytona-desktop.jpg").write_bytes(base64.b64decode(picture.screenshot))
     print("screenshot:", picture.size_bytes, "bytes, pointer at", picture.cursor_position.x, picture.cursor_position.y)
+    film = desktop.recording.stop(film.id)
+    desktop.recording.download(film.id, "/tmp/daytona-desktop.mp4")
+    print(f"film: {film.duration_seconds:.1f} s, {film.size_bytes} bytes")
     desktop.stop()
 finally:
     sandbox.delete()

@@ -1,4 +1,5 @@
-// A desktop in a sandbox: start it, open a program, use it, look at the result.
+// A desktop in a sandbox: start it, open a program, use it, look at the result, and
+// keep a film of it.
 // Needs npm install @daytona/sdk, and DAYTONA_API_URL and DAYTONA_API_KEY, which
 // eval "$(daytona env)" sets. The snapshot's image must have a desktop, as the
 // variants desktop and full of the default snapshots' image have (docs/desktop.md);
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     const preview = await sandbox.getSignedPreviewUrl(6080)
     console.log(`watch it in a browser: ${preview.url}/vnc.html?autoconnect=true`)
 
+    const { id } = await desktop.recording.start('greeting')
     // Programs that are started now find the desktop.
     await sandbox.fs.uploadFile(Buffer.from(program), 'greeting.py')
     await sandbox.process.executeCommand('setsid python3 greeting.py >greeting.log 2>&1 </dev/null &')
@@ -48,6 +50,9 @@ async function main(): Promise<void> {
 
     const picture = await desktop.screenshot.takeCompressed({ format: 'jpeg', quality: 80, showCursor: true })
     console.log(`screenshot: ${picture.sizeBytes} bytes`)
+    const film = await desktop.recording.stop(id)
+    await desktop.recording.download(id, '/tmp/daytona-desktop.mp4')
+    console.log(`film: ${film.durationSeconds} s, ${film.sizeBytes} bytes`)
     await desktop.stop()
   } finally {
     await sandbox.delete()

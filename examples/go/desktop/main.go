@@ -1,5 +1,5 @@
-// Command desktop starts the desktop of a sandbox, opens a program on it, uses it
-// and takes a picture. The snapshot's image must have a desktop, as the variants
+// Command desktop starts the desktop of a sandbox, opens a program on it, uses it,
+// and takes a picture and a film. The snapshot's image must have a desktop, as the variants
 // desktop and full of the default snapshots' image have (docs/desktop.md);
 // DESKTOP_SNAPSHOT names another snapshot than the default one. The server and the
 // key are in DAYTONA_API_URL and DAYTONA_API_KEY (eval "$(daytona env)"); run it with
@@ -67,6 +67,10 @@ func run(ctx context.Context) (err error) {
 	}
 
 	// Programs that are started now find the desktop.
+	film, err := desktop.Recordings.Start(ctx, "greeting")
+	if err != nil {
+		return err
+	}
 	if err := sandbox.FileSystem.UploadFile(ctx, []byte(program), "greeting.py"); err != nil {
 		return err
 	}
@@ -94,6 +98,10 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Printf("screenshot: %d bytes, pointer at %d,%d\n", len(picture.Image), picture.Cursor.X, picture.Cursor.Y)
+	if film, err = desktop.Recordings.Stop(ctx, film.ID); err != nil {
+		return err
+	}
+	fmt.Printf("film: %s, %.1f s, %d bytes\n", film.FilePath, film.DurationSeconds, film.SizeBytes)
 	_, err = desktop.Stop(ctx)
 	return err
 }

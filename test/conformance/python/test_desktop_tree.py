@@ -2,8 +2,8 @@
 method of theirs is called."""
 
 import asyncio
-import inspect
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,13 +20,10 @@ from daytona import (
     DaytonaValidationError,
 )
 
+from conftest import done
+
 FORM = (Path(__file__).parents[1] / "desktop_form.py").read_bytes()
-DESKTOP = "fixtures/desktop:1"
-
-
-async def done(value):
-    """What either client returns."""
-    return await value if inspect.isawaitable(value) else value
+DESKTOP_IMAGE = os.environ.get("DAYTONA_TEST_DESKTOP_IMAGE", "fixtures/desktop:1")
 
 
 @dataclass
@@ -56,7 +53,7 @@ class Desktop:
 @pytest.fixture(params=["sync", "async"])
 async def desktop(request, daytona: Daytona, async_daytona: AsyncDaytona) -> AsyncIterator[Desktop]:
     client = daytona if request.param == "sync" else async_daytona
-    sandbox = await done(client.create(CreateSandboxFromImageParams(image=DESKTOP), timeout=300))
+    sandbox = await done(client.create(CreateSandboxFromImageParams(image=DESKTOP_IMAGE), timeout=300))
     try:
         with pytest.raises(DaytonaValidationError, match="start it first"):
             await done(sandbox.computer_use.accessibility.get_tree())
