@@ -56,7 +56,7 @@ try:
     desktop.keyboard.press("enter")
     wait_for("Done")
 
-    picture = desktop.screenshot.take_compressed(ScreenshotOptions(format="jpeg", quality=80, show_cursor=True))
+    picture = desktop.screenshot.take_compressed(ScreenshotOptions(fmt="jpeg", quality=80, show_cursor=True))
     Path("/tmp/daytona-desktop.jpg").write_bytes(base64.b64decode(picture.screenshot))
     print("screenshot:", picture.size_bytes, "bytes, pointer at", picture.cursor_position.x, picture.cursor_position.y)
     film = desktop.recording.stop(film.id)
