@@ -15,7 +15,7 @@ PACKAGES      := btrfs-progs ca-certificates curl debian-archive-keyring libnss-
 # Packages of a desktop, for the agent's own tests.
 DESKTOP_PACKAGES := at-spi2-core dbus-daemon ffmpeg gir1.2-gtk-3.0 novnc openbox python3-gi python3-tk x11vnc xvfb
 # The race detector needs a C compiler.
-TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc htop iproute2 libc6-dev postgresql procps python3 python3-venv tmux unzip vim-tiny
+TEST_PACKAGES := $(PACKAGES) $(DESKTOP_PACKAGES) busybox-static e2fsprogs gcc htop iproute2 libc6-dev postgresql procps python3 python3-pylsp python3-venv tmux unzip vim-tiny
 # Packages for building runc from source, and crun.
 RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
@@ -63,9 +63,11 @@ test-packages:
 toolchain:
 	@$(if $(filter go,$(GO)),scripts/toolchain go,:)
 
-## test-toolchain: download Go and Node.js if they are missing or too old
+## test-toolchain: download Go, Node.js and a language server of Node's if they are missing or too old
 test-toolchain: toolchain
 	@scripts/toolchain node
+	@cd internal/toolbox/lsp/testdata && { cmp -s package-lock.json node_modules/installed || { \
+	  NODE_EXTRA_CA_CERTS=$${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt} npm ci --no-audit --no-fund --loglevel=error && cp package-lock.json node_modules/installed; }; }
 
 ## build: build bin/daytona, client and server in one binary
 build: bin/daytona

@@ -12,6 +12,7 @@ import (
 	"github.com/opendaytona/daytona/internal/toolbox/git"
 	"github.com/opendaytona/daytona/internal/toolbox/interpreter"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"github.com/opendaytona/daytona/internal/toolbox/lsp"
 	"github.com/opendaytona/daytona/internal/toolbox/metrics"
 	"github.com/opendaytona/daytona/internal/toolbox/port"
 	"github.com/opendaytona/daytona/internal/toolbox/process"
@@ -30,6 +31,7 @@ func Handler(cfg boot.Config, l *launch.Launcher, sessions *session.Service, gro
 	git.New(l).Register(mux)
 	desktop.New(l).Register(mux)
 	pty.New(l).Register(mux)
+	lsp.New(l).Register(mux)
 	port.Register(mux)
 	metrics.New(group).Register(mux)
 

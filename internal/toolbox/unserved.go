@@ -15,7 +15,6 @@ var unserved = []struct {
 	what string // completes "this toolbox has no"
 }{
 	{"/computeruse", "such part of the desktop yet"},
-	{"/lsp", "language servers yet"},
 }
 
 // refuseUnserved answers for them; done says that it has.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/opendaytona/daytona/internal/toolbox/capture"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -57,7 +58,7 @@ var remoteWords = []rule{
 func failure(c command, r *result) error {
 	own, remote, told := words(r.stderr.String())
 	if told == "" { // some commands explain themselves on their standard output
-		b, _ := io.ReadAll(io.LimitReader(r.stdout.Seal(), kept))
+		b, _ := io.ReadAll(io.LimitReader(r.stdout.Seal(), capture.TailSize))
 		own, _, told = words(string(b))
 	}
 	told = passwordInURL().ReplaceAllString(told, "$1:***@")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/toolbox/capture"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -69,7 +70,7 @@ func TestWhatGitSaysHasACode(t *testing.T) {
 		"remote: we have not found your repository not found page, non-fast-forward\nfatal: unknown": wire.GitRepoNotFound,
 	} {
 		r := &result{code: 128}
-		r.stderr.append([]byte(output))
+		r.stderr.Append([]byte(output))
 		var e *wire.Error
 		if !errors.As(failure(command{}, r), &e) || e.Code != want {
 			t.Errorf("%q: %v %v, want %s", output, e.Status, e.Code, want)
@@ -86,14 +87,14 @@ func TestWhatGitSaysHasACode(t *testing.T) {
 
 func TestMessagesAreGitsWordsForPeople(t *testing.T) {
 	r := &result{code: 1}
-	r.stderr.append([]byte(strings.Repeat("noise\n", kept)))
-	r.stderr.append([]byte("remote: \rremote: Counting: 1%\rremote: Counting: 100%\nremote:   your quota is used up   \nremote:\nhint: read the manual\nfatal: https://u:geheim@h/x: told\n"))
+	r.stderr.Append([]byte(strings.Repeat("noise\n", capture.TailSize)))
+	r.stderr.Append([]byte("remote: \rremote: Counting: 1%\rremote: Counting: 100%\nremote:   your quota is used up   \nremote:\nhint: read the manual\nfatal: https://u:geheim@h/x: told\n"))
 	told := failure(command{secret: &secret{user: "u", password: "other"}}, r).Error()
-	if !strings.HasSuffix(told, "\nremote: Counting: 100%\nremote:   your quota is used up\nfatal: https://***:***@h/x: told (exit code 1)") || len(told) > kept {
+	if !strings.HasSuffix(told, "\nremote: Counting: 100%\nremote:   your quota is used up\nfatal: https://***:***@h/x: told (exit code 1)") || len(told) > capture.TailSize {
 		t.Errorf("%d bytes: %s", len(told), told[max(0, len(told)-200):])
 	}
 	old := &result{code: 129}
-	old.stderr.append([]byte("error: unknown option `x'\n"))
+	old.stderr.Append([]byte("error: unknown option `x'\n"))
 	if told := failure(command{}, old).Error(); !strings.Contains(told, "too old") {
 		t.Error(told)
 	}

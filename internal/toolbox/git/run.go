@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +30,7 @@ type command struct {
 type result struct {
 	code   int
 	stdout spool.Buffer
-	stderr tail
+	stderr capture.Tail
 	killed string // why, when the kernel did it for want of memory
 }
 
@@ -192,7 +191,7 @@ func (s *Service) run(ctx context.Context, c command) (*result, error) {
 	}
 	files.close()
 	r := &result{}
-	stdout, stderr := capture.Start(out, r.stdout.Append), capture.Start(errs, r.stderr.append)
+	stdout, stderr := capture.Start(out, r.stdout.Append), capture.Start(errs, r.stderr.Append)
 	go func() {
 		_, _ = io.WriteString(feed, c.stdin) // git says itself what it lacks
 		feed.Close()
@@ -265,28 +264,4 @@ func (d descriptors) inherited() []uintptr {
 		all[i] = uintptr(fd)
 	}
 	return all
-}
-
-// tail keeps the last of what is written.
-type tail struct {
-	mu   sync.Mutex
-	kept []byte
-}
-
-// kept is how much of git's words a tail keeps: what failed is at their end.
-const kept = 16 << 10
-
-func (t *tail) append(p []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p...)
-	if len(t.kept) > 2*kept {
-		t.kept = append(t.kept[:0], t.kept[len(t.kept)-kept:]...)
-	}
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.kept[max(0, len(t.kept)-kept):])
 }

@@ -35,15 +35,15 @@ func (l *Launcher) InteractiveShell(vars map[string]string) (string, error) {
 	return l.Shell()
 }
 
-// wellKnownPath is where programs are whatever an image says in its PATH: where
+// WellKnownPath is where programs are whatever an image says in its PATH: where
 // Linux has them, and busybox in images that add it to nothing else.
-const wellKnownPath = defaultPath + ":/busybox"
+const WellKnownPath = defaultPath + ":/busybox"
 
 // Find is the path of the first of names that is in PATH or, when none is, in
 // one of the usual directories; "" when none is there either. An image's PATH may
 // name its own programs only.
 func (l *Launcher) Find(names ...string) string {
-	for _, path := range []string{l.Env.Get("PATH"), wellKnownPath} {
+	for _, path := range []string{l.Env.Get("PATH"), WellKnownPath} {
 		for _, name := range names {
 			if found, err := lookPath(name, path, "/"); err == nil {
 				return found

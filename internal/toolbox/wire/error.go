@@ -36,6 +36,7 @@ const (
 	FileAccessDenied        Code = "FILE_ACCESS_DENIED"
 	InvalidFilePath         Code = "INVALID_FILE_PATH"
 	FileReadFailed          Code = "FILE_READ_FAILED"
+	LSPServerNotInitialized Code = "LSP_SERVER_NOT_INITIALIZED"
 	ProcessExecutionTimeout Code = "PROCESS_EXECUTION_TIMEOUT"
 	ProcessNotFound         Code = "PROCESS_NOT_FOUND"
 	SessionEnded            Code = "SESSION_ENDED"
