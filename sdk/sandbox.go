@@ -17,7 +17,7 @@ import (
 
 // Sandbox is one sandbox as it was when it was last fetched (RefreshData), and
 // what can be done with it. Its methods write these fields, so calls on one
-// Sandbox must not run at once; those of Process, FileSystem, Git and ComputerUse may.
+// Sandbox must not run at once; those of Process, FileSystem, Git, ComputerUse and LanguageServer may.
 type Sandbox struct {
 	api.Sandbox
 	Process     *Process
@@ -294,7 +294,7 @@ func (s *Sandbox) setInterval(ctx context.Context, which string, minutes int) er
 }
 
 // RefreshActivity says that the sandbox is in use, which puts off its auto-stop.
-// Calls of Process, FileSystem, Git and ComputerUse say so by themselves.
+// Calls of Process, FileSystem, Git, ComputerUse and LanguageServer say so by themselves.
 func (s *Sandbox) RefreshActivity(ctx context.Context) error {
 	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/last-activity"), body: api.UpdateLastActivity{}}, nil)
 }
