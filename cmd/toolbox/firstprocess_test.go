@@ -147,6 +147,7 @@ type answer struct {
 	// ExitCode is -1 when there is none.
 	ExitCode int
 	Commands []struct {
+		ID       string
 		Command  string
 		ExitCode *int
 	}

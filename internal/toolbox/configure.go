@@ -23,7 +23,7 @@ func configure(w http.ResponseWriter, r *http.Request, l *launch.Launcher) error
 	if err := wire.Decode(w, r, &req); err != nil {
 		return err
 	}
-	if err := l.Env.Update(req.Env, nil, ""); err != nil {
+	if err := l.Env.Configure(req.Env); err != nil {
 		return err
 	}
 	if req.Hostname != "" {

@@ -23,11 +23,21 @@ func NewEnvironment(vars map[string]string) *Environment {
 	return e
 }
 
+// Configure sets what the sandbox was made with. Names are those that Linux allows:
+// what a process can have is no reason not to start a sandbox.
+func (e *Environment) Configure(set map[string]string) error {
+	return e.update(set, nil, "", checkVariable)
+}
+
 // Update removes the names in unset and those whose value begins with
 // unsetPrefix (when it is not empty) and then sets the new ones.
 func (e *Environment) Update(set map[string]string, unset []string, unsetPrefix string) error {
+	return e.update(set, unset, unsetPrefix, checkShellVariable)
+}
+
+func (e *Environment) update(set map[string]string, unset []string, unsetPrefix string, check func(name, value string) error) error {
 	for name, value := range set {
-		if err := checkVariable(name, value); err != nil {
+		if err := check(name, value); err != nil {
 			return err
 		}
 	}
@@ -65,7 +75,7 @@ func (e *Environment) Get(name string) string {
 // not without, overridden by extra.
 func (e *Environment) list(defaults, extra map[string]string, without func(string) bool) ([]string, error) {
 	for name, value := range extra {
-		if err := checkVariable(name, value); err != nil {
+		if err := checkShellVariable(name, value); err != nil {
 			return nil, err
 		}
 	}
@@ -82,6 +92,14 @@ func (e *Environment) list(defaults, extra map[string]string, without func(strin
 		list = append(list, name+"="+all[name])
 	}
 	return list, nil
+}
+
+// checkShellVariable takes the names that shells have, as the API does.
+func checkShellVariable(name, value string) error {
+	if name != "" && !shellName.MatchString(name) {
+		return wire.Bad("environment variable name %q must consist of letters, digits and '_', and not begin with a digit", name)
+	}
+	return checkVariable(name, value)
 }
 
 func checkVariable(name, value string) error {

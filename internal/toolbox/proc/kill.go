@@ -13,9 +13,15 @@ import (
 // grace is not zero, by SIGTERM and, as interactive shells ignore that, later by
 // SIGHUP; it kills what is left after grace. It returns when none of them runs
 // any more.
-func (p *Process) KillTree(grace time.Duration) {
+func (p *Process) KillTree(grace time.Duration) { p.killTree(grace, grace/4) }
+
+// KillTreeKindly is KillTree without SIGHUP: what ends at the first signal, however
+// slowly, has all of grace for it.
+func (p *Process) KillTreeKindly(grace time.Duration) { p.killTree(grace, grace) }
+
+func (p *Process) killTree(grace, patience time.Duration) {
 	now := time.Now()
-	deadline, hangup := now.Add(grace), now.Add(grace/4)
+	deadline, hangup := now.Add(grace), now.Add(patience)
 	var family []int
 	if grace > 0 {
 		family = p.tree(nil)
@@ -31,7 +37,7 @@ func (p *Process) KillTree(grace time.Duration) {
 		if len(family) == 0 {
 			return
 		}
-		if !hungUp && !time.Now().Before(hangup) {
+		if !hungUp && patience < grace && !time.Now().Before(hangup) {
 			hungUp = true
 			for _, pid := range family {
 				_ = unix.Kill(pid, unix.SIGHUP)

@@ -108,6 +108,16 @@ func TestKillTreeHangsUpOnWhatIgnoresTheRequest(t *testing.T) {
 	}
 }
 
+func TestKillTreeKindlyDoesNotHangUpOnWhatTakesItsTime(t *testing.T) {
+	dir := t.TempDir()
+	p := shell(t, `trap 'sleep 1; exit 5' TERM; echo >`+dir+`/ready; while :; do sleep 0.01; done`)
+	waitForLines(t, dir+"/ready", 1)
+	p.KillTreeKindly(3 * time.Second)
+	if code := ended(t, p); code != 5 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestKillTreeKillsWhatIgnoresEverything(t *testing.T) {
 	dir := t.TempDir()
 	p := shell(t, `trap '' TERM HUP; echo >`+dir+`/ready; while :; do sleep 0.01; done`)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opendaytona/daytona/internal/toolbox/capture"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
+	"github.com/opendaytona/daytona/internal/toolbox/proc"
 	"github.com/opendaytona/daytona/internal/toolbox/spool"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
@@ -101,12 +102,26 @@ func (s *Service) start(ctx context.Context, r run) (int, error) {
 		r.output.Append([]byte(toll.Explain(p.ExitCode())))
 		return p.ExitCode(), nil
 	case <-expired:
-		p.KillTree(0)
+		kill(p)
 		return 0, wire.Errorf(http.StatusRequestTimeout, wire.ProcessExecutionTimeout,
 			"the command was still running after %s and was killed: give a longer timeout, or run it in a session", r.timeout)
 	case <-ctx.Done():
-		p.KillTree(0)
+		kill(p)
 		return 0, wire.Errorf(http.StatusRequestTimeout, wire.RequestTimeout, "the client went away and the command was killed")
+	}
+}
+
+// kill ends p and all its descendants. Clients wait for some seconds only after a
+// timeout; what is stuck in the kernel may end later.
+func kill(p *proc.Process) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		p.KillTree(0)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(2 * time.Second):
 	}
 }
 

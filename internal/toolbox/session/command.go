@@ -24,8 +24,9 @@ type command struct {
 	pipes string
 	log   *logfile.Log
 	toll  launch.Toll // since it began
-	never atomic.Bool // the shell ended before it began
+	cut   atomic.Bool // the shell ended, and not by it
 
+	takesInput   bool // else its input is empty
 	suppressEcho bool
 
 	out, errs *capture.Pump
@@ -39,8 +40,8 @@ type command struct {
 }
 
 // newCommand prepares the pipes and the log of a command.
-func (s *session) newCommand(text, logPath string, suppressEcho bool) (*command, error) {
-	c := &command{id: rand.Text(), text: text, pipes: s.pipes, suppressEcho: suppressEcho, done: make(chan struct{})}
+func (s *session) newCommand(text, logPath string, takesInput, suppressEcho bool) (*command, error) {
+	c := &command{id: rand.Text(), text: text, pipes: s.pipes, takesInput: takesInput, suppressEcho: suppressEcho, done: make(chan struct{})}
 	var err error
 	if c.log, err = logfile.Create(logPath, 0); err != nil {
 		return nil, err
@@ -54,15 +55,21 @@ func (s *session) newCommand(text, logPath string, suppressEcho bool) (*command,
 }
 
 func (c *command) openPipes(s *session) error {
-	for _, end := range []string{"in", "out", "err"} {
+	ends := []string{"out", "err"}
+	if c.takesInput {
+		ends = append(ends, "in")
+	}
+	for _, end := range ends {
 		if err := s.mkfifo(c.id + "." + end); err != nil {
 			return err
 		}
 	}
 	var err error
-	// Open for both: the shell need not wait for a writer.
-	if c.input, err = os.OpenFile(c.pipe("in"), os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
-		return err
+	if c.takesInput {
+		// Open for both: the shell need not wait for a writer.
+		if c.input, err = os.OpenFile(c.pipe("in"), os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
+			return err
+		}
 	}
 	if c.out, err = c.pump("out", logfile.Stdout); err != nil {
 		return err
@@ -83,6 +90,14 @@ func (c *command) pump(end string, stream logfile.Stream) (*capture.Pump, error)
 	}
 	c.hold = append(c.hold, w)
 	return capture.Start(r, func(p []byte) { c.log.Append(stream, p) }), nil
+}
+
+// stdin is the file that the command reads.
+func (c *command) stdin() string {
+	if c.takesInput {
+		return c.pipe("in")
+	}
+	return "/dev/null"
 }
 
 func (c *command) pipe(end string) string { return filepath.Join(c.pipes, c.id+"."+end) }

@@ -38,7 +38,8 @@ func (s *Service) exec(w http.ResponseWriter, r *http.Request) error {
 	case strings.ContainsRune(req.Command, 0):
 		return wire.Bad("the command contains a NUL byte")
 	}
-	cmd, err := one.newCommand(req.Command, s.newLogPath(), req.SuppressInputEcho)
+	async := req.Async || req.RunAsync
+	cmd, err := one.newCommand(req.Command, s.newLogPath(), async, req.SuppressInputEcho)
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (s *Service) exec(w http.ResponseWriter, r *http.Request) error {
 		cmd.log.Remove()
 		return err
 	}
-	if req.Async || req.RunAsync {
+	if async {
 		wire.JSON(w, http.StatusAccepted, map[string]string{"cmdId": cmd.id})
 		return nil
 	}
@@ -56,7 +57,7 @@ func (s *Service) exec(w http.ResponseWriter, r *http.Request) error {
 	case <-r.Context().Done():
 		return wire.Errorf(http.StatusRequestTimeout, wire.RequestTimeout, "the client went away; the command goes on")
 	}
-	if cmd.never.Load() {
+	if cmd.cut.Load() {
 		return one.endedError()
 	}
 	return cmd.answer(w, r)
@@ -76,7 +77,7 @@ func (c *command) answer(w http.ResponseWriter, r *http.Request) error {
 // input gives a line to a running command and, unless the command was started
 // with suppressInputEcho, notes it in the command's output as a terminal would.
 func (s *Service) input(w http.ResponseWriter, r *http.Request) error {
-	_, cmd, err := s.findCommand(r)
+	one, cmd, err := s.findCommand(r)
 	if err != nil {
 		return err
 	}
@@ -88,6 +89,12 @@ func (s *Service) input(w http.ResponseWriter, r *http.Request) error {
 	}
 	if req.Data == nil {
 		return wire.Bad("data is missing")
+	}
+	if one.dead() || one.deleted.Load() {
+		return one.endedError()
+	}
+	if !cmd.takesInput && cmd.running() {
+		return wire.Bad("command %q was started without runAsync, so its input is empty: start it with runAsync", cmd.id)
 	}
 	line := *req.Data
 	if !strings.HasSuffix(line, "\n") {

@@ -74,7 +74,9 @@ func (s *Service) list(w http.ResponseWriter, _ *http.Request) error {
 	s.mu.Lock()
 	all := make([]*session, 0, len(s.sessions))
 	for _, one := range s.sessions {
-		all = append(all, one)
+		if one != nil { // its shell has started
+			all = append(all, one)
+		}
 	}
 	s.mu.Unlock()
 	sort.Slice(all, func(i, j int) bool { return all[i].created.Before(all[j].created) })
@@ -100,7 +102,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	case len(id) > 256, strings.ContainsAny(id, "/\x00"):
 		return wire.Bad("sessionId must have at most 256 bytes, and no '/' or NUL byte")
 	case id == entrypointID:
-		return wire.Errorf(http.StatusConflict, wire.Conflict, "session %q is the sandbox's entrypoint: choose another sessionId", id)
+		return wire.Bad("session %q is the sandbox's entrypoint: choose another sessionId", id)
 	}
 	s.mu.Lock()
 	_, exists := s.sessions[id]
@@ -126,11 +128,14 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 // find returns the session that r names.
 func (s *Service) find(r *http.Request) (*session, error) {
 	id := r.PathValue("session")
+	if id == entrypointID {
+		return nil, wire.Bad("session %q is the sandbox's entrypoint, which has logs and nothing else: create a session of another name", id)
+	}
 	s.mu.Lock()
 	one := s.sessions[id]
 	s.mu.Unlock()
 	if one == nil {
-		return nil, wire.Errorf(http.StatusNotFound, wire.NotFound, "session %q does not exist: create it first", id)
+		return nil, wire.Errorf(http.StatusNotFound, wire.ProcessNotFound, "session %q does not exist: create it first", id)
 	}
 	return one, nil
 }
@@ -167,25 +172,54 @@ func (s *Service) getCommand(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// What runs in a session that is deleted has grace to end by itself. The answer
+// comes after patience, also when something is stuck in the kernel.
+const (
+	grace    = 5 * time.Second
+	patience = 8 * time.Second
+)
+
 // remove ends everything in the session and forgets it.
 func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 	one, err := s.find(r)
 	if err != nil {
 		return err
 	}
-	one.shell.KillTree(500 * time.Millisecond)
-	<-one.over
-	s.mu.Lock()
-	mine := s.sessions[one.id] == one
-	if mine {
-		delete(s.sessions, one.id)
-	}
-	s.mu.Unlock()
-	if mine {
-		one.removeFiles()
+	one.deleted.Store(true)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		one.shell.KillTreeKindly(grace)
+		<-one.over
+		if s.forget(one) {
+			one.removeFiles()
+		}
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-gone:
+	case <-late.C:
+		if s.forget(one) {
+			go func() {
+				<-gone
+				one.removeFiles()
+			}()
+		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// forget gives a session's name back; the first who does it frees its files.
+func (s *Service) forget(one *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[one.id] != one {
+		return false
+	}
+	delete(s.sessions, one.id)
+	return true
 }
 
 // newLogPath names a log that does not exist yet.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
@@ -35,6 +36,7 @@ type session struct {
 	pipes   string        // directory of named pipes
 	posix   bool          // the shell is neither zsh nor bash
 	shell   *proc.Process
+	deleted atomic.Bool   // or is being deleted
 	over    chan struct{} // closed when the shell has ended and its commands know
 
 	mu       sync.Mutex
@@ -170,9 +172,10 @@ func (s *session) watch(status *os.File) {
 	s.mu.Unlock()
 	for i, cmd := range left {
 		if i > 0 {
-			cmd.never.Store(true)
 			cmd.log.Append(logfile.Stderr, []byte("the session's shell ended before this command began\n"))
 		}
+		// The first one may be what has ended the shell.
+		cmd.cut.Store(i > 0 || s.deleted.Load())
 		cmd.finish(code)
 	}
 }
@@ -197,7 +200,7 @@ func (s *session) settle(id string) *command {
 func (s *session) submit(cmd *command) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ended || s.deleted.Load() {
 		return s.endedError()
 	}
 	if len(s.pending) >= maxPending {
@@ -246,6 +249,9 @@ func (s *session) forget() {
 }
 
 func (s *session) endedError() error {
+	if s.deleted.Load() {
+		return wire.Errorf(http.StatusGone, wire.SessionEnded, "session %q was deleted: create a new one", s.id)
+	}
 	return wire.Errorf(http.StatusGone, wire.SessionEnded,
 		"the shell of session %q has ended with code %d: delete the session and create a new one", s.id, s.shell.ExitCode())
 }
@@ -262,8 +268,15 @@ func (s *session) script(cmd *command) string {
 		eval = "command eval"
 	}
 	return fmt.Sprintf("__daytona_command=%s\n%s \"$__daytona_command\" <%s >%s 2>%s\n\\echo %s $? >%s\n",
-		shellescape.Quote(cmd.text), eval, shellescape.Quote(cmd.pipe("in")), shellescape.Quote(cmd.pipe("out")), shellescape.Quote(cmd.pipe("err")),
+		shellescape.Quote(cmd.text), eval, shellescape.Quote(cmd.stdin()), shellescape.Quote(cmd.pipe("out")), shellescape.Quote(cmd.pipe("err")),
 		cmd.id, shellescape.Quote(filepath.Join(s.pipes, "status")))
+}
+
+// dead tells whether the shell has ended.
+func (s *session) dead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
 }
 
 func (s *session) command(id string) *command {
