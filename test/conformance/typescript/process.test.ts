@@ -68,3 +68,21 @@ test('a session command takes input, and its logs can be followed', async () => 
   expect((await sandbox.process.getSessionCommand(session, started.cmdId)).exitCode).toBe(0)
   await sandbox.process.deleteSession(session)
 })
+
+test('input that is not noted, commands that have ended, and a session that is deleted while one is awaited', async () => {
+  const session = uniqueName()
+  await sandbox.process.createSession(session)
+  const { cmdId } = await sandbox.process.executeSessionCommand(session, { command: 'read line; echo got $line', runAsync: true, suppressInputEcho: true })
+  await sandbox.process.sendSessionCommandInput(session, cmdId!, 'secret')
+  await expect.poll(async () => (await sandbox.process.getSessionCommand(session, cmdId!)).exitCode, { timeout: 20_000 }).toBe(0)
+  expect(await sandbox.process.getSessionCommandLogs(session, cmdId!)).toMatchObject({ output: 'got secret\n', stdout: 'got secret\n', stderr: '' })
+  await expect(sandbox.process.sendSessionCommandInput(session, cmdId!, 'more')).rejects.toMatchObject({ statusCode: 410 })
+  expect(await sandbox.process.executeSessionCommand(session, { command: 'cat; echo end' })).toMatchObject({ exitCode: 0, stdout: 'end\n' })
+
+  const awaited = expect(sandbox.process.executeSessionCommand(session, { command: 'sleep 1000' })).rejects.toMatchObject({ statusCode: 410 })
+  await expect.poll(async () => (await sandbox.process.getSession(session)).commands?.length, { timeout: 20_000 }).toBe(3)
+  await sandbox.process.deleteSession(session)
+  await awaited
+  await expect(sandbox.process.getSession(session)).rejects.toMatchObject({ statusCode: 404 })
+  await expect(sandbox.process.deleteSession('entrypoint')).rejects.toMatchObject({ statusCode: 400 })
+})
