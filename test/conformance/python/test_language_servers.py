@@ -70,7 +70,7 @@ async def test_a_project_from_the_start_to_the_stop(box):
 
     user = await done(box.process.exec("ps -o user= -C pylsp"))
     assert user.result.split() == ["daytona"]
-    await done(box.process.exec("pkill -9 -x pylsp"))
+    await done(box.process.exec("pkill -9 -x pylsp; while pgrep -x pylsp; do sleep 0.1; done; sleep 0.5"))
     assert [s.name for s in await done(server.document_symbols(path))] == ["Changed"]
 
     await done(server.did_close(path))
