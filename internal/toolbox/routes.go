@@ -95,9 +95,6 @@ func (h routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.mux.ServeHTTP(w, r)
 		return
 	}
-	if refuseUnserved(w, r) {
-		return
-	}
 	probe := &headerOnly{header: http.Header{}}
 	h.mux.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); allow != "" {

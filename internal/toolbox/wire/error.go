@@ -52,7 +52,6 @@ const (
 	PortClosed              Code = "PORT_CLOSED"
 	RequestTimeout          Code = "REQUEST_TIMEOUT"
 	Gone                    Code = "GONE"
-	NotImplemented          Code = "NOT_IMPLEMENTED"
 	Internal                Code = "INTERNAL_SERVER_ERROR"
 )
 
