@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -175,22 +174,11 @@ func (p *Process) SendSessionCommandInput(ctx context.Context, session, command,
 // FollowSessionCommandLogs copies what a command writes, from its beginning, to
 // stdout and stderr until it ends.
 func (p *Process) FollowSessionCommandLogs(ctx context.Context, session, command string, stdout, stderr io.Writer) error {
-	address, err := p.sandbox.toolbox(ctx, commandPath(session, command)+"/logs?follow=true")
+	ws, address, err := p.sandbox.webSocket(ctx, commandPath(session, command)+"/logs?follow=true")
 	if err != nil {
 		return err
 	}
-	c := p.sandbox.client
-	header := http.Header{}
-	c.authorize(header)
-	ws, resp, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(address, "http"), &websocket.DialOptions{HTTPClient: c.config.HTTPClient, HTTPHeader: header})
-	if err != nil {
-		if resp != nil && resp.StatusCode >= 300 && resp.Body != nil {
-			return readError(resp)
-		}
-		return c.failed(ctx, request{method: http.MethodGet, url: address}, err)
-	}
 	defer ws.CloseNow()
-	ws.SetReadLimit(-1)
 	split := splitter{stdout: stdout, stderr: stderr}
 	for {
 		_, b, err := ws.Read(ctx)
