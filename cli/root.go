@@ -61,7 +61,7 @@ Exit codes:
   4    not authenticated, or permission missing
   5    timeout
   130  interrupted
-daytona exec exits with the exit code of the command that it runs.`,
+daytona exec and daytona terminal exit with the exit code of what they run.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetArgs(p.Args)
@@ -75,7 +75,7 @@ daytona exec exits with the exit code of the command that it runs.`,
 	root.AddCommand(p.Commands...)
 	root.AddCommand(
 		a.loginCommand(), a.profileCommand(), a.envCommand(), a.versionCommand(),
-		a.snapshotCommand(), a.registryCommand(), a.warmPoolCommand(), a.createCommand(), a.forkCommand(), a.listCommand(), a.infoCommand(), a.resizeCommand(), a.execCommand(), a.previewURLCommand(), a.portForwardCommand(),
+		a.snapshotCommand(), a.registryCommand(), a.warmPoolCommand(), a.createCommand(), a.forkCommand(), a.listCommand(), a.infoCommand(), a.resizeCommand(), a.execCommand(), a.terminalCommand(), a.previewURLCommand(), a.portForwardCommand(),
 		a.startCommand(), a.stopCommand(), a.deleteCommand(),
 	)
 	return root
