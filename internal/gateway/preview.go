@@ -200,6 +200,8 @@ func (p *Preview) failed(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client has gone, or the server ends
 	case errors.Is(err, engine.ErrNotRunning), errors.Is(err, engine.ErrNotFound):
 		err = fault.Conflict("SANDBOX_NOT_STARTED", "The sandbox is not started: start it first.")
+	case errors.As(err, &closed) && port == strconv.Itoa(preview.TerminalPort):
+		err = fault.NoAnswer("PORT_CLOSED", fmt.Sprintf("There is no terminal in the browser: run daytona terminal %s, or use the terminals of the SDKs. A program of the sandbox may serve one on port %s.", id, port))
 	case errors.As(err, &closed):
 		err = fault.NoAnswer("PORT_CLOSED", fmt.Sprintf("Nothing answers on port %s of the sandbox: start a server on it, then try again.", port))
 	case errors.Is(err, errAgent):

@@ -178,6 +178,15 @@ func TestTheApplicationSeesTheRequestWithoutWhatIsOurs(t *testing.T) {
 	}
 }
 
+// The official command opens this port for a terminal in the browser.
+func TestThePortOfATerminalInTheBrowserSaysWhatToUse(t *testing.T) {
+	w := newWeb(t, nil)
+	res, text := w.get("http://"+w.host(preview.TerminalPort, box)+"/", tokenHeader, "open", "Accept", "text/html")
+	if res.StatusCode != 502 || !strings.Contains(text, "run daytona terminal "+box) {
+		t.Errorf("%d %s", res.StatusCode, text)
+	}
+}
+
 func TestRefusalsArePagesForPeopleAndEnvelopesForPrograms(t *testing.T) {
 	w := newWeb(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,9 +15,12 @@ import (
 // listens there.
 const ToolboxPort = 2280
 
+// TerminalPort is the one at whose preview official servers have a terminal.
+const TerminalPort = 22222
+
 // guarded are the ports that a public sandbox does not open: those of the
 // toolbox, and as published of a terminal and of recordings of the desktop.
-var guarded = []int{ToolboxPort, 22222, 33333}
+var guarded = []int{ToolboxPort, TerminalPort, 33333}
 
 // Credentials are what a request brings besides its host.
 type Credentials struct {
