@@ -1,6 +1,7 @@
 """Terminals, by both clients: each method of theirs is called."""
 
 import asyncio
+import time
 import uuid
 
 import pytest
@@ -133,3 +134,21 @@ async def test_the_asynchronous_client(own: AsyncSandbox, id: str):
     assert (await killed.wait()).exit_code == 137
     with pytest.raises(DaytonaNotFoundError):
         await process.kill_pty_session(id)
+
+
+def test_a_sandbox_with_busy_terminals_forks_and_stops(sandbox: Sandbox, id: str):
+    watched = sandbox.process.create_pty_session(id)
+    watched.send_input("while :; do echo busy; done\n")
+    read_until(watched, b"busy\r\nbusy\r\n")
+    started = time.monotonic()
+    fork = sandbox.fork()
+    try:
+        assert fork.process.list_pty_sessions() == []
+        assert [one.id for one in sandbox.process.list_pty_sessions()] == [id]
+    finally:
+        fork.delete()
+    read_until(watched, b"busy\r\nbusy\r\n")  # it goes on
+    sandbox.stop()
+    assert time.monotonic() - started < 60
+    watched.wait(timeout=30)
+    assert not watched.is_connected()
