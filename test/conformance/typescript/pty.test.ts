@@ -1,5 +1,5 @@
 // Terminals: each method of the client is called.
-import { DaytonaConflictError, DaytonaNotFoundError, type Sandbox } from '@daytona/sdk'
+import { DaytonaConnectionError, DaytonaNotFoundError, type Sandbox } from '@daytona/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { daytona, uniqueName } from './server.js'
@@ -29,7 +29,7 @@ test('a terminal is made, used, left and ended', async () => {
   await pty.waitForConnection()
   expect(pty.sessionId).toBe(id)
   expect(pty.isConnected()).toBe(true)
-  await expect(sandbox.process.createPty({ id, onData: first.onData })).rejects.toBeInstanceOf(DaytonaConflictError)
+  await expect(sandbox.process.createPty({ id, onData: first.onData })).rejects.toBeInstanceOf(DaytonaConnectionError) // the upgrade's 409
 
   const info = await sandbox.process.getPtySessionInfo(id)
   expect(info).toMatchObject({ id, cwd: '/tmp', cols: 100, rows: 30, active: true, lazyStart: false, envs: { WHO: 'ä b', TERM: 'xterm-256color' } })
