@@ -1,7 +1,7 @@
 // Package daytona is the Go SDK: sandboxes, snapshots, and what runs in them,
 // by the names of the official SDKs. It imports only package api of the project,
 // whose types it returns. Start at NewClient; sandbox.go, snapshot.go, image.go,
-// process.go, filesystem.go and git.go have a noun each.
+// process.go, codeinterpreter.go, filesystem.go and git.go have a noun each.
 package daytona
 
 import (

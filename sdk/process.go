@@ -38,7 +38,8 @@ type ExecuteResponse struct {
 	Artifacts *Artifacts `json:"artifacts,omitempty"`
 }
 
-// Artifacts are what code showed besides text.
+// Artifacts are what code showed besides text: for each figure that matplotlib
+// showed its data, and the picture as PNG in base64 ("png").
 type Artifacts struct {
 	Charts []map[string]any `json:"charts"`
 }

@@ -17,14 +17,16 @@ import (
 
 // Sandbox is one sandbox as it was when it was last fetched (RefreshData), and
 // what can be done with it. Its methods write these fields, so calls on one
-// Sandbox must not run at once; those of Process, FileSystem, Git, ComputerUse and LanguageServer may.
+// Sandbox must not run at once; those of Process, CodeInterpreter, FileSystem, Git,
+// ComputerUse and LanguageServer may.
 type Sandbox struct {
 	api.Sandbox
-	Process     *Process
-	FileSystem  *FileSystem
-	Git         *Git
-	ComputerUse *ComputerUse
-	client      *Client
+	Process         *Process
+	CodeInterpreter *CodeInterpreter
+	FileSystem      *FileSystem
+	Git             *Git
+	ComputerUse     *ComputerUse
+	client          *Client
 }
 
 // CreateParams say what sandbox to make. The zero value is one of the server's
@@ -166,7 +168,7 @@ func (c *Client) List(ctx context.Context, p ListParams) iter.Seq2[*Sandbox, err
 
 func (c *Client) newSandbox() *Sandbox {
 	s := &Sandbox{client: c}
-	s.Process, s.FileSystem, s.Git, s.ComputerUse = &Process{s}, &FileSystem{s}, &Git{s}, newComputerUse(s)
+	s.Process, s.CodeInterpreter, s.FileSystem, s.Git, s.ComputerUse = &Process{s}, &CodeInterpreter{s}, &FileSystem{s}, &Git{s}, newComputerUse(s)
 	return s
 }
 
@@ -294,7 +296,8 @@ func (s *Sandbox) setInterval(ctx context.Context, which string, minutes int) er
 }
 
 // RefreshActivity says that the sandbox is in use, which puts off its auto-stop.
-// Calls of Process, FileSystem, Git, ComputerUse and LanguageServer say so by themselves.
+// Calls of Process, CodeInterpreter, FileSystem, Git, ComputerUse and LanguageServer say
+// so by themselves.
 func (s *Sandbox) RefreshActivity(ctx context.Context) error {
 	return s.client.do(ctx, request{method: http.MethodPost, url: s.path("/last-activity"), body: api.UpdateLastActivity{}}, nil)
 }
