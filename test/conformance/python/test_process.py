@@ -108,21 +108,6 @@ def test_code_run_of_other_languages(daytona: Daytona):
             sandbox.delete()
 
 
-def test_code_run_with_charts(sandbox: Sandbox):
-    installed = sandbox.process.exec("pip install -q --user matplotlib 2>&1", timeout=300)
-    assert installed.exit_code == 0, installed.result
-    answer = sandbox.process.code_run(
-        "import matplotlib.pyplot as plt\n"
-        "plt.plot([1, 2, 3], [2, 4, 8], label='growth')\n"
-        "plt.title('A title')\nplt.xlabel('x')\nplt.show()\nprint('shown')"
-    )
-    assert "shown" in answer.result
-    (chart,) = answer.artifacts.charts
-    assert (chart.type, chart.title) == ("line", "A title")
-    assert chart.png
-    assert chart.elements[0].label == "growth"
-
-
 def test_a_session_keeps_its_state(shared: Sandbox):
     session = f"s-{uuid.uuid4().hex[:8]}"
     shared.process.create_session(session)
