@@ -86,23 +86,24 @@ func TestErrorsHaveNameValueAndTheFramesOfTheCode(t *testing.T) {
 	s := newSandbox(t)
 	s.run("def f(x):\n    return 1 / x  # by nought\n")
 	for _, c := range []struct{ code, name, value, traceback string }{
-		{"\n\nf(0)", "ZeroDivisionError", "division by zero",
-			"Traceback (most recent call last):\n  File \"<stdin>\", line 3, in <module>\n    f(0)\n  File \"<stdin>\", line 2, in f\n    return 1 / x  # by nought\n"},
+		{"\n\nf(0)", "ZeroDivisionError", "division by zero", "  File \"<stdin>\", line 2, in f\n    return 1 / x  # by nought\n"},
+		{"\n\nf(0)", "ZeroDivisionError", "division by zero", "Traceback (most recent call last):\n  File \"<stdin>\", line 3, in <module>\n    f(0)\n"},
 		{"import json; json.loads('x')", "JSONDecodeError", "Expecting value: line 1 column 1 (char 0)",
 			"Traceback (most recent call last):\n  File \"<stdin>\", line 1, in <module>\n    import json; json.loads('x')\n"},
 		{"raise ValueError", "ValueError", "", "Traceback (most recent call last):\n  File \"<stdin>\", line 1, in <module>\n    raise ValueError\nValueError\n"},
-		{"x = (", "SyntaxError", "'(' was never closed (<stdin>, line 1)", "SyntaxError: '(' was never closed\n"},
-		{"if True:\nx", "IndentationError", "expected an indented block after 'if' statement on line 1 (<stdin>, line 2)", "IndentationError: expected an indented block after 'if' statement on line 1\n"},
+		{"x = = 1", "SyntaxError", "invalid syntax (<stdin>, line 1)", "SyntaxError: invalid syntax\n"},
+		{"if True:\nx", "IndentationError", "expected an indented block", "IndentationError: expected an indented block"},
 		{"await x", "SyntaxError", "'await' outside function (<stdin>, line 1)", "SyntaxError: 'await' outside function\n"},
 		{"try: 1/0\nexcept ZeroDivisionError as e: raise KeyError('k') from e", "KeyError", "'k'",
 			"\nThe above exception was the direct cause of the following exception:\n"},
-		{"class E(Exception):\n    def __str__(self): raise TypeError\nraise E", "E", "", "E: <exception str() failed>"},
+		{"class E(Exception):\n    def __str__(self): raise TypeError\nraise E", "E", "", "E: <"},
 		{"def g(): g()\ng()", "RecursionError", "maximum recursion depth exceeded", "Previous line repeated"},
 		{"raise KeyboardInterrupt", "KeyboardInterrupt", "", "KeyboardInterrupt\n"},
 	} {
 		r := s.run(c.code)
 		if r.failure.Name != c.name || !strings.HasPrefix(r.failure.Value, c.value) || !strings.Contains(r.failure.Traceback, c.traceback) ||
-			strings.Contains(r.failure.Traceback, "daytona") || strings.Contains(r.failure.Traceback, "json/") || r.stderr != "" {
+			strings.Contains(r.failure.Traceback, "daytona") || strings.Contains(r.failure.Traceback, "json/") || r.stderr != "" ||
+			strings.HasSuffix(c.name, "SyntaxError") && strings.Count(r.failure.Traceback, "\n") != 1 {
 			t.Errorf("%q: %+v, %q", c.code, r.failure, r.stderr)
 		}
 	}

@@ -88,7 +88,7 @@ func startWorker(ctx context.Context, l *launch.Launcher, dir string) (*worker, 
 		return w, nil
 	case <-w.over:
 		w.out.finish()
-		err = wire.Errorf(http.StatusInternalServerError, wire.Internal, "%s %s before it could run code: %s", python, w.end(), &said)
+		err = wire.Errorf(http.StatusInternalServerError, wire.Internal, "Python does not start: %s (%s %s)", &said, python, w.end())
 	case <-timer.C:
 		err = wire.Errorf(http.StatusInternalServerError, wire.Internal, "%s did not begin to run within %s: the sandbox may be too busy; try again", python, patience)
 	case <-ctx.Done():

@@ -196,6 +196,7 @@ def end_child(error):
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     elif error is not None:
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without execute
         sys.excepthook(type(error), error, error.__traceback__)
         code = 1
     flush()
