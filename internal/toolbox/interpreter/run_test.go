@@ -91,6 +91,7 @@ func TestErrorsHaveNameValueAndTheFramesOfTheCode(t *testing.T) {
 		{"import json; json.loads('x')", "JSONDecodeError", "Expecting value: line 1 column 1 (char 0)",
 			"Traceback (most recent call last):\n  File \"<stdin>\", line 1, in <module>\n    import json; json.loads('x')\n"},
 		{"raise ValueError", "ValueError", "", "Traceback (most recent call last):\n  File \"<stdin>\", line 1, in <module>\n    raise ValueError\nValueError\n"},
+		{"x = 0; 1 / x", "ZeroDivisionError", "division by zero", "    x = 0; 1 / x\n           ~~^~~\n"},
 		{"x = = 1", "SyntaxError", "invalid syntax (<stdin>, line 1)", "SyntaxError: invalid syntax\n"},
 		{"if True:\nx", "IndentationError", "expected an indented block", "IndentationError: expected an indented block"},
 		{"await x", "SyntaxError", "'await' outside function (<stdin>, line 1)", "SyntaxError: 'await' outside function\n"},

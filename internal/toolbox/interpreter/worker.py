@@ -140,7 +140,8 @@ class Sources:
     def add(self, source):
         self.count += 1
         name = f"<stdin-{self.count}>"
-        lines = io.StringIO(source, newline=None).readlines()
+        # Each line with its end, without which tracebacks mark the wrong columns.
+        lines = io.StringIO(source + "\n", newline=None).readlines()
         linecache.cache[name] = (len(source), None, lines, name)
         self.names.append(name)
         self.size += len(source)
