@@ -71,11 +71,19 @@ func TestASandboxWaitsForTheDefaultSnapshotThatIsBeingMade(t *testing.T) {
 	c := testConfig(t, "--default-image", "debian")
 	s := start(t, c, b.machine(e))
 	<-b.begun
-	if got := s.call("POST", "/api/sandbox", `{"name":"box"}`, 200); got["state"] != "pulling_snapshot" {
-		t.Errorf("while the image is built the sandbox is %v", got["state"])
-	}
+	created := make(chan string, 1)
+	go func() {
+		_, text := s.raw("POST", s.origin()+"/api/sandbox", s.creds.APIKey, `{"name":"box"}`)
+		created <- text
+	}()
+	s.eventually("the sandbox waits while the image is built", func() bool {
+		status, text := s.raw("GET", s.origin()+"/api/sandbox/box", s.creds.APIKey, "")
+		return status == http.StatusOK && strings.Contains(text, `"state":"pulling_snapshot"`)
+	})
 	b.results <- nil
-	s.eventually("the sandbox starts", func() bool { return s.call("GET", "/api/sandbox/box", "", 200)["state"] == "started" })
+	if got := <-created; !strings.Contains(got, `"state":"started"`) {
+		t.Errorf("once the image is built the answer is %s", got)
+	}
 	s.eventually("all are active", func() bool { return s.states() == allActive })
 	if b.builds != 1 {
 		t.Errorf("the image was built %d times", b.builds)

@@ -2,7 +2,9 @@ package process
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -59,30 +61,34 @@ func (s *Service) codeRun(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writeCharts copies lines of JSON into an array. A line that is no JSON was cut
-// off by the end of the process.
+// maxChart is how long a line that describes a chart may be. The program that
+// writes them keeps to it; others would fill the agent's memory.
+const maxChart = 8 << 20
+
+// writeCharts copies lines of JSON into an array. A line that is no object was cut
+// off by the end of the process, or is not of the program that writes charts.
 func writeCharts(w io.Writer, lines io.Reader) error {
 	if _, err := io.WriteString(w, `,"artifacts":{"charts":[`); err != nil {
 		return err
 	}
-	in := bufio.NewReader(lines)
-	for sep := ""; ; {
-		line, err := in.ReadBytes('\n')
-		if json.Valid(line) {
-			if _, err := io.WriteString(w, sep); err != nil {
-				return err
-			}
-			if _, err := w.Write(line); err != nil {
-				return err
-			}
-			sep = ","
+	in := bufio.NewScanner(lines)
+	in.Buffer(nil, maxChart+1)
+	sep := ""
+	for in.Scan() {
+		line := in.Bytes()
+		if !bytes.HasPrefix(line, []byte("{")) || !json.Valid(line) {
+			continue
 		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
+		if _, err := io.WriteString(w, sep); err != nil {
 			return err
 		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+		sep = ","
+	}
+	if err := in.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
+		return err
 	}
 	_, err := io.WriteString(w, "]}")
 	return err

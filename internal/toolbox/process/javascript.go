@@ -21,9 +21,18 @@ import (
 var esModule = regexp.MustCompile(`(?m)^\s*(import\s*[\w{*"']|export\s+[\w{*])`)
 
 func (s *Service) javascript(r *http.Request, req codeRunRequest, job run) (int, error) {
-	node := s.launcher.Find("node", "nodejs")
-	if node == "" {
-		return 0, wire.Bad("this sandbox has no Node.js: use a snapshot whose image has node in its PATH")
+	switch {
+	case s.launcher.Find("node", "nodejs") != "":
+		job.command.Argv = []string{s.launcher.Find("node", "nodejs")}
+		if esModule.MatchString(req.Code) {
+			job.command.Argv = append(job.command.Argv, "--input-type=module")
+		}
+	case s.launcher.Find("bun") != "":
+		job.command.Argv = []string{s.launcher.Find("bun"), "run"}
+	case s.launcher.Find("deno") != "":
+		job.command.Argv = []string{s.launcher.Find("deno"), "run", "--allow-all"}
+	default:
+		return 0, wire.Bad("this sandbox has no Node.js: use a snapshot whose image has node, bun or deno in its PATH")
 	}
 	source, done, err := feed(req.Code)
 	if err != nil {
@@ -31,10 +40,6 @@ func (s *Service) javascript(r *http.Request, req codeRunRequest, job run) (int,
 	}
 	defer done()
 	job.stdin = source
-	job.command.Argv = []string{node}
-	if esModule.MatchString(req.Code) {
-		job.command.Argv = append(job.command.Argv, "--input-type=module")
-	}
 	job.command.Argv = append(append(job.command.Argv, "-"), req.Argv...)
 	return s.start(r.Context(), job)
 }

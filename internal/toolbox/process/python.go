@@ -16,7 +16,12 @@ import (
 //go:embed bootstrap.py
 var bootstrap string
 
-func (s *Service) python(r *http.Request, req codeRunRequest, job run, charts *spool.Buffer) (int, error) {
+// charts is what bootstrap does with figures of matplotlib.
+//
+//go:embed charts.py
+var charts string
+
+func (s *Service) python(r *http.Request, req codeRunRequest, job run, figures *spool.Buffer) (int, error) {
 	interpreter := s.launcher.Find("python3", "python")
 	if interpreter == "" {
 		return 0, wire.Bad("this sandbox has no Python: use a snapshot whose image has python3 in its PATH")
@@ -35,9 +40,9 @@ func (s *Service) python(r *http.Request, req codeRunRequest, job run, charts *s
 		closeAll(source)
 		return 0, err
 	}
-	pump := capture.Start(out, charts.Append)
+	pump := capture.Start(out, figures.Append)
 	job.extra = []int{source, in}
-	job.command.Argv = append([]string{interpreter, "-u", "-c", bootstrap}, req.Argv...)
+	job.command.Argv = append([]string{interpreter, "-u", "-c", charts + bootstrap}, req.Argv...)
 	code, err := s.start(r.Context(), job)
 	pump.Settle()
 	return code, err
