@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from daytona import (
     AsyncDaytona,
-    CreateSandboxFromImageParams,
+    CreateSandboxFromSnapshotParams,
     Daytona,
     DaytonaError,
     Sandbox,
@@ -20,8 +20,8 @@ from daytona import (
     ScreenshotRegion,
 )
 
-# An image that the server can pull, with a desktop and Python's Tk.
-DESKTOP_IMAGE = os.environ.get("DAYTONA_TEST_DESKTOP_IMAGE", "fixtures/desktop:1")
+# A snapshot of an image with a desktop and Python's Tk.
+SNAPSHOT = os.environ.get("DESKTOP_SNAPSHOT", "desktop")
 
 # A field, and a square that writes what it is sent to a file and becomes green by a double click.
 FORM = """
@@ -59,7 +59,7 @@ async def done(value):
 
 @pytest.fixture(scope="module")
 def machine(daytona: Daytona) -> Iterator[Sandbox]:
-    sandbox = daytona.create(CreateSandboxFromImageParams(image=DESKTOP_IMAGE), timeout=300)
+    sandbox = daytona.create(CreateSandboxFromSnapshotParams(snapshot=SNAPSHOT), timeout=120)
     sandbox.fs.upload_file(FORM.encode(), "form.py")
     yield sandbox
     sandbox.delete()

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { daytona } from './server.js'
 
-const image = process.env.DAYTONA_TEST_DESKTOP_IMAGE ?? 'fixtures/desktop:1'
+// Of an image with a desktop and Python's Tk.
+const snapshot = process.env.DESKTOP_SNAPSHOT ?? 'desktop'
 const form = `
 import tkinter
 log = open("/tmp/events", "w", buffering=1)
@@ -24,7 +25,7 @@ w.mainloop()
 `
 let sandbox: Sandbox
 beforeAll(async () => {
-  sandbox = await daytona.create({ image }, { timeout: 300 })
+  sandbox = await daytona.create({ snapshot }, { timeout: 120 })
   await sandbox.fs.uploadFile(Buffer.from(form), 'form.py')
   const started = await sandbox.computerUse.start()
   expect(Object.keys(started.status ?? {}).sort()).toEqual(['atspi', 'novnc', 'x11vnc', 'xfce4', 'xvfb'])
