@@ -40,10 +40,13 @@ def told(kind):
     return f
 square.bind("<ButtonPress>", told("press"))
 square.bind("<ButtonRelease>", told("release"))
-square.bind("<Double-Button-1>", lambda e: square.configure(background="#00a000"), add="+")
+square.bind("<Double-Button-1>", lambda e: (square.configure(background="#00a000"), log.write("double\\n")))
 text.bind("<KeyPress>", lambda e: log.write(f"key {e.keysym}\\n"))
+had = [""]
 def changed(e):
-    log.write(f"text {text.get('1.0', 'end-1c')!r}\\n")
+    if text.get("1.0", "end-1c") != had[0]:
+        had[0] = text.get("1.0", "end-1c")
+        log.write(f"text {had[0]!r}\\n")
     text.edit_modified(False)
 text.bind("<<Modified>>", changed)
 text.focus_force()
@@ -70,7 +73,8 @@ class Desk:
 
     def __init__(self, machine: Sandbox, sandbox):
         self.machine, self.use = machine, sandbox.computer_use
-        run(machine, "pkill -f form.py; rm -f /tmp/events; (setsid python3 form.py >/tmp/form.log 2>&1 </dev/null &)")
+        run(machine, "kill $(cat /tmp/form.pid) 2>/dev/null; rm -f /tmp/events")
+        run(machine, "setsid sh -c 'echo $$ >/tmp/form.pid; exec python3 form.py' >/tmp/form.log 2>&1 </dev/null &")
         self.await_event("ready")
 
     def events(self) -> list[str]:
@@ -128,7 +132,7 @@ async def test_the_mouse(desk: Desk):
     assert (at.x, at.y) == (x, y)
     desk.await_event("press 3 ctrl 50,50", "release 3 ctrl 50,50")
     await done(mouse.click(x, y, double=True))
-    desk.await_event(*["press 1 - 50,50", "release 1 - 50,50"] * 2)
+    desk.await_event("press 1 - 50,50", "release 1 - 50,50", "double", "release 1 - 50,50")
     assert await color(desk, x, y) == (0, 0xA0, 0)
     time.sleep(0.6)  # or the next is a third click of this one
     await done(mouse.click(x, y, "middle", clicks=3))
