@@ -1,7 +1,6 @@
 """The desktop, by both clients: each method of mouse, keyboard, screenshot, display and the processes is called."""
 
 import base64
-import inspect
 import os
 import struct
 import time
@@ -19,6 +18,8 @@ from daytona import (
     ScreenshotOptions,
     ScreenshotRegion,
 )
+
+from conftest import done
 
 # A snapshot of an image with a desktop and Python's Tk.
 SNAPSHOT = os.environ.get("DESKTOP_SNAPSHOT", "desktop")
@@ -53,11 +54,6 @@ text.focus_force()
 w.after(200, lambda: log.write("ready\\n"))
 w.mainloop()
 """
-
-
-async def done(value):
-    """What either client returns."""
-    return await value if inspect.isawaitable(value) else value
 
 
 @pytest.fixture(scope="module")
