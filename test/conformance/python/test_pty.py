@@ -47,10 +47,11 @@ def test_a_terminal_is_made_used_left_and_ended(shared: Sandbox, id: str):
     assert not handle.is_connected()
 
     again = process.connect_pty_session(id)
+    again.wait_for_connection()
     assert b"21 91\r\n" in read_until(again, b"21 91\r\n")  # what was there before
     again.send_input("exit 3\n")
     ended = again.wait(timeout=30)
-    assert (ended.exit_code, ended.error) == (3, "non-zero exit")
+    assert (ended.exit_code, ended.error) == (3, "non-zero exit") == (again.exit_code, again.error)
     assert not again.is_connected()
     with pytest.raises(DaytonaNotFoundError):
         process.get_pty_session_info(id)
@@ -111,6 +112,7 @@ async def test_the_asynchronous_client(own: AsyncSandbox, id: str):
         id, on_data=seen.extend, envs={"WHO": "me"}, pty_size=PtySize(rows=30, cols=100)
     )
     await handle.wait_for_connection()
+    assert handle.session_id == id and handle.is_connected()
     with pytest.raises(DaytonaConflictError):
         await process.create_pty_session(id, on_data=seen.extend)
     await handle.send_input("echo $WHO $(stty size)\n")
@@ -126,7 +128,7 @@ async def test_the_asynchronous_client(own: AsyncSandbox, id: str):
     await again.wait_for_connection()
     await again.send_input("stty size; exit 130\n")
     ended = await again.wait()
-    assert (ended.exit_code, ended.error) == (130, "Ctrl+C")
+    assert (ended.exit_code, ended.error) == (130, "Ctrl+C") == (again.exit_code, again.error)
     assert b"21 91\r\n" in seen
 
     killed = await process.create_pty_session(id, on_data=seen.extend)

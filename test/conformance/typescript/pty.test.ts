@@ -49,6 +49,7 @@ test('a terminal is made, used, left and ended', async () => {
   await second.shows('21 91\r\n') // what was there before
   await again.sendInput('exit 3\n')
   expect(await again.wait()).toEqual({ exitCode: 3, error: 'non-zero exit' })
+  expect([again.exitCode, again.error]).toEqual([3, 'non-zero exit'])
   await expect(sandbox.process.getPtySessionInfo(id)).rejects.toBeInstanceOf(DaytonaNotFoundError)
 })
 
