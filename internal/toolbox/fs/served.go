@@ -9,10 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// servedAt is what the file at path, or behind the links there, says when the
-// agent serves it.
-func (s *Service) servedAt(path string) (text string, ok bool) { return s.servedWith(path, 0) }
-
+// servedWith is what the file at path says when the agent serves it. The flags are
+// those of open(2).
 func (s *Service) servedWith(path string, flags int) (text string, ok bool) {
 	if s.served == nil {
 		return "", false

@@ -115,22 +115,23 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// received is the connection that came with a message.
 func received(rights []byte) (net.Conn, error) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range messages {
-		fds, err := unix.ParseUnixRights(&m)
-		if err != nil || len(fds) != 1 {
-			return nil, errors.Join(err, errors.New("not one descriptor"))
-		}
-		unix.CloseOnExec(fds[0])
-		file := os.NewFile(uintptr(fds[0]), "connection")
-		defer file.Close()
-		return net.FileConn(file)
+	if len(messages) == 0 {
+		return nil, errors.New("no descriptor")
 	}
-	return nil, errors.New("no descriptor")
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, errors.Join(err, errors.New("not one descriptor"))
+	}
+	unix.CloseOnExec(fds[0])
+	file := os.NewFile(uintptr(fds[0]), "connection")
+	defer file.Close()
+	return net.FileConn(file)
 }
 
 // Close implements net.Listener.
