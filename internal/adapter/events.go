@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/opendaytona/daytona/api"
 	"github.com/opendaytona/daytona/internal/access"
 	"github.com/opendaytona/daytona/internal/defaultimage"
@@ -11,7 +13,6 @@ import (
 	"github.com/opendaytona/daytona/internal/metrics"
 	"github.com/opendaytona/daytona/internal/sandbox"
 	"github.com/opendaytona/daytona/internal/snapshot"
-	"k8s.io/utils/clock"
 )
 
 // everyone is the organization of events that all may see.

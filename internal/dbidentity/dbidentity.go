@@ -14,8 +14,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/opendaytona/daytona/internal/config"
 	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/config"
 
 	"github.com/opendaytona/daytona/internal/account"
 	"github.com/opendaytona/daytona/internal/durable"

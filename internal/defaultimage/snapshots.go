@@ -6,8 +6,9 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"github.com/opendaytona/daytona/internal/config"
 	"k8s.io/utils/clock"
+
+	"github.com/opendaytona/daytona/internal/config"
 
 	"github.com/opendaytona/daytona/internal/durable"
 	"github.com/opendaytona/daytona/internal/fault"

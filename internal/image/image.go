@@ -4,8 +4,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/opendaytona/daytona/internal/oci"
 	"golang.org/x/sys/unix"
+
+	"github.com/opendaytona/daytona/internal/oci"
 )
 
 // Image is one OCI image for this machine's platform, unpacked and ready to

@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
 	"github.com/opendaytona/daytona/internal/config"
 	"github.com/opendaytona/daytona/internal/logging"
 	"github.com/opendaytona/daytona/internal/machine"
-	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // Commands returns all subcommands.
