@@ -21,7 +21,7 @@ RUNTIME_PACKAGES := crun gcc libc6-dev libseccomp-dev pkg-config
 
 # Packages for running virtual machines. Nothing is compiled inside them.
 VM_HOST_PACKAGES := e2fsprogs ipxe-qemu mmdebstrap openssh-client python3 qemu-system-x86 qemu-utils seabios util-linux $(if $(IMAGE),genisoimage)
-VM_GUEST_PACKAGES := $(filter-out $(DESKTOP_PACKAGES) gcc libc6-dev postgresql unzip,$(TEST_PACKAGES))
+VM_GUEST_PACKAGES := make $(filter-out $(DESKTOP_PACKAGES) gcc libc6-dev postgresql unzip,$(TEST_PACKAGES))
 
 # The version of this checkout, not of a repository around it; empty in a source archive.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null)

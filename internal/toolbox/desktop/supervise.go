@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -75,10 +76,13 @@ func (p *supervised) watch(process *proc.Process) {
 	case <-p.session.ctx.Done():
 	}
 	process.KillTree(endGrace) // also what it has started
-	p.set(func() {
-		p.process, p.ready = nil, false
-		p.failed = fmt.Errorf("it ended with exit code %d", process.ExitCode())
-	})
+	failed := errors.New("it was killed and has not ended yet")
+	select {
+	case <-process.Done():
+		failed = fmt.Errorf("it ended with exit code %d", process.ExitCode())
+	default:
+	}
+	p.set(func() { p.process, p.ready, p.failed = nil, false, failed })
 }
 
 // probe looks until the program can be used, or ctx ends.
