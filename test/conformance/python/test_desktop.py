@@ -231,7 +231,8 @@ async def test_the_desktop_ends_with_all(machine: Sandbox, async_daytona: AsyncD
         stopped = await done(sandbox.computer_use.stop())
         assert not any(p.running for p in stopped.status.values())
         assert (await done(sandbox.computer_use.get_status())).status == "inactive"
-        assert run(machine, "ps -eo comm= | grep -E 'Xvfb|openbox|x11vnc|websockify|dbus-daemon' || echo none") == "none\n"
+        programs = "Xvfb|openbox|x11vnc|websockify|dbus-daemon"
+        assert run(machine, f"ps -eo comm= | grep -E '{programs}' || echo none") == "none\n"
         with pytest.raises(DaytonaError, match="start it first") as refused:
             await done(sandbox.computer_use.mouse.get_position())
         assert refused.value.status_code == 400
