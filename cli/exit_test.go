@@ -5,8 +5,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,8 @@ func TestExecPassesOutputAndExitCodeThrough(t *testing.T) {
 
 func TestExecEndsWhatItRunsWithItsTime(t *testing.T) {
 	box(t)
-	if r := run(t, "exec", "--timeout", "1", "web", "--", "echo begun; sleep 61.7; echo never"); r.code != exitTimeout || r.out != "begun\n" || !strings.Contains(r.err, "1s") {
+	program := fmt.Sprintf("sleep 61.%d", os.Getpid()) // as no other test's
+	if r := run(t, "exec", "--timeout", "1", "web", "--", "echo begun; "+program+"; echo never"); r.code != exitTimeout || r.out != "begun\n" || !strings.Contains(r.err, "1s") {
 		t.Errorf("got %+v", r)
 	}
 	ctx, interrupt := context.WithTimeout(t.Context(), time.Second)
@@ -65,10 +68,10 @@ func TestExecEndsWhatItRunsWithItsTime(t *testing.T) {
 	soon, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	context.AfterFunc(ctx, cancel)
-	if r := runWith(t, soon, "", "exec", "web", "--", "sleep 61.7"); r.code != exitInterrupted || !strings.Contains(r.err, "interrupted") {
+	if r := runWith(t, soon, "", "exec", "web", "--", program); r.code != exitInterrupted || !strings.Contains(r.err, "interrupted") {
 		t.Errorf("interrupted: %+v", r)
 	}
-	if out := must(t, "exec", "web", "--", "pgrep -f '^sleep 61[.]7' || echo none"); out != "none\n" {
+	if out := must(t, "exec", "web", "--", "pgrep -x -f '"+program+"' || echo none"); out != "none\n" {
 		t.Errorf("still running: %s", out)
 	}
 }

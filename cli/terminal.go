@@ -53,7 +53,8 @@ func (a *app) terminal(ctx context.Context, s *daytona.Sandbox, session, cwd str
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := window{a.program.In}
-	pty, err := openPty(ctx, s, session, cwd, w)
+	cols, rows := w.size()
+	pty, err := openPty(ctx, s, session, cwd, cols, rows)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (a *app) terminal(ctx context.Context, s *daytona.Sandbox, session, cwd str
 		return err
 	}
 	defer restore()
-	go w.follow(ctx, func(cols, rows int) {
+	go w.follow(ctx, cols, rows, func(cols, rows int) {
 		_ = pty.Resize(ctx, cols, rows) // fails when the shell has just ended
 	})
 	left := make(chan struct{})
@@ -97,8 +98,7 @@ func (a *app) terminal(ctx context.Context, s *daytona.Sandbox, session, cwd str
 }
 
 // openPty opens a new terminal, or a session that is there.
-func openPty(ctx context.Context, s *daytona.Sandbox, session, cwd string, w window) (*daytona.Pty, error) {
-	cols, rows := w.size()
+func openPty(ctx context.Context, s *daytona.Sandbox, session, cwd string, cols, rows int) (*daytona.Pty, error) {
 	o := daytona.PtyOptions{Cwd: cwd, Cols: cols, Rows: rows}
 	if session == "" {
 		return s.Process.CreatePty(ctx, "terminal-"+uuid.NewString(), o)
@@ -191,23 +191,23 @@ func (w window) raw() (restore func(), err error) {
 	return func() { _ = term.Restore(w.fd(), before) }, nil
 }
 
-// follow tells of every change of the size until ctx ends.
-func (w window) follow(ctx context.Context, tell func(cols, rows int)) {
+// follow tells of every change of the size, beginning with one since it was as
+// given, until ctx ends.
+func (w window) follow(ctx context.Context, cols, rows int, tell func(cols, rows int)) {
 	if !w.isTerminal() {
 		return
 	}
 	changed, stop := windowChanges()
 	defer stop()
-	cols, rows := w.size()
 	for {
+		if c, r := w.size(); c > 0 && (c != cols || r != rows) {
+			cols, rows = c, r
+			tell(cols, rows)
+		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return
-		}
-		if c, r := w.size(); c > 0 && (c != cols || r != rows) {
-			cols, rows = c, r
-			tell(cols, rows)
 		}
 	}
 }

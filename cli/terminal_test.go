@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -90,13 +91,14 @@ func TestATerminalWithoutANameEndsWithTheCommand(t *testing.T) {
 	box(t)
 	user := newTeletype(t, 80, 24)
 	ended := user.run("terminal", "web")
-	user.types("echo re''ady; sleep 1000\r")
+	program := fmt.Sprintf("sleep 1%d", os.Getpid()) // as no other test's
+	user.types("echo re''ady; " + program + "\r")
 	user.waits("ready\r\n")
 	user.types("\r~.")
 	if code := <-ended; code != 0 {
 		t.Errorf("left with %d", code)
 	}
-	if r := run(t, "exec", "web", "--", "pgrep -x -c -f 'sleep 1000'"); strings.TrimSpace(r.out) != "0" {
+	if r := run(t, "exec", "web", "--", "pgrep -x -c -f '"+program+"'"); strings.TrimSpace(r.out) != "0" {
 		t.Errorf("it goes on: %+v", r)
 	}
 }
