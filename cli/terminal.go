@@ -52,7 +52,7 @@ Ctrl+D until the shell ends.`,
 func (a *app) terminal(ctx context.Context, s *daytona.Sandbox, session, cwd string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := window{a.program.In}
+	w := newWindow(a.program.In)
 	cols, rows := w.size()
 	pty, err := openPty(ctx, s, session, cwd, cols, rows)
 	if err != nil {
@@ -158,21 +158,21 @@ func (a *app) typeInto(ctx context.Context, pty io.Writer, w window) (leave bool
 	}
 }
 
-// window is the user's terminal, if the input is one.
-type window struct{ in io.Reader }
+// window is the user's terminal, by its descriptor: -1 if the input is no file.
+type window struct{ fd int }
 
-func (w window) fd() int {
-	if f, ok := w.in.(*os.File); ok {
-		return int(f.Fd())
+func newWindow(in io.Reader) window {
+	if f, ok := in.(*os.File); ok {
+		return window{int(f.Fd())}
 	}
-	return -1
+	return window{-1}
 }
 
-func (w window) isTerminal() bool { return term.IsTerminal(w.fd()) }
+func (w window) isTerminal() bool { return term.IsTerminal(w.fd) }
 
 // size is 0 by 0 when there is no window.
 func (w window) size() (cols, rows int) {
-	cols, rows, err := term.GetSize(w.fd())
+	cols, rows, err := term.GetSize(w.fd)
 	if err != nil {
 		return 0, 0
 	}
@@ -184,11 +184,11 @@ func (w window) raw() (restore func(), err error) {
 	if !w.isTerminal() {
 		return func() {}, nil
 	}
-	before, err := term.MakeRaw(w.fd())
+	before, err := term.MakeRaw(w.fd)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the terminal: %w", err)
 	}
-	return func() { _ = term.Restore(w.fd(), before) }, nil
+	return func() { _ = term.Restore(w.fd, before) }, nil
 }
 
 // follow tells of every change of the size, beginning with one since it was as

@@ -66,8 +66,11 @@ func TestASessionIsLeftAndOpenedAgainInAnotherSize(t *testing.T) {
 	user.types("stty size; X=kept\r")
 	user.waits("30 100\r\n")
 	user.resize(90, 20)
-	user.types("\rstty size\r")
-	user.waits("20 90\r\n")
+	user.until("20 90", func() bool { // once the sandbox has been told of the size
+		user.types("\rstty size\r")
+		time.Sleep(200 * time.Millisecond)
+		return user.out.take([]byte("20 90\r\n"))
+	})
 	user.types("~.")
 	if code := <-ended; code != 0 {
 		t.Errorf("left with %d", code)
@@ -135,10 +138,15 @@ func newTeletype(t *testing.T, cols, rows int) *teletype {
 func (y *teletype) run(args ...string) <-chan int {
 	ended := make(chan int, 1)
 	ctx, cancel := context.WithTimeout(y.Context(), time.Minute)
+	done := make(chan struct{})
 	go func() {
-		defer cancel()
+		defer close(done)
 		ended <- Main(ctx, Program{Args: args, In: y.slave, Out: &y.out, Err: &y.out})
 	}()
+	y.Cleanup(func() { // before its files are closed
+		cancel()
+		<-done
+	})
 	y.until("prompt", func() bool { return y.out.take(nil) })
 	return ended
 }

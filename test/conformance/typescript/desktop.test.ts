@@ -57,8 +57,14 @@ test('the processes', async () => {
 
 test('mouse and keyboard', async () => {
   const { mouse, keyboard, display } = sandbox.computerUse
-  const window = (await display.getWindows()).windows?.[0]
-  expect(window).toMatchObject({ title: 'Entry', width: 300, height: 200, isActive: true })
+  const window = await vi.waitFor(
+    async () => {
+      const shown = (await display.getWindows()).windows?.[0]
+      expect(shown).toMatchObject({ title: 'Entry', width: 300, height: 200, isActive: true })
+      return shown
+    },
+    { timeout: 20_000, interval: 100 },
+  )
   const [x, y] = [window!.x! + 60, window!.y! + 110]
   expect(await mouse.move(x, y)).toMatchObject({ x, y })
   expect(await mouse.getPosition()).toMatchObject({ x, y })
