@@ -51,6 +51,7 @@ def changed(e):
     text.edit_modified(False)
 text.bind("<<Modified>>", changed)
 text.focus_force()
+w.wait_visibility()
 w.after(200, lambda: log.write("ready\\n"))
 w.mainloop()
 """

@@ -20,6 +20,7 @@ square.place(x=10, y=60, width=100, height=100)
 square.bind("<Button>", lambda e: log.write(f"{e.num} {e.x},{e.y}\\n"))
 square.bind("<ButtonRelease-1>", lambda e: log.write(f"release {e.x},{e.y}\\n"))
 text.focus_force()
+w.wait_visibility()
 w.after(200, lambda: log.write("ready\\n"))
 w.mainloop()
 `
