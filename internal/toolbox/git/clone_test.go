@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -27,7 +28,7 @@ func TestACloneHasTheDefaultBranchAndBelongsToTheUser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "owner of "+path, int(info.Sys().(*syscall.Stat_t).Uid), userID())
+		equal(t, "owner of "+path, int(info.Sys().(*syscall.Stat_t).Uid), launchtest.UserID())
 	}
 }
 
@@ -183,7 +184,7 @@ func TestACloneSaysWhyItFailsAndLeavesNothing(t *testing.T) {
 	if err := os.Mkdir(s.at("bare-floor"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(s.at("bare-floor"), userID(), -1); err != nil {
+	if err := os.Chown(s.at("bare-floor"), launchtest.UserID(), -1); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"used/x/y", "bare-floor"} {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,18 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/toolbox/boot"
-	"github.com/opendaytona/daytona/internal/toolbox/identity"
 	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
-
-// procs collects for all tests of the package.
-var procs = sync.OnceValue(func() *proc.Table { return proc.New(false) })
 
 // sandbox is a user's home and working directory, and the routes.
 type sandbox struct {
@@ -33,40 +26,13 @@ type sandbox struct {
 	env  *launch.Environment
 }
 
-// userID is neither root's nor this test's, where that may be.
-func userID() int {
-	if os.Geteuid() == 0 {
-		return 4242
-	}
-	return os.Geteuid()
-}
-
 func newSandbox(t *testing.T, variables ...string) *sandbox {
 	t.Helper()
-	dir := t.TempDir()
-	home, etc := filepath.Join(dir, "home"), filepath.Join(dir, "etc")
-	for _, d := range []string{home, etc} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chown(home, userID(), -1); err != nil {
-		t.Fatal(err)
-	}
-	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", userID(), os.Getegid(), home)
-	if err := os.WriteFile(filepath.Join(etc, "passwd"), []byte(passwd), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	env := map[string]string{"PATH": os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM": "1"}
 	for i := 0; i < len(variables); i += 2 {
 		env[variables[i]] = variables[i+1]
 	}
-	l := launch.New(boot.Config{User: "user", WorkDir: home, Env: env}, nil, identity.New(etc), procs())
+	l, home := launchtest.New(t, env)
 	mux := http.NewServeMux()
 	New(l).Register(mux)
 	return &sandbox{t: t, home: home, http: mux, env: l.Env}
@@ -83,7 +49,7 @@ func (s *sandbox) in(t *testing.T) *sandbox {
 func (s *sandbox) give(path string) {
 	s.t.Helper()
 	err := filepath.WalkDir(s.at(path), func(p string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(p, userID(), -1))
+		return errors.Join(err, os.Lchown(p, launchtest.UserID(), -1))
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -172,7 +138,7 @@ func (s *sandbox) put(path, text string) {
 		s.t.Fatal(err)
 	}
 	for f := file; f != s.home; f = filepath.Dir(f) {
-		if err := os.Chown(f, userID(), -1); err != nil {
+		if err := os.Chown(f, launchtest.UserID(), -1); err != nil {
 			s.t.Fatal(err)
 		}
 	}

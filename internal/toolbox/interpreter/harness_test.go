@@ -4,27 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/coder/websocket"
 
-	"github.com/opendaytona/daytona/internal/toolbox/boot"
-	"github.com/opendaytona/daytona/internal/toolbox/identity"
-	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
-
-// procs collects for all tests of the package.
-var procs = sync.OnceValue(func() *proc.Table { return proc.New(false) })
 
 // sandbox is a user's home and working directory, and the routes.
 type sandbox struct {
@@ -34,41 +24,14 @@ type sandbox struct {
 	service *Service
 }
 
-// userID is neither root's nor this test's, where that may be.
-func userID() int {
-	if os.Geteuid() == 0 {
-		return 4242
-	}
-	return os.Geteuid()
-}
-
 func newSandbox(t testing.TB, variables ...string) *sandbox {
 	t.Helper()
-	dir := t.TempDir()
-	home, etc := filepath.Join(dir, "home"), filepath.Join(dir, "etc")
-	for _, d := range []string{home, etc} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chown(home, userID(), -1); err != nil {
-		t.Fatal(err)
-	}
-	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", userID(), os.Getegid(), home)
-	if err := os.WriteFile(filepath.Join(etc, "passwd"), []byte(passwd), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	// Python of the distribution: one of whoever runs the tests may be out of reach.
 	env := map[string]string{"PATH": "/usr/local/bin:/usr/bin:/bin"}
 	for i := 0; i < len(variables); i += 2 {
 		env[variables[i]] = variables[i+1]
 	}
-	l := launch.New(boot.Config{User: "user", WorkDir: home, Env: env}, nil, identity.New(etc), procs())
+	l, home := launchtest.New(t, env)
 	service, mux := New(l), http.NewServeMux()
 	service.Register(mux)
 	web := httptest.NewServer(mux)

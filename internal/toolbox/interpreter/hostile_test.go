@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 )
 
 // times out within so many seconds and returns the reason.
@@ -336,5 +338,5 @@ func TestAPythonThatDoesNotStartSaysWhy(t *testing.T) {
 func TestTheProcessIsTheUsers(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t)
-	s.prints(fmt.Sprintln(userID(), s.home, "[0, 1, 2]"), "import os; print(os.getuid(), os.environ['HOME'], [f for f in range(8) if os.path.exists(f'/proc/self/fd/{f}')])")
+	s.prints(fmt.Sprintln(launchtest.UserID(), s.home, "[0, 1, 2]"), "import os; print(os.getuid(), os.environ['HOME'], [f for f in range(8) if os.path.exists(f'/proc/self/fd/{f}')])")
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,19 +12,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/opendaytona/daytona/internal/toolbox/boot"
-	"github.com/opendaytona/daytona/internal/toolbox/identity"
-	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
-
-// procs collects for all tests of the package.
-var procs = sync.OnceValue(func() *proc.Table { return proc.New(false) })
 
 // sandbox is a user's home, which is the working directory too, and the routes.
 type sandbox struct {
@@ -35,42 +27,26 @@ type sandbox struct {
 	http    http.Handler
 }
 
-// userID is neither root's nor this test's, where that may be.
-func userID() int {
-	if os.Geteuid() == 0 {
-		return 4243
-	}
-	return os.Geteuid()
-}
-
 // newSandbox makes one in which program, when it is not "", is what every server's
 // name starts.
 func newSandbox(t *testing.T, path, program string) *sandbox {
 	t.Helper()
-	dir := t.TempDir()
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := &sandbox{t: t, home: filepath.Join(dir, "home")}
-	s.mkdir("")
-	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", userID(), os.Getegid(), s.home)
-	if err := os.WriteFile(filepath.Join(dir, "passwd"), []byte(passwd), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	if program != "" {
-		path = filepath.Join(dir, "bin") + ":" + path
-		if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
-			t.Fatal(err)
+		dir := t.TempDir()
+		for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
+		path = dir + ":" + path
 		for _, l := range languages {
-			if err := os.WriteFile(filepath.Join(dir, "bin", l.argv[0]), []byte(program), 0o755); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, l.argv[0]), []byte(program), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	l := launch.New(boot.Config{User: "user", WorkDir: s.home, Env: map[string]string{"PATH": path}}, nil, identity.New(dir), procs())
+	l, home := launchtest.New(t, map[string]string{"PATH": path})
+	s := &sandbox{t: t, home: home}
 	s.service = New(l)
 	mux := http.NewServeMux()
 	s.service.Register(mux)
@@ -96,7 +72,7 @@ func (s *sandbox) mkdir(path string) {
 	for _, part := range strings.Split(path, "/") {
 		dir = filepath.Join(dir, part)
 		if err := os.Mkdir(dir, 0o755); err == nil {
-			if err := os.Chown(dir, userID(), -1); err != nil {
+			if err := os.Chown(dir, launchtest.UserID(), -1); err != nil {
 				s.t.Fatal(err)
 			}
 		} else if !os.IsExist(err) {
@@ -111,7 +87,7 @@ func (s *sandbox) put(path, text string) {
 	if err := os.WriteFile(s.at(path), []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := os.Chown(s.at(path), userID(), -1); err != nil {
+	if err := os.Chown(s.at(path), launchtest.UserID(), -1); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
 
@@ -146,7 +147,7 @@ func TestPylsp(t *testing.T) {
 	})
 	t.Run("it runs as the user, in the project", func(t *testing.T) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", one.process.Pid))
-		if err != nil || !strings.Contains(string(status), fmt.Sprintf("\nUid:\t%d\t", userID())) {
+		if err != nil || !strings.Contains(string(status), fmt.Sprintf("\nUid:\t%d\t", launchtest.UserID())) {
 			t.Errorf("%v %s", err, status)
 		}
 		if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", one.process.Pid)); err != nil || dir != c.at("my project ä") {

@@ -29,6 +29,10 @@ func (s *Service) createAndConnect(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
+	if !upgrade.Asked(r) { // nobody would see the terminal
+		_, _ = upgrade.WebSocket(w, r)
+		return nil
+	}
 	t, err := s.add(q, size)
 	if err != nil {
 		return err

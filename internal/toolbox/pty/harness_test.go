@@ -20,16 +20,10 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/opendaytona/daytona/internal/toolbox/boot"
-	"github.com/opendaytona/daytona/internal/toolbox/identity"
-	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/upgrade"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
-
-// procs collects for all tests of the package.
-var procs = sync.OnceValue(func() *proc.Table { return proc.New(false) })
 
 // sandbox is a user's home and working directory, and the routes.
 type sandbox struct {
@@ -39,44 +33,15 @@ type sandbox struct {
 	service *Service
 }
 
-// userID is neither root's nor this test's, where that may be.
-func userID() int {
-	if os.Geteuid() == 0 {
-		return 4242
-	}
-	return os.Geteuid()
-}
-
 // newSandbox has a prompt of "$ " and nothing else that a machine's shells say.
 func newSandbox(t *testing.T) *sandbox {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pty")
-	if err != nil {
+	l, home := launchtest.New(t, map[string]string{"PATH": os.Getenv("PATH"), "LANG": "C.UTF-8"})
+	profile := filepath.Join(home, ".bash_profile")
+	if err := os.WriteFile(profile, []byte("PS1='$ '; bind 'set enable-bracketed-paste off'\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	home, etc := filepath.Join(dir, "home"), filepath.Join(dir, "etc")
-	for _, d := range []string{home, etc} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", userID(), os.Getegid(), home)
-	for file, text := range map[string]string{
-		filepath.Join(etc, "passwd"):         passwd,
-		filepath.Join(home, ".bash_profile"): "PS1='$ '; bind 'set enable-bracketed-paste off'\n",
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, path := range []string{dir, home} {
-		if err := errors.Join(os.Chmod(path, 0o755), os.Chown(path, userID(), -1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	env := map[string]string{"PATH": os.Getenv("PATH"), "LANG": "C.UTF-8"}
-	s := &sandbox{t: t, home: home, service: New(launch.New(boot.Config{User: "user", WorkDir: home, Env: env}, nil, identity.New(etc), procs()))}
+	s := &sandbox{t: t, home: home, service: New(l)}
 	mux := http.NewServeMux()
 	s.service.Register(mux)
 	web := httptest.NewServer(mux)

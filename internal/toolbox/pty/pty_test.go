@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 	"github.com/opendaytona/daytona/internal/toolbox/upgrade"
 	"github.com/opendaytona/daytona/internal/toolbox/wire"
 )
@@ -33,7 +34,7 @@ func TestATerminalIsMadeAndUsedAsTheSDKsDo(t *testing.T) {
 	}
 	c.types("echo \"<$GREETING>\" $TERM; id -u; pwd; tty; [ -t 0 ] && [ -O $(tty) ] && : >/dev/tty && echo mi''ne\n")
 	c.waits("mine\r\n")
-	for _, want := range []string{"\n<a=b c> xterm-256color\r\n", fmt.Sprintf("\n%d\r\n", userID()), "\n" + s.home + "\r\n", "\n/dev/pts/"} {
+	for _, want := range []string{"\n<a=b c> xterm-256color\r\n", fmt.Sprintf("\n%d\r\n", launchtest.UserID()), "\n" + s.home + "\r\n", "\n/dev/pts/"} {
 		if !strings.Contains(c.output(), want) {
 			t.Errorf("no %q in %q", want, c.output())
 		}

@@ -37,6 +37,9 @@ func WebSocket(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) 
 	return conn, err
 }
 
+// Asked reports whether r asks for a WebSocket.
+func Asked(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
+
 // Offered are the subprotocols that the client offers, in its order.
 func Offered(r *http.Request) []string {
 	var all []string
