@@ -213,6 +213,7 @@ func TestEachSandboxIsRecoveredByItself(t *testing.T) {
 }
 
 func TestASandboxThatIsNotRecoveredIsStartedStoppedAndDeletedAsSoonAsItCanBe(t *testing.T) {
+	quickRecovery(t)
 	f := open(t, nil)
 	stuck, deleted := f.create(nil), f.create(nil)
 	pid, thaw := unkillable(t)
@@ -228,7 +229,6 @@ func TestASandboxThatIsNotRecoveredIsStartedStoppedAndDeletedAsSoonAsItCanBe(t *
 			t.Fatal(err)
 		}
 	}
-	quickRecovery(t)
 	recoverPause = time.Hour // nobody but the test tries again
 	f.reopen()
 	for _, id := range []string{stuck.ID, deleted.ID} {

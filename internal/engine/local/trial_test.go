@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,8 @@ import (
 	"github.com/opendaytona/daytona/internal/engine/local/slot"
 )
 
-// traces are what an engine leaves on a machine while it is open.
+// traces are what an engine leaves on a machine while it is open, but for what
+// belongs to engines that are open now: those of other tests and servers.
 func traces(t *testing.T) (all []string) {
 	t.Helper()
 	add := func(kind string, names ...string) {
@@ -31,6 +33,14 @@ func traces(t *testing.T) (all []string) {
 			all = append(all, kind+" "+n)
 		}
 	}
+	opened := openInstances(t)
+	defer func() {
+		opened = append(opened, openInstances(t)...)
+		all = slices.DeleteFunc(all, func(trace string) bool {
+			of := ofInstance.FindStringSubmatch(trace)
+			return of != nil && slices.Contains(opened, of[1])
+		})
+	}()
 	groups := cgrouptest.Glob(t, "daytona*")
 	claims, claimsErr := os.ReadDir(filepath.Join(DefaultRuntimeDir, "instances"))
 	for _, c := range claims {
@@ -38,7 +48,9 @@ func traces(t *testing.T) (all []string) {
 	}
 	links, linksErr := netlink.LinkList()
 	for _, l := range links {
-		add("link", l.Attrs().Name)
+		if name := l.Attrs().Name; ofInstance.MatchString("link " + name) { // others are other tests'
+			add("link", name)
+		}
 	}
 	c, tablesErr := nftables.New()
 	if tablesErr == nil {
@@ -71,13 +83,29 @@ func traces(t *testing.T) (all []string) {
 	return all
 }
 
-// sameTraces fails for what is there now and was not before, or the other way
-// round. Other engines on the machine have links that come and go.
+// ofInstance is a trace with the index of its engine.
+var ofInstance = regexp.MustCompile(`^(?:claim |link dt|table .*daytona|group .*daytona)(\d+)(?:-\d+|/.*)?$`)
+
+// openInstances are the indexes of the engines that are open on this machine.
+func openInstances(t *testing.T) (all []string) {
+	t.Helper()
+	sockets, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(sockets)) {
+		if _, index, ok := strings.Cut(strings.TrimSpace(line), "@daytona/instance/"); ok {
+			all = append(all, index)
+		}
+	}
+	return all
+}
+
+// sameTraces fails for what is there now and was not before.
 func sameTraces(t *testing.T, before []string) {
 	t.Helper()
-	foreign := func(s string) bool { return strings.HasPrefix(s, "link dt") && slices.Contains(before, s) }
 	for _, now := range traces(t) {
-		if !slices.Contains(before, now) && !foreign(now) {
+		if !slices.Contains(before, now) {
 			t.Errorf("this is left: %s", now)
 		}
 	}
