@@ -90,6 +90,9 @@ def test_killing_a_terminal_ends_what_it_runs(shared: Sandbox, id: str):
     assert shared.process.exec("pgrep -f -x 'sleep 12345'").exit_code == 1
     with pytest.raises(DaytonaNotFoundError):
         shared.process.kill_pty_session(id)
+    other = shared.process.create_pty_session(id)
+    shared.process.kill_pty_session(id)
+    assert other.wait(timeout=30).exit_code == 137
 
 
 @pytest.fixture
@@ -136,6 +139,9 @@ async def test_the_asynchronous_client(own: AsyncSandbox, id: str):
     assert (await killed.wait()).exit_code == 137
     with pytest.raises(DaytonaNotFoundError):
         await process.kill_pty_session(id)
+    other = await process.create_pty_session(id, on_data=seen.extend)
+    await process.kill_pty_session(id)
+    assert (await other.wait()).exit_code == 137
 
 
 def test_a_sandbox_with_busy_terminals_forks_and_stops(sandbox: Sandbox, id: str):

@@ -59,4 +59,7 @@ test('killing a terminal ends it', async () => {
   await pty.kill()
   expect(await pty.wait()).toEqual({ exitCode: 137, error: 'SIGKILL' })
   await expect(sandbox.process.killPtySession(id)).rejects.toBeInstanceOf(DaytonaNotFoundError)
+  const other = await sandbox.process.createPty({ id, onData: () => {} })
+  await sandbox.process.killPtySession(id)
+  expect(await other.wait()).toEqual({ exitCode: 137, error: 'SIGKILL' })
 })
