@@ -7,16 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 
-	"github.com/opendaytona/daytona/internal/toolbox/boot"
 	"github.com/opendaytona/daytona/internal/toolbox/desktop/link"
 	workermain "github.com/opendaytona/daytona/internal/toolbox/desktop/worker"
-	"github.com/opendaytona/daytona/internal/toolbox/identity"
-	"github.com/opendaytona/daytona/internal/toolbox/launch"
-	"github.com/opendaytona/daytona/internal/toolbox/proc"
+	"github.com/opendaytona/daytona/internal/toolbox/launch/launchtest"
 )
 
 // TestMain makes the test's program the worker too, as the agent's is.
@@ -30,9 +25,6 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
-
-// procs collects for all tests of the package.
-var procs = sync.OnceValue(func() *proc.Table { return proc.New(false) })
 
 // sandbox is a user's home and the routes.
 type sandbox struct {
@@ -60,20 +52,7 @@ func newSandbox(t *testing.T, display int, variables ...string) *sandbox {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	home, etc := filepath.Join(dir, "home"), filepath.Join(dir, "etc")
-	for _, d := range []string{home, etc} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(home, userID(), -1); err != nil {
-		t.Fatal(err)
-	}
-	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", userID(), userID(), home)
-	if err := os.WriteFile(filepath.Join(etc, "passwd"), []byte(passwd), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	env := map[string]string{
@@ -83,7 +62,7 @@ func newSandbox(t *testing.T, display int, variables ...string) *sandbox {
 	for i := 0; i < len(variables); i += 2 {
 		env[variables[i]] = variables[i+1]
 	}
-	l := launch.New(boot.Config{User: "user", WorkDir: home, Env: env}, nil, identity.New(etc), procs())
+	l, home := launchtest.NewAs(t, dir, userID(), userID(), env)
 	s := New(l)
 	mux := http.NewServeMux()
 	s.Register(mux)

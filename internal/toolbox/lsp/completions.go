@@ -71,11 +71,7 @@ func (s *Service) completions(w http.ResponseWriter, r *http.Request) error {
 		}
 		params["context"] = c
 	}
-	p, one, err := s.ready(r.Context(), req.key)
-	if err != nil {
-		return err
-	}
-	path, err := s.locate(p, req.URI)
+	p, one, path, err := s.document(r.Context(), req.key, req.URI)
 	if err != nil {
 		return err
 	}

@@ -70,16 +70,21 @@ type documentRequest struct {
 	URI string `json:"uri"`
 }
 
+// document is the path of what a client names by a URI, with the server for it.
+func (s *Service) document(ctx context.Context, k key, uri string) (p *project, one *server, path string, err error) {
+	if p, one, err = s.ready(ctx, k); err != nil {
+		return nil, nil, "", err
+	}
+	path, err = s.locate(p, uri)
+	return p, one, path, err
+}
+
 func (s *Service) didOpen(w http.ResponseWriter, r *http.Request) error {
 	var req documentRequest
 	if err := wire.Decode(w, r, &req); err != nil {
 		return err
 	}
-	p, one, err := s.ready(r.Context(), req.key)
-	if err != nil {
-		return err
-	}
-	path, err := s.locate(p, req.URI)
+	p, one, path, err := s.document(r.Context(), req.key, req.URI)
 	if err != nil {
 		return err
 	}

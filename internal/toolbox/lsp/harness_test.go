@@ -32,12 +32,7 @@ type sandbox struct {
 func newSandbox(t *testing.T, path, program string) *sandbox {
 	t.Helper()
 	if program != "" {
-		dir := t.TempDir()
-		for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-			if err := os.Chmod(d, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
+		dir := launchtest.Dir(t)
 		path = dir + ":" + path
 		for _, l := range languages {
 			if err := os.WriteFile(filepath.Join(dir, l.argv[0]), []byte(program), 0o755); err != nil {

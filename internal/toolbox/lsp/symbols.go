@@ -50,11 +50,7 @@ type node struct {
 
 func (s *Service) documentSymbols(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	p, one, err := s.ready(r.Context(), key{q.Get("languageId"), q.Get("pathToProject")})
-	if err != nil {
-		return err
-	}
-	path, err := s.locate(p, q.Get("uri"))
+	p, one, path, err := s.document(r.Context(), key{q.Get("languageId"), q.Get("pathToProject")}, q.Get("uri"))
 	if err != nil {
 		return err
 	}

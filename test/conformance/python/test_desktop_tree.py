@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from daytona import (
     AsyncDaytona,
-    CreateSandboxFromImageParams,
+    CreateSandboxFromSnapshotParams,
     Daytona,
     DaytonaConflictError,
     DaytonaError,
@@ -23,7 +23,7 @@ from daytona import (
 from conftest import done
 
 FORM = (Path(__file__).parents[1] / "desktop_form.py").read_bytes()
-DESKTOP_IMAGE = os.environ.get("DAYTONA_TEST_DESKTOP_IMAGE", "fixtures/desktop:1")
+SNAPSHOT = os.environ.get("DESKTOP_SNAPSHOT", "desktop")
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Desktop:
 @pytest.fixture(params=["sync", "async"])
 async def desktop(request, daytona: Daytona, async_daytona: AsyncDaytona) -> AsyncIterator[Desktop]:
     client = daytona if request.param == "sync" else async_daytona
-    sandbox = await done(client.create(CreateSandboxFromImageParams(image=DESKTOP_IMAGE), timeout=300))
+    sandbox = await done(client.create(CreateSandboxFromSnapshotParams(snapshot=SNAPSHOT), timeout=120))
     try:
         with pytest.raises(DaytonaValidationError, match="start it first"):
             await done(sandbox.computer_use.accessibility.get_tree())

@@ -8,11 +8,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { daytona, uniqueName } from './server.js'
 
-const image = process.env.DAYTONA_TEST_DESKTOP_IMAGE ?? 'fixtures/desktop:1'
+const snapshot = process.env.DESKTOP_SNAPSHOT ?? 'desktop'
 
 let sandbox: Sandbox
 beforeAll(async () => {
-  sandbox = await daytona.create({ image }, { timeout: 300 })
+  sandbox = await daytona.create({ snapshot }, { timeout: 120 })
   await sandbox.computerUse.start()
   await sandbox.fs.uploadFile(await readFile('../desktop_form.py'), 'form.py')
   await sandbox.process.executeCommand('setsid python3 form.py >form.log 2>&1 &')

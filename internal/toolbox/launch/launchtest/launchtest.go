@@ -26,26 +26,38 @@ func UserID() int {
 	return os.Geteuid()
 }
 
+// Dir is a temporary directory that every user may enter.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // New makes a user whose home is the working directory too, with the environment,
 // and returns the home.
 func New(t testing.TB, env map[string]string) (l *launch.Launcher, home string) {
 	t.Helper()
-	dir := t.TempDir()
+	return NewAs(t, Dir(t), UserID(), os.Getegid(), env)
+}
+
+// NewAs is New for a user with these ids, whose home is in dir.
+func NewAs(t testing.TB, dir string, uid, gid int, env map[string]string) (l *launch.Launcher, home string) {
+	t.Helper()
 	home, etc := filepath.Join(dir, "home"), filepath.Join(dir, "etc")
 	for _, d := range []string{home, etc} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chown(home, UserID(), -1); err != nil {
+	if err := os.Chown(home, uid, -1); err != nil {
 		t.Fatal(err)
 	}
-	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", UserID(), os.Getegid(), home)
+	passwd := fmt.Sprintf("user:x:%d:%d::%s:/bin/sh\n", uid, gid, home)
 	if err := os.WriteFile(filepath.Join(etc, "passwd"), []byte(passwd), 0o644); err != nil {
 		t.Fatal(err)
 	}
